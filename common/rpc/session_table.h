@@ -1,0 +1,60 @@
+// The sessions of a node: who said hello, where its endpoint is, how many credits it has. The HelloHandler of
+// cairnd; checks protocol version and cluster and refuses in words.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "common/base/random.h"
+#include "common/fabric/net.h"
+#include "proto/wire/rpc.pb.h"
+
+namespace cairn {
+
+inline constexpr uint32_t kProtocolVersion = 1;
+
+struct SessionInfo {
+  SessionId id;
+  std::string client_address;
+  std::string client_name;
+  uint64_t client_incarnation = 0;
+};
+
+// Shared by all cores: thread-safe. Hellos are handled on the executor of the endpoint that listens.
+class SessionTable final : public HelloHandler {
+ public:
+  struct Options {
+    // Everything of the reply but session and credits.
+    wire::HelloReply identity;
+    size_t sessions_max = 20'000;
+    // Slabs of the node; credits are their fair share, between 1 and credits_max.
+    uint32_t slabs = 32;
+    uint32_t credits_max = 4;
+  };
+  // Calls `on_ended` on the listening executor when a session is over (the client closed or died).
+  SessionTable(Options options, Random& random, std::function<void(SessionId)> on_ended);
+  ~SessionTable() override;
+
+  std::optional<SessionInfo> Find(SessionId id) const;
+  // The window of each session at the moment.
+  uint32_t credits() const;
+  size_t size() const;
+  // Hangs up on everyone. On the listening executor.
+  Task<void> Stop();
+
+  absl::StatusOr<std::string> OnHello(std::string_view hello, std::string_view peer_name) override;
+  void OnConnected(std::unique_ptr<ControlConnection> connection, std::string_view reply) override;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace cairn
