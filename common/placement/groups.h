@@ -1,0 +1,33 @@
+// Pure: which targets form which placement groups. The table is computed once, when targets join, and stored in
+// the cluster map; it is never recomputed from code, so a new release cannot move data by accident.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/ids.h"
+
+namespace cairn {
+
+struct PlacementTarget {
+  TargetId id;
+  // Fragments of one group are never in the same domain (the node, or its rack).
+  uint32_t failure_domain = 0;
+};
+
+struct PlacementGroupTargets {
+  PgId id;
+  std::vector<TargetId> targets;  // in fragment order
+};
+
+// `group_count` groups of `width` targets each, ids from `first_id` on. Within a group, domains are distinct; over
+// all groups, each target is in as many as any other, give or take one where domains allow. Rendezvous hashing with
+// our own fixed hash breaks ties, so the same input gives the same table on every machine.
+// FAILED_PRECONDITION when there are fewer than `width` domains; the message says how many there are.
+absl::StatusOr<std::vector<PlacementGroupTargets>> BuildGroups(std::span<const PlacementTarget> targets,
+                                                               uint32_t group_count, uint32_t width,
+                                                               uint32_t first_id);
+
+}  // namespace cairn
