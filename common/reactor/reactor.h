@@ -60,9 +60,10 @@ class Reactor final : public Executor {
   static absl::StatusOr<std::unique_ptr<Reactor>> Create(Options options);
   ~Reactor() override;
 
-  // Runs on the calling thread until Stop(). What was posted before runs first.
+  // Runs on the calling thread until Stop(). What was posted before runs first. May be called again, on the same
+  // thread.
   void Run();
-  // Ends Run() after the current step. From any thread.
+  // Ends Run() once it has run the messages that came before. From any thread.
   void Stop();
 
   void Post(std::coroutine_handle<> handle) override;
