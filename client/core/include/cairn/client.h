@@ -115,7 +115,7 @@ class File {
   absl::Status Read(uint64_t offset_bytes, MutableBuffer destination);
 
  private:
-  friend class client_internal::ClientImpl;
+  friend class Client;
   explicit File(std::shared_ptr<client_internal::FileImpl> impl);
   std::shared_ptr<client_internal::FileImpl> impl_;
 };
@@ -146,7 +146,7 @@ class ShardWriter {
   uint64_t size_bytes() const;
 
  private:
-  friend class client_internal::ClientImpl;
+  friend class Client;
   friend class client_internal::CheckpointImpl;
   explicit ShardWriter(std::shared_ptr<client_internal::ShardImpl> impl);
   std::shared_ptr<client_internal::ShardImpl> impl_;
@@ -185,7 +185,7 @@ class CheckpointWriter {
   absl::Status Abort(std::string_view reason);
 
  private:
-  friend class client_internal::ClientImpl;
+  friend class Client;
   explicit CheckpointWriter(std::shared_ptr<client_internal::CheckpointImpl> impl);
   std::shared_ptr<client_internal::CheckpointImpl> impl_;
 };
@@ -245,8 +245,8 @@ class Client {
   const std::string& endpoint() const;
 
  private:
-  explicit Client(std::unique_ptr<client_internal::ClientImpl> impl);
-  std::unique_ptr<client_internal::ClientImpl> impl_;
+  explicit Client(std::shared_ptr<client_internal::ClientImpl> impl);
+  std::shared_ptr<client_internal::ClientImpl> impl_;
 };
 
 }  // namespace cairn

@@ -1,0 +1,59 @@
+#include "client/core/convert.h"
+
+namespace cairn::client_internal {
+
+Entry ToEntry(const wire::Entry& entry) {
+  Entry result;
+  result.name = entry.name();
+  switch (entry.type()) {
+    case wire::ENTRY_DIRECTORY: result.type = EntryType::kDirectory; break;
+    case wire::ENTRY_CHECKPOINT: result.type = EntryType::kCheckpoint; break;
+    case wire::ENTRY_SYMLINK: result.type = EntryType::kSymlink; break;
+    default: result.type = EntryType::kFile; break;
+  }
+  result.size_bytes = entry.size_bytes();
+  result.modified = absl::FromUnixNanos(entry.modified_at_ns());
+  result.mode = entry.mode();
+  result.inode = entry.inode();
+  result.crc32c = entry.crc32c();
+  return result;
+}
+
+CheckpointInfo ToCheckpointInfo(const wire::CheckpointInfo& info) {
+  CheckpointInfo result;
+  result.path = info.path();
+  result.committed = info.state() == wire::COMMITTED;
+  if (info.has_step()) result.step = info.step();
+  result.attempt = info.attempt();
+  result.world_size = info.world_size();
+  result.ranks_done = info.ranks_done();
+  result.shard_count = info.shard_count();
+  result.size_bytes = info.size_bytes();
+  result.begun = absl::FromUnixNanos(info.begun_at_ns());
+  result.committed_at = absl::FromUnixNanos(info.committed_at_ns());
+  result.pinned = info.pinned();
+  result.job = info.job();
+  result.attributes.insert(info.attributes().begin(), info.attributes().end());
+  result.missing_ranks.assign(info.missing_ranks().begin(), info.missing_ranks().end());
+  return result;
+}
+
+ShardInfo ToShardInfo(const wire::ShardInfo& shard) {
+  return {shard.name(), shard.size_bytes(), shard.crc32c(), shard.rank()};
+}
+
+RetentionPolicy ToRetentionPolicy(const wire::RetentionPolicy& policy) {
+  return {policy.keep_last(), policy.keep_every_steps(),
+          absl::Seconds(static_cast<int64_t>(policy.keep_newer_than_seconds()))};
+}
+
+wire::RetentionPolicy FromRetentionPolicy(const RetentionPolicy& policy) {
+  wire::RetentionPolicy result;
+  result.set_keep_last(policy.keep_last);
+  result.set_keep_every_steps(policy.keep_every_steps);
+  const int64_t seconds = absl::ToInt64Seconds(policy.keep_newer_than);
+  result.set_keep_newer_than_seconds(seconds > 0 ? static_cast<uint64_t>(seconds) : 0);
+  return result;
+}
+
+}  // namespace cairn::client_internal

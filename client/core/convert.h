@@ -1,0 +1,15 @@
+// Between wire messages and the public structs.
+#pragma once
+
+#include "cairn/client.h"
+#include "proto/wire/meta.pb.h"
+
+namespace cairn::client_internal {
+
+Entry ToEntry(const wire::Entry& entry);
+CheckpointInfo ToCheckpointInfo(const wire::CheckpointInfo& info);
+ShardInfo ToShardInfo(const wire::ShardInfo& shard);
+RetentionPolicy ToRetentionPolicy(const wire::RetentionPolicy& policy);
+wire::RetentionPolicy FromRetentionPolicy(const RetentionPolicy& policy);
+
+}  // namespace cairn::client_internal

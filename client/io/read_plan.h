@@ -1,0 +1,44 @@
+// Pure: which fragments hold the ranges wanted, and which piece of which destination each byte goes to.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/ids.h"
+#include "common/base/units.h"
+#include "proto/wire/meta.pb.h"
+
+namespace cairn {
+
+// Destinations of one READ_FRAGMENT: one RMA write each, so their number bounds the work of one call.
+inline constexpr size_t kReadPiecesMax = 256;
+
+// A range of a file and where its bytes go.
+struct WantedRange {
+  uint64_t offset_bytes = 0;
+  MutableBytes destination;
+};
+
+struct ReadPiece {
+  size_t range = 0;  // index of the wanted range it belongs to
+  uint64_t range_offset_bytes = 0;
+  MutableBytes bytes;
+};
+
+// One call: consecutive bytes of one fragment, scattered over pieces.
+struct FragmentRead {
+  StripeId stripe;
+  PgId group;
+  uint64_t offset_bytes = 0;  // in the stripe
+  uint64_t length_bytes = 0;
+  std::vector<ReadPiece> pieces;
+};
+
+// `extents` cover [0, size_bytes) in order. OUT_OF_RANGE when a range ends past the file; DATA_LOSS when the
+// extents have a hole.
+absl::StatusOr<std::vector<FragmentRead>> PlanReads(std::span<const wire::ExtentRun> extents, uint64_t size_bytes,
+                                                    std::span<const WantedRange> ranges);
+
+}  // namespace cairn

@@ -1,0 +1,204 @@
+#include "client/io/session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/strings.h"
+#include "absl/strings/str_join.h"
+#include "common/base/status_macros.h"
+
+namespace cairn {
+namespace {
+
+// A node that answers at all answers within this; a longer silence is worth another try on a new connection.
+constexpr absl::Duration kTryTimeout = absl::Seconds(15);
+constexpr absl::Duration kDialTimeout = absl::Seconds(5);
+constexpr absl::Duration kBackoffMin = absl::Milliseconds(10);
+constexpr absl::Duration kBackoffMax = absl::Milliseconds(500);
+
+bool WorthRetrying(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+}
+
+}  // namespace
+
+Session::Session(Net& net, Random& random, Options options)
+    : net_(net),
+      random_(random),
+      options_(std::move(options)),
+      rpc_(net, random, options_.name),
+      window_(options_.window),
+      request_client_(random.Next()) {
+  CAIRN_CHECK(!options_.endpoints.empty());
+}
+
+Session::~Session() = default;
+
+Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::Node(std::string host_port,
+                                                                    Deadline deadline) {
+  NodeSlot& slot = nodes_[host_port];
+  if (slot.connection != nullptr && !slot.connection->lost()) co_return slot.connection;
+  if (slot.dialling == nullptr) slot.dialling = std::make_unique<Semaphore>(1);
+  Semaphore& dialling = *slot.dialling;
+  CO_RETURN_IF_ERROR(co_await dialling.Acquire(1, deadline));
+  // Slots are never erased, but the map may have moved them.
+  if (auto& ready = nodes_[host_port].connection; ready != nullptr && !ready->lost()) {
+    std::shared_ptr<NodeConnection> connection = ready;
+    dialling.Release(1);
+    co_return connection;
+  }
+  const Deadline dial_deadline =
+      Earlier(deadline, Deadline::After(Executor::Current().clock(), kDialTimeout));
+  absl::StatusOr<std::unique_ptr<NodeConnection>> dialled =
+      co_await rpc_.Connect(host_port, cluster_id_, dial_deadline);
+  if (dialled.ok()) {
+    cluster_id_ = (*dialled)->hello().cluster_id();
+    nodes_[host_port].connection = std::move(*dialled);
+  }
+  dialling.Release(1);
+  if (!dialled.ok()) co_return dialled.status();
+  co_return nodes_[host_port].connection;
+}
+
+Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::MetaNode(Deadline deadline) {
+  std::vector<std::string> failures;
+  absl::StatusCode code = absl::StatusCode::kUnavailable;
+  for (size_t i = 0; i < options_.endpoints.size(); ++i) {
+    const size_t choice = (preferred_endpoint_ + i) % options_.endpoints.size();
+    const std::string& endpoint = options_.endpoints[choice];
+    absl::StatusOr<std::shared_ptr<NodeConnection>> node = co_await Node(endpoint, deadline);
+    if (node.ok()) {
+      preferred_endpoint_ = choice;
+      co_return node;
+    }
+    if (absl::IsCancelled(node.status())) co_return node.status();
+    // A refusal in words is final; silence is not.
+    if (!WorthRetrying(node.status())) code = node.status().code();
+    failures.push_back(StrCat(endpoint, ": ", node.status().message()));
+  }
+  co_return absl::Status(code, StrCat("no Cairn node answers (", absl::StrJoin(failures, "; "),
+                                            "); is cairnd running there?"));
+}
+
+Task<absl::StatusOr<std::string>> Session::MetaRaw(wire::Method method, std::string request,
+                                                   Deadline deadline) {
+  const RequestId id{request_client_, ++request_sequence_};
+  absl::Duration backoff = kBackoffMin;
+  while (true) {
+    if (stop_.stop_requested()) co_return absl::CancelledError("the client is closing");
+    absl::StatusOr<std::shared_ptr<NodeConnection>> node = co_await MetaNode(deadline);
+    absl::Status failure = node.status();
+    if (node.ok()) {
+      const Deadline try_deadline =
+          Earlier(deadline, Deadline::After(Executor::Current().clock(), kTryTimeout));
+      CallOptions options{try_deadline, {}, id};
+      absl::StatusOr<std::string> body =
+          co_await (*node)->CallRaw(0, method, request, std::move(options));
+      if (body.ok() || !WorthRetrying(body.status())) co_return body;
+      failure = body.status();
+    } else if (!WorthRetrying(failure)) {
+      co_return failure;
+    }
+    if (deadline.Remaining(Executor::Current().clock()) <= backoff) co_return failure;
+    CO_RETURN_IF_ERROR(co_await SleepFor(backoff, stop_));
+    backoff = std::min(backoff * 2, kBackoffMax);
+  }
+}
+
+Task<absl::Status> Session::FetchMap(Deadline deadline) {
+  CO_RETURN_IF_ERROR(co_await fetching_map_.Acquire(1, deadline));
+  absl::StatusOr<wire::GetMapReply> reply =
+      co_await Meta<wire::GetMapReply>(wire::GET_MAP, wire::GetMapRequest(), deadline);
+  if (reply.ok()) {
+    map_ = std::make_shared<const wire::ClusterMap>(std::move(*reply->mutable_map()));
+  }
+  fetching_map_.Release(1);
+  co_return reply.status();
+}
+
+Task<absl::StatusOr<std::shared_ptr<const wire::ClusterMap>>> Session::Map(Deadline deadline) {
+  uint64_t newest = 0;
+  for (const auto& [endpoint, slot] : nodes_) {
+    if (slot.connection != nullptr) newest = std::max(newest, slot.connection->map_version());
+  }
+  if (map_ == nullptr || map_->version() < newest) {
+    absl::Status fetched = co_await FetchMap(deadline);
+    // An old map still serves: placement groups are never redefined, only added.
+    if (!fetched.ok() && map_ == nullptr) co_return fetched;
+  }
+  co_return map_;
+}
+
+Task<absl::StatusOr<TargetRoute>> Session::Route(PgId group, uint32_t index, Deadline deadline) {
+  absl::StatusOr<std::shared_ptr<const wire::ClusterMap>> map = co_await Map(deadline);
+  if (!map.ok()) co_return map.status();
+  const wire::ClusterMap& cluster = **map;
+  const auto pg = std::find_if(cluster.groups().begin(), cluster.groups().end(),
+                               [group](const auto& g) { return g.id() == group.value(); });
+  if (pg == cluster.groups().end() || index >= static_cast<uint32_t>(pg->targets_size())) {
+    co_return absl::FailedPreconditionError(
+        StrCat("the cluster map has no placement group ", group.value(), " with fragment ", index));
+  }
+  const uint32_t target_id = pg->targets(static_cast<int>(index));
+  const auto target = std::find_if(cluster.targets().begin(), cluster.targets().end(),
+                                   [target_id](const auto& t) { return t.id() == target_id; });
+  if (target == cluster.targets().end()) {
+    co_return absl::FailedPreconditionError(StrCat("the cluster map has no target ", target_id));
+  }
+  const uint32_t node_id = target->node();
+  const auto info = std::find_if(cluster.nodes().begin(), cluster.nodes().end(),
+                                 [node_id](const auto& n) { return n.id() == node_id; });
+  // A single node is reached by the address the user gave, which may be a forwarded one.
+  std::string endpoint = options_.endpoints[preferred_endpoint_];
+  if (cluster.nodes_size() > 1 && info != cluster.nodes().end()) endpoint = info->endpoint();
+  const uint32_t core = target->core();
+  absl::StatusOr<std::shared_ptr<NodeConnection>> node = co_await Node(endpoint, deadline);
+  if (!node.ok()) co_return node.status();
+  co_return TargetRoute{*std::move(node), core, TargetId(target_id)};
+}
+
+void Session::KeepLease(LeaseId lease, absl::Duration ttl) {
+  KeptLease& kept = leases_[lease];
+  kept.ttl = ttl;
+  ++kept.holders;
+  if (renewing_) return;
+  renewing_ = true;
+  scope_.Spawn(RenewLeases());
+}
+
+void Session::ForgetLease(LeaseId lease) {
+  const auto kept = leases_.find(lease);
+  if (kept != leases_.end() && --kept->second.holders == 0) leases_.erase(kept);
+}
+
+Task<void> Session::RenewLeases() {
+  while (!leases_.empty() && !stop_.stop_requested()) {
+    absl::Duration ttl = absl::InfiniteDuration();
+    for (const auto& [lease, kept] : leases_) ttl = std::min(ttl, kept.ttl);
+    absl::Status slept = co_await SleepFor(ttl / 3, stop_);
+    if (!slept.ok() || leases_.empty()) break;
+    wire::RenewLeasesRequest request;
+    for (const auto& [lease, kept] : leases_) request.add_leases(lease.value());
+    const Deadline deadline = Deadline::After(Executor::Current().clock(), ttl / 3);
+    absl::StatusOr<wire::RenewLeasesReply> reply =
+        co_await Meta<wire::RenewLeasesReply>(wire::RENEW_LEASES, std::move(request), deadline);
+    // A renewal that failed is tried again in the next round; two may fail before the lease ends.
+    if (!reply.ok()) continue;
+    for (uint64_t ended : reply->ended()) leases_.erase(LeaseId(ended));
+  }
+  renewing_ = false;
+}
+
+Task<void> Session::Stop() {
+  stop_.RequestStop();
+  window_.Break();
+  fetching_map_.Break();
+  for (auto& [endpoint, slot] : nodes_) {
+    if (slot.dialling != nullptr) slot.dialling->Break();
+  }
+  co_await rpc_.Stop();
+  co_await scope_.Join();
+  nodes_.clear();
+}
+
+}  // namespace cairn

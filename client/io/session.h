@@ -1,0 +1,110 @@
+// Session: the client's view of the cluster. It keeps one connection a node, dials again after a loss, caches the
+// cluster map and retries metadata calls until their deadline. It knows only the seams (Net, Executor, Random), so
+// the simulation runs it as it is. Next on the data path: write_path.h and read_path.h.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "common/base/ids.h"
+#include "common/base/random.h"
+#include "common/rpc/rpc_client.h"
+#include "common/task/scope.h"
+#include "common/task/semaphore.h"
+#include "common/task/stop.h"
+#include "proto/wire/meta.pb.h"
+
+namespace cairn {
+
+// Where one fragment lives: the connection to its node, and the core that owns the target.
+struct TargetRoute {
+  std::shared_ptr<NodeConnection> node;
+  uint32_t core = 0;
+  TargetId target;
+};
+
+// Lives on one executor; not thread-safe.
+class Session {
+ public:
+  struct Options {
+    std::vector<std::string> endpoints;  // HOST:PORT of nodes to ask first, at least one
+    std::string name;                    // host:pid, for operators
+    int64_t window = 8;                  // fragments under way at once, all nodes together
+  };
+  Session(Net& net, Random& random, Options options);
+  ~Session();
+
+  Net& net() { return net_; }
+  Random& random() { return random_; }
+  void OnMessage(ConstBytes message) { rpc_.OnMessage(message); }
+
+  // A metadata call. UNAVAILABLE answers (a node that is down or restarting) are retried, under one request id,
+  // until the deadline; then the last reason is returned.
+  template <class Reply, class Request>
+  Task<absl::StatusOr<Reply>> Meta(wire::Method method, Request request, Deadline deadline) {
+    absl::StatusOr<std::string> body =
+        co_await MetaRaw(method, request.SerializeAsString(), deadline);
+    if (!body.ok()) co_return body.status();
+    Reply reply;
+    if (!reply.ParseFromString(*body)) co_return absl::DataLossError("a reply could not be parsed");
+    co_return reply;
+  }
+
+  // The cluster map, asked for once and again when a reply has named a newer version.
+  Task<absl::StatusOr<std::shared_ptr<const wire::ClusterMap>>> Map(Deadline deadline);
+  // The target of fragment `index` of a stripe in `group`. FAILED_PRECONDITION when the target has failed.
+  Task<absl::StatusOr<TargetRoute>> Route(PgId group, uint32_t index, Deadline deadline);
+
+  // Takes part in every bulk call, beside the connection's own window.
+  Semaphore& window() { return window_; }
+
+  // Keeps a lease alive until it is forgotten as often as it was kept (the ranks of one process share their
+  // attempt's lease). A lease that the service has ended is forgotten by itself.
+  void KeepLease(LeaseId lease, absl::Duration ttl);
+  void ForgetLease(LeaseId lease);
+
+  // Waits for background work; every later call fails with CANCELLED.
+  Task<void> Stop();
+  // Sleeps; CANCELLED when stopping.
+  Task<absl::Status> Pause(absl::Duration duration) { return SleepFor(duration, stop_); }
+
+ private:
+  Task<absl::StatusOr<std::string>> MetaRaw(wire::Method method, std::string request, Deadline deadline);
+  Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> MetaNode(Deadline deadline);
+  Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Node(std::string host_port, Deadline deadline);
+  Task<absl::Status> FetchMap(Deadline deadline);
+  Task<void> RenewLeases();
+
+  struct NodeSlot {
+    std::shared_ptr<NodeConnection> connection;
+    // One dial at a time; the others wait for it.
+    std::unique_ptr<Semaphore> dialling;
+  };
+
+  Net& net_;
+  Random& random_;
+  Options options_;
+  RpcClient rpc_;
+  Semaphore window_;
+  StopSource stop_;
+  Scope scope_;
+  bool renewing_ = false;
+  uint64_t request_client_;
+  uint64_t request_sequence_ = 0;
+  std::string cluster_id_;  // of the first node that answered; others are refused
+  size_t preferred_endpoint_ = 0;
+  std::shared_ptr<const wire::ClusterMap> map_;
+  Semaphore fetching_map_{1};
+  absl::flat_hash_map<std::string, NodeSlot> nodes_;
+  struct KeptLease {
+    absl::Duration ttl;
+    int holders = 0;
+  };
+  absl::flat_hash_map<LeaseId, KeptLease> leases_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,318 @@
+#include "client/io/write_path.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "common/base/strings.h"
+#include "common/base/crc32c.h"
+#include "common/base/crc32c_combine.h"
+#include "common/base/status_macros.h"
+#include "common/task/when_all.h"
+#include "proto/wire/chunk.pb.h"
+
+namespace cairn {
+namespace {
+
+// PGs that one shard rotates over. Bounds the connections of a rank; 16 spread a shard well enough that no target
+// gets more than a few percent over its share.
+constexpr size_t kRotationMax = 16;
+// Waiting on a node that does not answer longer than this helps nobody: the call is made again.
+constexpr absl::Duration kTryTimeout = absl::Seconds(20);
+constexpr absl::Duration kRetryPause = absl::Milliseconds(50);
+// A restarted server misses everything not sealed; more than a few restarts in a row are not our luck any more.
+constexpr int kSealRoundsMax = 8;
+// A damaged transfer is sent again; one that stays damaged means broken memory or a broken network.
+constexpr int kDamagedSendsMax = 3;
+
+bool NodeIsGone(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);
+}
+
+}  // namespace
+
+absl::StatusOr<StripeIds::Block> StripeIds::TakeBlock() {
+  if (left_ == 0) {
+    return absl::ResourceExhaustedError(
+        "this rank has used all stripe ids of its lease: its shards are larger than the service expects of one rank");
+  }
+  const uint64_t taken = std::min(left_, kBlock);
+  Block block{next_, taken};
+  next_ += taken;
+  left_ -= taken;
+  return block;
+}
+
+WritePath::WritePath(Session& session, std::shared_ptr<StripeIds> ids, absl::Duration timeout)
+    : session_(session), ids_(std::move(ids)), timeout_(timeout) {}
+
+WritePath::~WritePath() = default;
+
+// Learns from the map how to cut and where to put; the first write pays for it once.
+Task<absl::Status> WritePath::Start() {
+  if (cutter_ != nullptr) co_return absl::OkStatus();
+  const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
+  absl::StatusOr<std::shared_ptr<const wire::ClusterMap>> map = co_await session_.Map(deadline);
+  if (!map.ok()) co_return map.status();
+  const wire::ClusterMap& cluster = **map;
+  for (const wire::PlacementGroup& group : cluster.groups()) {
+    const bool healthy = std::all_of(group.targets().begin(), group.targets().end(), [&](uint32_t id) {
+      return std::any_of(cluster.targets().begin(), cluster.targets().end(), [id](const auto& target) {
+        return target.id() == id && target.state() == wire::TARGET_UP;
+      });
+    });
+    if (healthy) rotation_.push_back(PgId(group.id()));
+  }
+  if (rotation_.empty()) {
+    co_return absl::UnavailableError("no target of the cluster is up; `cairn status` shows why");
+  }
+  const size_t start = session_.random().Below(rotation_.size());
+  std::rotate(rotation_.begin(), rotation_.begin() + static_cast<ptrdiff_t>(start), rotation_.end());
+  rotation_.resize(std::min(rotation_.size(), kRotationMax));
+  stripe_bytes_ = cluster.stripe_bytes();
+  cutter_ = std::make_unique<StripeCutter>(stripe_bytes_);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> WritePath::Write(std::vector<ConstBytes> pieces) {
+  CO_RETURN_IF_ERROR(failure_);
+  absl::Status started = co_await Start();
+  if (!started.ok()) co_return started;
+  for (ConstBytes piece : pieces) {
+    if (piece.empty()) continue;
+    // The fabric takes no const memory; access kRemoteRead is what keeps it unchanged.
+    const MutableBytes memory(const_cast<std::byte*>(piece.data()), piece.size());
+    absl::StatusOr<std::unique_ptr<MemoryRegion>> region =
+        session_.net().Register(memory, MemoryAccess::kRemoteRead);
+    if (!region.ok()) co_return failure_ = region.status();
+    regions_.push_back(std::move(*region));
+    uint64_t done = 0;
+    while (done < piece.size()) {
+      done += cutter_->Add(regions_.size() - 1, done, piece.subspan(done));
+      if (!cutter_->full()) continue;
+      absl::Status launched = co_await Launch();
+      if (!launched.ok()) co_return failure_ = launched;
+    }
+    size_bytes_ += piece.size();
+  }
+  co_return failure_;
+}
+
+absl::StatusOr<PlacedStripe> WritePath::Place(uint64_t length_bytes) {
+  if (block_.left == 0) {
+    ASSIGN_OR_RETURN(block_, ids_->TakeBlock());
+  }
+  --block_.left;
+  const StripeId id(block_.next++);
+  // By the id, so that consecutive ids rotate.
+  return PlacedStripe{id, rotation_[id.value() % rotation_.size()], length_bytes};
+}
+
+Task<absl::Status> WritePath::Launch() {
+  std::vector<Segment> segments = cutter_->Take();
+  uint64_t length = 0;
+  for (const Segment& segment : segments) length += segment.bytes.size();
+  absl::StatusOr<PlacedStripe> placed = Place(length);
+  if (!placed.ok()) co_return placed.status();
+  const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
+  absl::Status admitted = co_await session_.window().Acquire(1, deadline);
+  if (!admitted.ok()) co_return admitted;
+  unsealed_.push_back({*placed, std::move(segments), {}});
+  scope_.Spawn(SendInWindow(&unsealed_.back()));
+  co_return failure_;
+}
+
+Task<void> WritePath::SendInWindow(Stripe* stripe) {
+  absl::Status sent = co_await Send(stripe);
+  if (!sent.ok() && failure_.ok()) failure_ = sent;
+  session_.window().Release(1);
+}
+
+Task<absl::Status> WritePath::Send(Stripe* stripe) {
+  if (stripe->block_crcs.empty()) {
+    BlockCrcs crcs;
+    for (const Segment& segment : stripe->segments) crcs.Add(segment.bytes);
+    stripe->block_crcs = crcs.Finish();
+  }
+  const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
+  int damaged = 0;
+  size_t moves = 0;
+  while (true) {
+    absl::Status sent = co_await SendOnce(*stripe, deadline);
+    if (sent.ok()) co_return sent;
+    // The shard has failed elsewhere or was abandoned: nobody waits for this stripe any more.
+    if (!failure_.ok()) co_return failure_;
+    const bool full = absl::IsResourceExhausted(sent) || absl::IsFailedPrecondition(sent);
+    if (full && ++moves < rotation_.size()) {
+      // The target is full or has failed: a new stripe elsewhere, under a new id.
+      absl::StatusOr<PlacedStripe> placed = Place(stripe->placed.length_bytes);
+      if (!placed.ok()) co_return placed.status();
+      stripe->placed = *placed;
+      continue;
+    }
+    const bool retry = NodeIsGone(sent) || (absl::IsDataLoss(sent) && ++damaged < kDamagedSendsMax);
+    if (!retry || deadline.Remaining(Executor::Current().clock()) <= kRetryPause) co_return sent;
+    absl::Status paused = co_await session_.Pause(kRetryPause);
+    if (!paused.ok()) co_return paused;
+  }
+}
+
+Task<absl::Status> WritePath::SendOnce(const Stripe& stripe, Deadline deadline) {
+  deadline = Earlier(deadline, Deadline::After(Executor::Current().clock(), kTryTimeout));
+  absl::StatusOr<TargetRoute> route = co_await session_.Route(stripe.placed.group, 0, deadline);
+  if (!route.ok()) co_return route.status();
+  absl::Status admitted = co_await route->node->window().Acquire(1, deadline);
+  if (!admitted.ok()) co_return admitted;
+  wire::WriteFragmentRequest request;
+  request.set_target(route->target.value());
+  request.mutable_key()->set_stripe(stripe.placed.id.value());
+  request.set_lease(ids_->lease().value());
+  request.set_length_bytes(stripe.placed.length_bytes);
+  for (uint32_t crc : stripe.block_crcs) request.add_block_crcs(crc);
+  CallOptions options{deadline, {}, {}};
+  for (const Segment& segment : stripe.segments) {
+    // Asked anew at each try: a reset of the endpoint changes the keys.
+    BulkDescriptor bulk = regions_[segment.registration]->descriptor();
+    bulk.address += segment.offset_bytes;
+    bulk.length_bytes = segment.bytes.size();
+    options.bulks.push_back(bulk);
+  }
+  absl::StatusOr<wire::WriteFragmentReply> reply = co_await route->node->Call<wire::WriteFragmentReply>(
+      route->core, wire::WRITE_FRAGMENT, request, std::move(options));
+  route->node->window().Release(1);
+  co_return reply.status();
+}
+
+Task<absl::Status> WritePath::Flush() {
+  if (cutter_ != nullptr && !cutter_->empty() && failure_.ok()) {
+    absl::Status launched = co_await Launch();
+    if (!launched.ok()) failure_ = launched;
+  }
+  co_await scope_.Join();
+  if (failure_.ok()) {
+    absl::Status sealed = co_await SealAll();
+    if (!sealed.ok()) failure_ = sealed;
+  }
+  if (failure_.ok()) Settle();
+  regions_.clear();
+  co_return failure_;
+}
+
+// What is sealed needs the caller's memory no more.
+void WritePath::Settle() {
+  for (const Stripe& stripe : unsealed_) {
+    const uint64_t length = stripe.placed.length_bytes;
+    crc32c_ = CombineCrc32c(crc32c_, CombineBlockCrcs(stripe.block_crcs, length), length);
+    sealed_.push_back(stripe.placed);
+  }
+  unsealed_.clear();
+}
+
+Task<absl::Status> WritePath::SealAll() {
+  if (unsealed_.empty()) co_return absl::OkStatus();
+  const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
+  for (int round = 0; round < kSealRoundsMax; ++round) {
+    absl::StatusOr<std::vector<uint64_t>> missing = co_await SealOnce(deadline);
+    if (!missing.ok()) {
+      const bool retry = NodeIsGone(missing.status()) &&
+                         deadline.Remaining(Executor::Current().clock()) > kRetryPause;
+      if (!retry) co_return missing.status();
+      absl::Status paused = co_await session_.Pause(kRetryPause);
+      if (!paused.ok()) co_return paused;
+      // Only rounds that a restart cost count; a node that is coming back may take the whole deadline.
+      --round;
+      continue;
+    }
+    if (missing->empty()) co_return absl::OkStatus();
+    absl::Status resent = co_await Resend(*missing);
+    if (!resent.ok()) co_return resent;
+  }
+  co_return absl::UnavailableError("targets keep losing unsealed fragments: is a node restarting in a loop?");
+}
+
+Task<absl::Status> WritePath::Resend(const std::vector<uint64_t>& missing) {
+  const absl::flat_hash_set<uint64_t> wanted(missing.begin(), missing.end());
+  for (Stripe& stripe : unsealed_) {
+    if (!wanted.contains(stripe.placed.id.value())) continue;
+    const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
+    absl::Status admitted = co_await session_.window().Acquire(1, deadline);
+    if (!admitted.ok()) {
+      co_await scope_.Join();
+      co_return admitted;
+    }
+    scope_.Spawn(SendInWindow(&stripe));
+  }
+  co_await scope_.Join();
+  co_return failure_;
+}
+
+Task<absl::StatusOr<std::vector<uint64_t>>> WritePath::SealOnce(Deadline deadline) {
+  deadline = Earlier(deadline, Deadline::After(Executor::Current().clock(), kTryTimeout));
+  std::map<TargetId, std::pair<TargetRoute, std::vector<StripeId>>> by_target;
+  for (const Stripe& stripe : unsealed_) {
+    absl::StatusOr<TargetRoute> route = co_await session_.Route(stripe.placed.group, 0, deadline);
+    if (!route.ok()) co_return route.status();
+    auto& entry = by_target[route->target];
+    entry.first = *std::move(route);
+    entry.second.push_back(stripe.placed.id);
+  }
+  // Bounded by the rotation: at most kRotationMax targets.
+  std::vector<Task<absl::StatusOr<std::vector<uint64_t>>>> seals;
+  for (auto& [target, entry] : by_target) {
+    seals.push_back(SealTarget(std::move(entry.first), std::move(entry.second), deadline));
+  }
+  std::vector<absl::StatusOr<std::vector<uint64_t>>> results = co_await WhenAll(std::move(seals));
+  std::vector<uint64_t> missing;
+  for (const auto& result : results) {
+    if (!result.ok()) co_return result.status();
+    missing.insert(missing.end(), result->begin(), result->end());
+  }
+  co_return missing;
+}
+
+Task<absl::StatusOr<std::vector<uint64_t>>> WritePath::SealTarget(TargetRoute route,
+                                                                  std::vector<StripeId> stripes,
+                                                                  Deadline deadline) {
+  // Runs of one stride, so that a rotation over many targets stays short. Each is about 16 bytes on the wire; this
+  // many fit a message with room to spare.
+  constexpr int kRunsMax = 1500;
+  std::sort(stripes.begin(), stripes.end());
+  std::vector<uint64_t> missing;
+  size_t next = 0;
+  while (next < stripes.size()) {
+    wire::SealRequest request;
+    request.set_target(route.target.value());
+    request.set_lease(ids_->lease().value());
+    while (next < stripes.size() && request.runs_size() < kRunsMax) {
+      wire::FragmentRun* run = request.add_runs();
+      const uint64_t first = stripes[next].value();
+      uint64_t stride = next + 1 < stripes.size() ? stripes[next + 1].value() - first : 1;
+      if (stride > UINT32_MAX) stride = 1;
+      uint32_t count = 1;
+      while (next + count < stripes.size() && stripes[next + count].value() == first + count * stride) ++count;
+      run->set_first_stripe(first);
+      run->set_stride(static_cast<uint32_t>(stride));
+      run->set_count(count);
+      next += count;
+    }
+    absl::StatusOr<wire::SealReply> reply = co_await route.node->Call<wire::SealReply>(
+        route.core, wire::SEAL, request, CallOptions{deadline, {}, {}});
+    if (!reply.ok()) co_return reply.status();
+    missing.insert(missing.end(), reply->missing_stripes().begin(), reply->missing_stripes().end());
+  }
+  co_return missing;
+}
+
+Task<void> WritePath::Abandon() {
+  if (failure_.ok()) failure_ = absl::FailedPreconditionError("the shard was abandoned");
+  co_await scope_.Join();
+  regions_.clear();
+  unsealed_.clear();
+}
+
+std::vector<wire::ExtentRun> WritePath::Extents() const {
+  return ToExtentRuns(sealed_, rotation_, stripe_bytes_, 0);
+}
+
+}  // namespace cairn

@@ -1,0 +1,94 @@
+// The save, client side: gather list → stripes → CRCs → one WRITE_FRAGMENT a fragment, pulled by the server from
+// the caller's memory → SEAL on every target touched. Nothing is copied here. Next: server/service/chunk_service.h.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/io/session.h"
+#include "client/io/stripe_cutter.h"
+#include "common/task/scope.h"
+
+namespace cairn {
+
+// The stripe ids that one lease grants to one rank, handed to its shards in blocks so that each shard's ids stay
+// consecutive and its extents short.
+class StripeIds {
+ public:
+  StripeIds(LeaseId lease, uint64_t first, uint64_t count) : lease_(lease), next_(first), left_(count) {}
+  LeaseId lease() const { return lease_; }
+  // A block of 1 to kBlock ids; RESOURCE_EXHAUSTED when all are used.
+  struct Block {
+    uint64_t next = 0;
+    uint64_t left = 0;
+  };
+  absl::StatusOr<Block> TakeBlock();
+
+ private:
+  static constexpr uint64_t kBlock = 64;
+  LeaseId lease_;
+  uint64_t next_;
+  uint64_t left_;
+};
+
+// Writes one file's content. Lives on the session's executor; one caller at a time.
+class WritePath {
+ public:
+  // `ids` is shared with the other shards of the lease. `timeout` bounds each fragment and each seal, retries
+  // included.
+  WritePath(Session& session, std::shared_ptr<StripeIds> ids, absl::Duration timeout);
+  ~WritePath();
+
+  // As ShardWriter::Write: returns while fragments are on their way, waits only for room in the window.
+  Task<absl::Status> Write(std::vector<ConstBytes> pieces);
+  // Sends the last, short stripe and makes everything durable. On return, whatever the status, no server reads
+  // the caller's memory any more.
+  Task<absl::Status> Flush();
+  // Waits for what is under way, so that the memory is free, and forgets the rest.
+  Task<void> Abandon();
+
+  uint64_t size_bytes() const { return size_bytes_; }
+  // Of the durable content.
+  uint32_t crc32c() const { return crc32c_; }
+  std::vector<wire::ExtentRun> Extents() const;
+
+ private:
+  struct Stripe {
+    PlacedStripe placed;
+    std::vector<Segment> segments;
+    std::vector<uint32_t> block_crcs;
+  };
+
+  Task<absl::Status> Start();
+  Task<absl::Status> Launch();
+  absl::StatusOr<PlacedStripe> Place(uint64_t length_bytes);
+  Task<void> SendInWindow(Stripe* stripe);
+  Task<absl::Status> Send(Stripe* stripe);
+  Task<absl::Status> SendOnce(const Stripe& stripe, Deadline deadline);
+  Task<absl::Status> SealAll();
+  Task<absl::StatusOr<std::vector<uint64_t>>> SealOnce(Deadline deadline);
+  Task<absl::StatusOr<std::vector<uint64_t>>> SealTarget(TargetRoute route, std::vector<StripeId> stripes,
+                                                         Deadline deadline);
+  Task<absl::Status> Resend(const std::vector<uint64_t>& missing);
+  void Settle();
+
+  Session& session_;
+  std::shared_ptr<StripeIds> ids_;
+  absl::Duration timeout_;
+  StripeIds::Block block_;
+  std::vector<PgId> rotation_;
+  uint64_t stripe_bytes_ = 0;
+  std::unique_ptr<StripeCutter> cutter_;
+  std::vector<std::unique_ptr<MemoryRegion>> regions_;
+  std::deque<Stripe> unsealed_;  // addresses are stable: sends point into it
+  std::vector<PlacedStripe> sealed_;
+  Scope scope_;
+  absl::Status failure_;
+  uint64_t size_bytes_ = 0;
+  uint32_t crc32c_ = 0;
+};
+
+}  // namespace cairn

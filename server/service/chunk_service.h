@@ -1,0 +1,37 @@
+// The chunk RPCs of one core: validate, take a slab, move bytes between the client's memory and the target. Each
+// handler is the data path in a handful of awaits. Next on the data path: server/chunk/target.h.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "common/buffer/slab_pool.h"
+#include "common/rpc/call_table.h"
+#include "proto/wire/chunk.pb.h"
+#include "server/chunk/target.h"
+
+namespace cairn {
+
+// Lives on one reactor; the targets are those the core owns.
+class ChunkService {
+ public:
+  ChunkService(SlabPool& slabs, std::vector<Target*> targets);
+
+  void Register(CallTable& table);
+
+  Task<absl::StatusOr<wire::WriteFragmentReply>> Write(CallContext& call,
+                                                       const wire::WriteFragmentRequest& request);
+  Task<absl::StatusOr<wire::ReadFragmentReply>> Read(CallContext& call,
+                                                     const wire::ReadFragmentRequest& request);
+  Task<absl::StatusOr<wire::SealReply>> Seal(CallContext& call, const wire::SealRequest& request);
+  Task<absl::StatusOr<wire::DiscardReply>> Discard(CallContext& call, const wire::DiscardRequest& request);
+
+ private:
+  absl::StatusOr<Target*> Find(uint32_t target) const;
+
+  SlabPool& slabs_;
+  absl::flat_hash_map<uint32_t, Target*> targets_;
+};
+
+}  // namespace cairn
