@@ -1,0 +1,1 @@
+"""The comparison of Cairn with the limits of the machine and with PyTorch's own checkpoint files."""

@@ -1,0 +1,102 @@
+"""Samples, ratios, the table people read and the JSON that programs read."""
+
+import statistics
+
+GIB = 1024**3
+
+# What each ratio has to reach, from the project's requirements.
+TARGETS = {
+    "save_vs_limit": 0.85,
+    "restore_vs_limit": 0.85,
+    "dcp_save_vs_filesystem": 1.5,
+    "dcp_load_vs_filesystem": 1.5,
+}
+
+LABELS = {
+    "fio_write": "fio write (io_uring, O_DIRECT, 4m, qd16, end fsync)",
+    "fio_read": "fio read (io_uring, O_DIRECT, 4m, qd16)",
+    "fabric_read": "bare fabric, server reads clients",
+    "fabric_write": "bare fabric, server writes clients, delivery complete",
+    "cairn_save": "Cairn save (durable, committed)",
+    "cairn_restore": "Cairn restore (verified)",
+    "cairn_save_client_cpu": "  save, per CPU-second of the clients",
+    "cairn_save_server_cpu": "  save, per CPU-second of the server",
+    "cairn_restore_client_cpu": "  restore, per CPU-second of the clients",
+    "cairn_restore_server_cpu": "  restore, per CPU-second of the server",
+    "cairn_fsyncs_per_shard": "  fsyncs for a saved shard",
+    "cairn_server_slabs": "  server's configured slabs",
+    "cairn_server_peak_rss": "  server's peak memory",
+    "cairn_client_beyond_tensors": "  client's peak memory beyond its tensors",
+    "dcp_save_filesystem": "DCP save, FileSystemWriter(sync_files=True)",
+    "dcp_save_cairn": "DCP save, CairnStorageWriter",
+    "dcp_load_filesystem": "DCP load, FileSystemReader, cold page cache",
+    "dcp_load_cairn": "DCP load, CairnStorageReader, cold page cache",
+    "meta_commit": "one checkpoint of 10,000 ranks, begin to commit",
+    "meta_calls_per_rank": "  metadata calls a rank",
+}
+
+
+class Results:
+    """Collects samples by name; a ratio is taken within each round and then over the rounds."""
+
+    def __init__(self):
+        self._raw = {}
+        self._ratios = {}
+        self.skipped = {}
+
+    def add(self, name, unit, value):
+        entry = self._raw.setdefault(name, {"unit": unit, "samples": []})
+        entry["samples"].append(value)
+
+    def samples(self, name):
+        return self._raw.get(name, {"samples": []})["samples"]
+
+    def skip(self, name, why):
+        """Notes what was not measured, and why, so that no missing figure is silent."""
+        self.skipped[name] = why
+
+    def compute_ratios(self):
+        self._ratio("save_vs_limit", "cairn_save", ["fio_write", "fabric_read"])
+        self._ratio("save_vs_fio", "cairn_save", ["fio_write"])
+        self._ratio("restore_vs_limit", "cairn_restore", ["fio_read", "fabric_write"])
+        self._ratio("restore_vs_fio", "cairn_restore", ["fio_read"])
+        self._ratio("dcp_save_vs_filesystem", "dcp_save_cairn", ["dcp_save_filesystem"])
+        self._ratio("dcp_load_vs_filesystem", "dcp_load_cairn", ["dcp_load_filesystem"])
+
+    def _ratio(self, name, ours, limits):
+        rounds = list(zip(self.samples(ours), *(self.samples(limit) for limit in limits)))
+        if rounds:
+            samples = [values[0] / min(values[1:]) for values in rounds]
+            self._ratios[name] = {"median": statistics.median(samples), "samples": samples}
+
+    def as_json(self, about):
+        raw = {name: dict(entry, median=statistics.median(entry["samples"]))
+               for name, entry in self._raw.items()}
+        return {
+            "about": about,
+            "raw": raw,
+            "ratios": {name: entry["median"] for name, entry in self._ratios.items()},
+            "ratio_samples": {name: entry["samples"] for name, entry in self._ratios.items()},
+            "targets": TARGETS,
+            "skipped": self.skipped,
+        }
+
+    def table(self):
+        """The whole report as text."""
+        lines = [f"{'':58} {'median':>9} {'min':>9} {'max':>9}"]
+        for name, label in LABELS.items():
+            entry = self._raw.get(name)
+            if entry:
+                low, high = min(entry["samples"]), max(entry["samples"])
+                middle = statistics.median(entry["samples"])
+                lines.append(f"{label:58} {middle:9.2f} {low:9.2f} {high:9.2f} {entry['unit']}")
+        lines += ["", f"{'ratio, median over the rounds':58} {'median':>9} {'min':>9} {'max':>9} {'target':>7}"]
+        for name, entry in self._ratios.items():
+            target = TARGETS.get(name)
+            verdict = ""
+            if target is not None:
+                verdict = f"{target:7.2f} " + ("reached" if entry["median"] >= target else "MISSED")
+            low, high = min(entry["samples"]), max(entry["samples"])
+            lines.append(f"{name:58} {entry['median']:9.2f} {low:9.2f} {high:9.2f} {verdict}")
+        lines += [f"not measured: {name}: {why}" for name, why in self.skipped.items()]
+        return "\n".join(lines)
