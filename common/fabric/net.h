@@ -1,6 +1,6 @@
 // The network seam: one fabric endpoint of one core. Messages, server-driven RMA, and the control connection on
 // which nodes and clients first meet. The real one is libfabric (libfabric_net.h); the simulation has another.
-// Next on the data path: common/rpc/endpoint.h.
+// Next on the data path: common/rpc/rpc_server.h.
 #pragma once
 
 #include <cstdint>
@@ -62,8 +62,9 @@ class ControlConnection {
   virtual Event& closed() = 0;
 };
 
-// Answers a hello with the reply to send, or an error whose message the stranger gets to read. `connection`
-// arrives after the reply is on its way; destroying it hangs up.
+// Answers a hello with the reply to send, or an error whose message the stranger gets to read. `connection` comes
+// right before the reply is sent, so that a call which follows the reply at once finds its session; destroying it
+// hangs up, and no reply is sent then.
 class HelloHandler {
  public:
   virtual ~HelloHandler() = default;
@@ -122,6 +123,10 @@ class Net {
   // Accepts hellos on HOST:PORT (port 0: any). Returns the address listened on. `handler` outlives the endpoint.
   virtual absl::StatusOr<std::string> Listen(std::string_view host_port, HelloHandler* handler) = 0;
   virtual void StopListening() = 0;
+
+  // Stops listening, hangs up every control connection and waits for the coroutines that watched them. REQUIRES:
+  // no operation is under way. To be called before destruction wherever control connections were used.
+  virtual Task<void> Stop() = 0;
 };
 
 }  // namespace cairn
