@@ -1,6 +1,7 @@
 // The clock seam. Everything that needs time takes a Clock; the simulation has one that only it moves.
 #pragma once
 
+#include <algorithm>
 #include <compare>
 #include <cstdint>
 
@@ -18,8 +19,10 @@ class MonoTime {
   constexpr int64_t nanoseconds() const { return nanoseconds_; }
   friend constexpr auto operator<=>(MonoTime, MonoTime) = default;
   friend MonoTime operator+(MonoTime time, absl::Duration duration) {
-    if (time == Never() || duration == absl::InfiniteDuration()) return Never();
-    return MonoTime(time.nanoseconds_ + absl::ToInt64Nanoseconds(duration));
+    // absl saturates, so a duration of centuries ends up at Never() and does not wrap around.
+    const int64_t nanoseconds = absl::ToInt64Nanoseconds(duration);
+    if (time == Never() || nanoseconds > INT64_MAX - std::max<int64_t>(time.nanoseconds_, 0)) return Never();
+    return MonoTime(time.nanoseconds_ + nanoseconds);
   }
   friend absl::Duration operator-(MonoTime a, MonoTime b) {
     if (a == Never()) return absl::InfiniteDuration();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <coroutine>
+#include <utility>
 #include <vector>
 
 #include "common/base/check.h"

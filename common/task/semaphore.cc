@@ -35,7 +35,9 @@ struct Semaphore::Awaiter {
 Task<absl::Status> Semaphore::Acquire(int64_t units, Deadline deadline) {
   if (broken_) co_return absl::CancelledError("stopping");
   if (TryAcquire(units)) co_return absl::OkStatus();
-  co_return co_await Awaiter{*this, Waiter{units, {}, absl::OkStatus()}, deadline};
+  Awaiter awaiter{*this, Waiter{units, {}, absl::OkStatus()}, deadline};
+  absl::Status status = co_await awaiter;
+  co_return status;
 }
 
 bool Semaphore::TryAcquire(int64_t units) {

@@ -34,7 +34,9 @@ void StopSource::RequestStop() {
 }
 
 Task<absl::Status> SleepUntil(Deadline deadline, StopSource& stop) {
-  co_return co_await StopSource::Awaiter{stop, deadline};
+  StopSource::Awaiter awaiter{stop, deadline};
+  absl::Status status = co_await awaiter;
+  co_return status;
 }
 
 }  // namespace cairn

@@ -18,17 +18,25 @@ class Task;
 
 namespace task_internal {
 
+// A task that ends inside the call that starts it tells its awaiter so and returns; only one that ends later
+// resumes its awaiter itself. A transfer in both cases would be shorter, but without optimization GCC makes it a
+// nested call, and a loop of tasks that end at once would run out of stack.
 struct FinalAwaiter {
   bool await_ready() noexcept { return false; }
   template <class Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> done) noexcept {
-    return done.promise().continuation;
+    auto& promise = done.promise();
+    if (!promise.starting) return promise.continuation;
+    promise.ended_at_once = true;
+    return std::noop_coroutine();
   }
   void await_resume() noexcept {}
 };
 
 struct PromiseBase {
-  std::coroutine_handle<> continuation = std::noop_coroutine();
+  std::coroutine_handle<> continuation;
+  bool starting = false;
+  bool ended_at_once = false;
   std::suspend_always initial_suspend() noexcept { return {}; }
   FinalAwaiter final_suspend() noexcept { return {}; }
   // No exceptions cross our functions; one that does is a broken invariant.
@@ -74,9 +82,14 @@ class [[nodiscard]] Task {
     struct Awaiter {
       std::coroutine_handle<promise_type> handle;
       bool await_ready() noexcept { return false; }
-      std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) noexcept {
-        handle.promise().continuation = awaiting;
-        return handle;
+      // Nobody else resumes the awaiting coroutine meanwhile: executors do so only in a later step.
+      bool await_suspend(std::coroutine_handle<> awaiting) noexcept {
+        promise_type& promise = handle.promise();
+        promise.continuation = awaiting;
+        promise.starting = true;
+        handle.resume();
+        promise.starting = false;
+        return !promise.ended_at_once;
       }
       T await_resume() { return handle.promise().Take(); }
     };
