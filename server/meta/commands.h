@@ -1,0 +1,121 @@
+// Which request is which command, and what answers it: the types by which MetaEngine::Mutate() and Query() are
+// called.
+#pragma once
+
+#include "proto/disk/meta_log.pb.h"
+#include "proto/wire/meta.pb.h"
+
+namespace cairn {
+
+// Names a mutation across retries; a zero client: it is not retried.
+struct MutationId {
+  uint64_t client = 0;
+  uint64_t sequence = 0;
+};
+
+namespace meta_internal {
+
+template <class R>
+struct Answer {
+  using Reply = R;
+};
+
+// Mutation<Request>::Reply, and Body() which puts the request into a command.
+template <class Request>
+struct Mutation;
+
+template <>
+struct Mutation<wire::BeginCheckpointRequest> : Answer<wire::BeginCheckpointReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_begin_checkpoint(); }
+};
+template <>
+struct Mutation<wire::StageShardRequest> : Answer<wire::StageShardReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_stage_shard(); }
+};
+template <>
+struct Mutation<wire::RankDoneRequest> : Answer<wire::RankDoneReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_rank_done(); }
+};
+template <>
+struct Mutation<wire::CommitCheckpointRequest> : Answer<wire::CommitCheckpointReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_commit_checkpoint(); }
+};
+template <>
+struct Mutation<wire::AbortCheckpointRequest> : Answer<wire::AbortCheckpointReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_abort_checkpoint(); }
+};
+template <>
+struct Mutation<wire::PinCheckpointRequest> : Answer<wire::PinCheckpointReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_pin_checkpoint(); }
+};
+template <>
+struct Mutation<wire::SetRetentionRequest> : Answer<wire::SetRetentionReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_set_retention(); }
+};
+template <>
+struct Mutation<wire::PruneCheckpointsRequest> : Answer<wire::PruneCheckpointsReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_prune_checkpoints(); }
+};
+template <>
+struct Mutation<wire::BeginFileRequest> : Answer<wire::BeginFileReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_begin_file(); }
+};
+template <>
+struct Mutation<wire::CommitFileRequest> : Answer<wire::CommitFileReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_commit_file(); }
+};
+template <>
+struct Mutation<wire::AbortFileRequest> : Answer<wire::AbortFileReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_abort_file(); }
+};
+template <>
+struct Mutation<wire::RemoveRequest> : Answer<wire::RemoveReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_remove(); }
+};
+template <>
+struct Mutation<wire::RenameRequest> : Answer<wire::RenameReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_rename(); }
+};
+template <>
+struct Mutation<wire::MakeDirectoryRequest> : Answer<wire::MakeDirectoryReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_make_directory(); }
+};
+template <>
+struct Mutation<disk::ExpireLease> : Answer<disk::ExpireLeaseReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_expire_lease(); }
+};
+template <>
+struct Mutation<disk::RunCleanup> : Answer<disk::RunCleanupReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_run_cleanup(); }
+};
+template <>
+struct Mutation<disk::FinishReclaim> : Answer<disk::FinishReclaimReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_finish_reclaim(); }
+};
+
+// Query<Request>::Reply: what reads the store and changes nothing.
+template <class Request>
+struct Query;
+template <>
+struct Query<wire::ListCheckpointsRequest> : Answer<wire::ListCheckpointsReply> {};
+template <>
+struct Query<wire::ShowCheckpointRequest> : Answer<wire::ShowCheckpointReply> {};
+template <>
+struct Query<wire::LatestCheckpointRequest> : Answer<wire::LatestCheckpointReply> {};
+template <>
+struct Query<wire::GetRetentionRequest> : Answer<wire::GetRetentionReply> {};
+template <>
+struct Query<wire::StatRequest> : Answer<wire::StatReply> {};
+template <>
+struct Query<wire::ListRequest> : Answer<wire::ListReply> {};
+template <>
+struct Query<wire::GetExtentsRequest> : Answer<wire::GetExtentsReply> {};
+
+}  // namespace meta_internal
+
+template <class Request>
+using MutationReply = typename meta_internal::Mutation<Request>::Reply;
+template <class Request>
+using QueryReply = typename meta_internal::Query<Request>::Reply;
+
+}  // namespace cairn

@@ -1,0 +1,49 @@
+// When leases run out. Only in memory: which leases exist is in the log (attempt.cc, file.cc), how long they still
+// live is not, so a heartbeat costs no write. Owned by MetaEngine.
+#pragma once
+
+#include <list>
+#include <set>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/base/ids.h"
+
+namespace cairn {
+
+// Lives on one executor. Measures on the monotonic clock, so a step of the wall clock ends no lease.
+class LeaseTable {
+ public:
+  LeaseTable(const Clock& clock, absl::Duration ttl) : clock_(clock), ttl_(ttl) {}
+
+  // A new lease, or a sign of life of a known one: a full TTL from now. One that has run out stays so.
+  void Grant(LeaseId lease);
+  // False when the lease is unknown or has run out.
+  bool Renew(LeaseId lease);
+  // Its end has been applied.
+  void End(LeaseId lease);
+
+  // Leases that have run out and are not ended yet, oldest first, at most `limit`. From now on they cannot be
+  // renewed.
+  std::vector<LeaseId> Expired(size_t limit);
+
+  size_t size() const { return entries_.size() + expired_.size(); }
+
+ private:
+  struct Entry {
+    LeaseId lease;
+    MonoTime expires_at;
+  };
+  void MoveExpired();
+
+  const Clock& clock_;
+  const absl::Duration ttl_;
+  // By time of expiry, which is the order of renewal since all have the same TTL.
+  std::list<Entry> order_;
+  absl::flat_hash_map<LeaseId, std::list<Entry>::iterator> entries_;
+  std::set<LeaseId> expired_;
+};
+
+}  // namespace cairn

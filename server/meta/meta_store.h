@@ -1,0 +1,49 @@
+// The questions: everything that reads the metadata and changes nothing. Blocking; MetaEngine runs it on the read
+// runner. Replies are cut into pages that fit an RPC.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/ids.h"
+#include "proto/wire/meta.pb.h"
+#include "server/kv/kv.h"
+#include "server/meta/pending_free.h"
+
+namespace cairn {
+
+struct MetaCounters {
+  uint64_t checkpoints = 0;         // committed and visible
+  uint64_t files = 0;               // shards of committed checkpoints included
+  uint64_t open_attempts = 0;
+  uint64_t pending_free_bytes = 0;  // known to be written and not reclaimed yet
+  uint64_t next_pending_sequence = 0;
+  uint64_t cleanup_backlog = 0;     // put-off tasks
+};
+
+// Thread-safe as its Kv is. Each answer is of one moment per record, not of one moment in all: a listing that
+// races with changes shows each entry before or after its change.
+class MetaStore {
+ public:
+  explicit MetaStore(Kv& kv) : kv_(kv) {}
+
+  absl::StatusOr<wire::ListCheckpointsReply> Answer(const wire::ListCheckpointsRequest& request);
+  absl::StatusOr<wire::ShowCheckpointReply> Answer(const wire::ShowCheckpointRequest& request);
+  absl::StatusOr<wire::LatestCheckpointReply> Answer(const wire::LatestCheckpointRequest& request);
+  absl::StatusOr<wire::GetRetentionReply> Answer(const wire::GetRetentionRequest& request);
+  absl::StatusOr<wire::StatReply> Answer(const wire::StatRequest& request);
+  absl::StatusOr<wire::ListReply> Answer(const wire::ListRequest& request);
+  absl::StatusOr<wire::GetExtentsReply> Answer(const wire::GetExtentsRequest& request);
+
+  absl::StatusOr<MetaCounters> Counters();
+  absl::StatusOr<std::vector<LeaseId>> Leases();
+  // See MetaEngine::NextReclaim(); considers entries below `below_sequence`.
+  absl::StatusOr<std::vector<ReclaimItem>> Reclaimable(uint64_t below_sequence, size_t limit);
+
+ private:
+  Kv& kv_;
+};
+
+}  // namespace cairn

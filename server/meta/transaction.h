@@ -1,0 +1,128 @@
+// A group of commands on its way into the store: an overlay of changes over the Kv, so that each command sees what
+// those before it did, and a failed one can be taken back. Also the reader that queries use (without changes).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/ids.h"
+#include "server/kv/kv.h"
+#include "server/meta/families.h"
+
+namespace cairn {
+
+// What a command did besides the store; told to the engine after the commit.
+struct Effects {
+  std::vector<LeaseId> granted_leases;  // or a sign of life
+  std::vector<LeaseId> ended_leases;
+  bool cleanup_queued = false;
+};
+
+// The numbers in the system family: sources of ids, and counts for people.
+enum class Counter : uint8_t {
+  kNextInode = 1,
+  kNextStripe = 2,
+  kNextLease = 3,
+  kNextAttempt = 4,
+  kNextCommit = 5,        // orders commits of checkpoints
+  kNextVersion = 6,       // of file contents
+  kNextPending = 7,
+  kNextCleanup = 8,
+  kNextRequest = 9,
+  kOldestRequest = 10,
+  kCheckpoints = 32,
+  kFiles = 33,
+  kOpenAttempts = 34,
+  kPendingFreeBytes = 35,
+  kCleanupBacklog = 36,
+};
+
+// Not thread-safe. Nothing reaches the Kv before the owner writes TakeBatch().
+class Transaction {
+ public:
+  explicit Transaction(Kv& kv) : kv_(&kv) {}
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+
+  absl::StatusOr<std::optional<std::string>> Get(ColumnFamily family, std::string_view key) const;
+  void Put(ColumnFamily family, std::string_view key, std::string value);
+  void Delete(ColumnFamily family, std::string_view key);
+
+  // Walks [begin, end) of a family in key order, as it is with the changes made so far.
+  // REQUIRES: the transaction is not changed while the scan is used.
+  class Scan {
+   public:
+    Scan(const Transaction& txn, ColumnFamily family, std::string_view begin, std::string_view end);
+    bool Valid() const { return valid_; }
+    void Next();
+    std::string_view key() const { return from_overlay_ ? std::string_view(overlay_->first) : base_->key(); }
+    std::string_view value() const {
+      return from_overlay_ ? std::string_view(*overlay_->second) : base_->value();
+    }
+    // Check it when Valid() turns false.
+    absl::Status status() const { return base_->status(); }
+
+   private:
+    using Overlay = std::map<std::string, std::optional<std::string>, std::less<>>;
+    void Settle();
+    bool BaseIn() const { return base_->Valid() && base_->key() < end_; }
+    bool OverlayIn() const { return overlay_ != overlay_end_ && overlay_->first < end_; }
+
+    std::string end_;
+    std::unique_ptr<KvIterator> base_;
+    Overlay::const_iterator overlay_, overlay_end_;
+    bool from_overlay_ = false;
+    bool valid_ = false;
+  };
+
+  using KeyValue = std::pair<std::string, std::string>;
+  // The last entry of [begin, end).
+  absl::StatusOr<std::optional<KeyValue>> FindLast(ColumnFamily family, std::string_view begin,
+                                                   std::string_view end) const;
+
+  absl::StatusOr<uint64_t> Read(Counter counter) const;
+  // Adds to a counter and returns what it was before. Sources of ids start at 1.
+  absl::StatusOr<uint64_t> Add(Counter counter, uint64_t amount);
+  // For counts. REQUIRES: the count is at least `amount`.
+  absl::Status Subtract(Counter counter, uint64_t amount);
+
+  Effects& effects() { return effects_; }
+
+  // A point to which RollBack() returns.
+  struct Savepoint {
+    size_t undo;
+    size_t granted, ended;
+    bool cleanup_queued;
+  };
+  Savepoint Save() const;
+  void RollBack(const Savepoint& point);
+
+  // The changes in order of family and key, each key once; the transaction is empty afterwards.
+  KvBatch TakeBatch();
+  bool empty() const;
+
+ private:
+  using Overlay = std::map<std::string, std::optional<std::string>, std::less<>>;
+  struct Undo {
+    ColumnFamily family;
+    std::string key;
+    bool was_in_overlay;
+    std::optional<std::string> value;
+  };
+  void Change(ColumnFamily family, std::string_view key, std::optional<std::string> value);
+
+  Kv* kv_;
+  Overlay overlays_[kMetaFamilyCount];
+  std::vector<Undo> undo_;
+  Effects effects_;
+};
+
+}  // namespace cairn
