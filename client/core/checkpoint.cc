@@ -5,7 +5,6 @@
 #include <mutex>
 #include <utility>
 
-#include "common/base/strings.h"
 #include "absl/strings/str_join.h"
 #include "cairn/client.h"
 #include "client/core/client_impl.h"
@@ -13,6 +12,7 @@
 #include "client/core/paging.h"
 #include "client/core/shard.h"
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
 
 namespace cairn {
 namespace client_internal {
@@ -45,7 +45,8 @@ class CheckpointImpl final : public ShardSink, public std::enable_shared_from_th
   absl::StatusOr<std::shared_ptr<ShardImpl>> NewShard(std::string_view name) {
     RETURN_IF_ERROR(client_->CheckUsable());
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (done_) return absl::FailedPreconditionError(StrCat("rank ", rank_, " of ", path_, " is done"));
+    if (done_)
+      return absl::FailedPreconditionError(StrCat("rank ", rank_, " of ", path_, " is done"));
     if (name.empty()) return absl::InvalidArgumentError("a shard needs a name");
     ++open_shards_;
     return std::make_shared<ShardImpl>(client_, shared_from_this(), std::string(name), ids_);
@@ -66,7 +67,8 @@ class CheckpointImpl final : public ShardSink, public std::enable_shared_from_th
 
   absl::StatusOr<CheckpointInfo> Commit(absl::Duration timeout) {
     RETURN_IF_ERROR(client_->CheckUsable());
-    return client_->Run<absl::StatusOr<CheckpointInfo>>([this, timeout] { return CommitTask(timeout); });
+    return client_->Run<absl::StatusOr<CheckpointInfo>>(
+        [this, timeout] { return CommitTask(timeout); });
   }
 
   absl::Status Abort(std::string_view reason) {
@@ -108,9 +110,11 @@ class CheckpointImpl final : public ShardSink, public std::enable_shared_from_th
     request.set_rank(rank_);
     *request.mutable_shard() = std::move(shard);
     request.set_more_extents_follow(more_extents_follow);
-    const Deadline deadline = Deadline::After(Executor::Current().clock(), client_->options().timeout);
-    absl::StatusOr<wire::StageShardReply> reply = co_await client_->session().Meta<wire::StageShardReply>(
-        wire::STAGE_SHARD, std::move(request), deadline);
+    const Deadline deadline =
+        Deadline::After(Executor::Current().clock(), client_->options().timeout);
+    absl::StatusOr<wire::StageShardReply> reply =
+        co_await client_->session().Meta<wire::StageShardReply>(wire::STAGE_SHARD,
+                                                                std::move(request), deadline);
     co_return reply.status();
   }
 
@@ -135,7 +139,8 @@ class CheckpointImpl final : public ShardSink, public std::enable_shared_from_th
       }
       closed_.pop_back();
     }
-    const Deadline deadline = Deadline::After(Executor::Current().clock(), client_->options().timeout);
+    const Deadline deadline =
+        Deadline::After(Executor::Current().clock(), client_->options().timeout);
     absl::StatusOr<wire::RankDoneReply> reply =
         co_await client_->session().Meta<wire::RankDoneReply>(wire::RANK_DONE, request, deadline);
     if (!reply.ok()) TakeBack(request);
@@ -153,11 +158,11 @@ class CheckpointImpl final : public ShardSink, public std::enable_shared_from_th
     request.set_attempt(attempt_);
     absl::Duration pause = kCommitPollMin;
     while (true) {
-      const Deadline call_deadline =
-          Earlier(Deadline::After(Executor::Current().clock(), client_->options().timeout), deadline);
+      const Deadline call_deadline = Earlier(
+          Deadline::After(Executor::Current().clock(), client_->options().timeout), deadline);
       absl::StatusOr<wire::CommitCheckpointReply> reply =
-          co_await client_->session().Meta<wire::CommitCheckpointReply>(wire::COMMIT_CHECKPOINT, request,
-                                                                        call_deadline);
+          co_await client_->session().Meta<wire::CommitCheckpointReply>(wire::COMMIT_CHECKPOINT,
+                                                                        request, call_deadline);
       if (!reply.ok()) co_return reply.status();
       if (reply->info().state() == wire::COMMITTED) {
         ForgetLease();
@@ -175,8 +180,8 @@ class CheckpointImpl final : public ShardSink, public std::enable_shared_from_th
   std::string Missing(const wire::CheckpointInfo& info) const {
     const uint32_t missing = info.world_size() - info.ranks_done();
     return StrCat(path_, ", attempt ", attempt_, ": ", missing, " of ", info.world_size(),
-                        " ranks are not done: ", absl::StrJoin(info.missing_ranks(), ", "),
-                        missing > static_cast<uint32_t>(info.missing_ranks_size()) ? ", ..." : "");
+                  " ranks are not done: ", absl::StrJoin(info.missing_ranks(), ", "),
+                  missing > static_cast<uint32_t>(info.missing_ranks_size()) ? ", ..." : "");
   }
 
   void ForgetLease() {
@@ -201,7 +206,8 @@ class CheckpointImpl final : public ShardSink, public std::enable_shared_from_th
 
 }  // namespace client_internal
 
-absl::StatusOr<CheckpointWriter> Client::BeginCheckpoint(std::string_view path, BeginOptions options) {
+absl::StatusOr<CheckpointWriter> Client::BeginCheckpoint(std::string_view path,
+                                                         BeginOptions options) {
   wire::BeginCheckpointRequest request;
   request.set_path(std::string(path));
   request.set_world_size(options.world_size);
@@ -212,9 +218,10 @@ absl::StatusOr<CheckpointWriter> Client::BeginCheckpoint(std::string_view path, 
   request.mutable_attributes()->insert(options.attributes.begin(), options.attributes.end());
   ASSIGN_OR_RETURN(wire::BeginCheckpointReply begun,
                    impl_->Meta<wire::BeginCheckpointReply>(wire::BEGIN_CHECKPOINT, request));
-  impl_->KeepLease(LeaseId(begun.lease()), absl::Milliseconds(static_cast<int64_t>(begun.lease_ttl_ms())));
-  return CheckpointWriter(std::make_shared<client_internal::CheckpointImpl>(impl_, std::string(path),
-                                                                            options.rank, begun));
+  impl_->KeepLease(LeaseId(begun.lease()),
+                   absl::Milliseconds(static_cast<int64_t>(begun.lease_ttl_ms())));
+  return CheckpointWriter(std::make_shared<client_internal::CheckpointImpl>(
+      impl_, std::string(path), options.rank, begun));
 }
 
 CheckpointWriter::CheckpointWriter(std::shared_ptr<client_internal::CheckpointImpl> impl)

@@ -1,5 +1,5 @@
-// The public Client: namespace and checkpoint queries. Writing is in checkpoint.cc and file_writer.cc, reading in
-// file.cc.
+// The public Client: namespace and checkpoint queries. Writing is in checkpoint.cc and
+// file_writer.cc, reading in file.cc.
 #include "cairn/client.h"
 
 #include <utility>
@@ -36,7 +36,8 @@ absl::StatusOr<CheckpointInfo> Client::LatestCheckpoint(std::string_view directo
   return ToCheckpointInfo(reply.info());
 }
 
-absl::StatusOr<CheckpointInfo> Client::ShowCheckpoint(std::string_view path, std::vector<ShardInfo>* shards) {
+absl::StatusOr<CheckpointInfo> Client::ShowCheckpoint(std::string_view path,
+                                                      std::vector<ShardInfo>* shards) {
   wire::ShowCheckpointRequest request;
   request.set_path(std::string(path));
   if (shards == nullptr) request.set_limit(1);
@@ -50,8 +51,8 @@ absl::StatusOr<CheckpointInfo> Client::ShowCheckpoint(std::string_view path, std
   }
 }
 
-absl::StatusOr<std::vector<CheckpointInfo>> Client::ListCheckpoints(std::string_view directory,
-                                                                    ListCheckpointsOptions options) {
+absl::StatusOr<std::vector<CheckpointInfo>> Client::ListCheckpoints(
+    std::string_view directory, ListCheckpointsOptions options) {
   wire::ListCheckpointsRequest request;
   request.set_path(std::string(directory));
   request.set_include_writing(options.include_writing);
@@ -60,7 +61,8 @@ absl::StatusOr<std::vector<CheckpointInfo>> Client::ListCheckpoints(std::string_
   while (true) {
     ASSIGN_OR_RETURN(wire::ListCheckpointsReply reply,
                      impl_->Meta<wire::ListCheckpointsReply>(wire::LIST_CHECKPOINTS, request));
-    for (const wire::CheckpointInfo& info : reply.checkpoints()) checkpoints.push_back(ToCheckpointInfo(info));
+    for (const wire::CheckpointInfo& info : reply.checkpoints())
+      checkpoints.push_back(ToCheckpointInfo(info));
     if (!reply.more() || reply.checkpoints().empty()) return checkpoints;
     request.set_start_after(reply.checkpoints().rbegin()->path());
   }
@@ -94,9 +96,8 @@ absl::StatusOr<RetentionPolicy> Client::GetRetention(std::string_view directory)
   return ToRetentionPolicy(reply.policy());
 }
 
-absl::StatusOr<std::vector<CheckpointInfo>> Client::PruneCheckpoints(std::string_view directory,
-                                                                     std::optional<RetentionPolicy> policy,
-                                                                     PruneMode mode) {
+absl::StatusOr<std::vector<CheckpointInfo>> Client::PruneCheckpoints(
+    std::string_view directory, std::optional<RetentionPolicy> policy, PruneMode mode) {
   wire::PruneCheckpointsRequest request;
   request.set_path(std::string(directory));
   if (policy.has_value()) *request.mutable_policy() = FromRetentionPolicy(*policy);
@@ -104,7 +105,8 @@ absl::StatusOr<std::vector<CheckpointInfo>> Client::PruneCheckpoints(std::string
   ASSIGN_OR_RETURN(wire::PruneCheckpointsReply reply,
                    impl_->Meta<wire::PruneCheckpointsReply>(wire::PRUNE_CHECKPOINTS, request));
   std::vector<CheckpointInfo> removed;
-  for (const wire::CheckpointInfo& info : reply.removed()) removed.push_back(ToCheckpointInfo(info));
+  for (const wire::CheckpointInfo& info : reply.removed())
+    removed.push_back(ToCheckpointInfo(info));
   return removed;
 }
 

@@ -3,9 +3,9 @@
 #include <cstdlib>
 
 #include "absl/strings/numbers.h"
-#include "common/base/strings.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
 #include "common/fabric/libfabric_net.h"
 
 namespace cairn::client_internal {
@@ -27,8 +27,8 @@ absl::StatusOr<std::vector<std::string>> ParseEndpoints(std::string_view endpoin
     part = absl::StripAsciiWhitespace(part);
     const size_t colon = part.rfind(':');
     int port = 0;
-    if (colon == absl::string_view::npos || colon == 0 || !absl::SimpleAtoi(part.substr(colon + 1), &port) ||
-        port < 1 || port > 65535) {
+    if (colon == absl::string_view::npos || colon == 0 ||
+        !absl::SimpleAtoi(part.substr(colon + 1), &port) || port < 1 || port > 65535) {
       return absl::InvalidArgumentError(
           StrCat("\"", part, "\" is not an endpoint: write HOST:PORT[,HOST:PORT...]"));
     }
@@ -43,21 +43,25 @@ absl::StatusOr<std::vector<std::string>> ParseEndpoints(std::string_view endpoin
 absl::StatusOr<std::shared_ptr<ClientImpl>> ClientImpl::Connect(ClientOptions options) {
   if (options.endpoint.empty()) {
     const char* environment = std::getenv("CAIRN_ENDPOINT");
-    options.endpoint = environment != nullptr && *environment != '\0' ? environment : kDefaultEndpoint;
+    options.endpoint =
+        environment != nullptr && *environment != '\0' ? environment : kDefaultEndpoint;
   }
   if (options.window < 1 || options.timeout <= absl::ZeroDuration()) {
-    return absl::InvalidArgumentError("the window must be 1 or more and the timeout longer than zero");
+    return absl::InvalidArgumentError(
+        "the window must be 1 or more and the timeout longer than zero");
   }
   ASSIGN_OR_RETURN(std::vector<std::string> endpoints, ParseEndpoints(options.endpoint));
   std::shared_ptr<ClientImpl> impl(new ClientImpl(std::move(options)));
-  ASSIGN_OR_RETURN(impl->thread_, ReactorThread::Start(Reactor::Options{}));
+  ASSIGN_OR_RETURN(impl->thread_, ReactorThread::Start(Reactor::Options{}, "cairn-client"));
   RETURN_IF_ERROR(impl->Run<absl::Status>([&] { return impl->Open(std::move(endpoints)); }));
   return impl;
 }
 
 Task<absl::Status> ClientImpl::Open(std::vector<std::string> endpoints) {
+  LibfabricNet::Options net_options;
+  net_options.bind_host = LibfabricNet::LocalAddressTowards(endpoints.front());
   absl::StatusOr<std::unique_ptr<LibfabricNet>> net =
-      LibfabricNet::Create(thread_->reactor(), LibfabricNet::Options{});
+      LibfabricNet::Create(thread_->reactor(), std::move(net_options));
   if (!net.ok()) co_return net.status();
   net_ = *std::move(net);
   session_ = std::make_unique<Session>(
@@ -84,6 +88,7 @@ ClientImpl::~ClientImpl() {
 Task<absl::Status> ClientImpl::Close() {
   if (session_ != nullptr) co_await session_->Stop();
   session_.reset();
+  if (net_ != nullptr) co_await net_->Stop();
   net_.reset();
   co_return absl::OkStatus();
 }

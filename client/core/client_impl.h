@@ -1,16 +1,16 @@
-// What stands behind the public classes: one reactor thread with a fabric endpoint and a Session on it. Public
-// calls hop onto that thread, run a coroutine there and block until it has ended.
+// What stands behind the public classes: one reactor thread with a fabric endpoint and a Session on
+// it. Public calls hop onto that thread, run a coroutine there and block until it has ended.
 #pragma once
 
 #include <unistd.h>
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "cairn/client.h"
 #include "client/io/session.h"
@@ -32,9 +32,10 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   // FAILED_PRECONDITION in a child process: threads do not survive fork().
   absl::Status CheckUsable() const;
 
-  // Runs the coroutine that `make` returns on the reactor thread and waits for it. REQUIRES: CheckUsable().
+  // Runs the coroutine that `make` returns on the reactor thread and waits for it. REQUIRES:
+  // CheckUsable().
   template <class T>
-  T Run(std::function<Task<T>()> make) {
+  T Run(absl::AnyInvocable<Task<T>()> make) {
     return thread_->RunBlocking<T>(std::move(make));
   }
 

@@ -6,10 +6,18 @@ Entry ToEntry(const wire::Entry& entry) {
   Entry result;
   result.name = entry.name();
   switch (entry.type()) {
-    case wire::ENTRY_DIRECTORY: result.type = EntryType::kDirectory; break;
-    case wire::ENTRY_CHECKPOINT: result.type = EntryType::kCheckpoint; break;
-    case wire::ENTRY_SYMLINK: result.type = EntryType::kSymlink; break;
-    default: result.type = EntryType::kFile; break;
+    case wire::ENTRY_DIRECTORY:
+      result.type = EntryType::kDirectory;
+      break;
+    case wire::ENTRY_CHECKPOINT:
+      result.type = EntryType::kCheckpoint;
+      break;
+    case wire::ENTRY_SYMLINK:
+      result.type = EntryType::kSymlink;
+      break;
+    default:
+      result.type = EntryType::kFile;
+      break;
   }
   result.size_bytes = entry.size_bytes();
   result.modified = absl::FromUnixNanos(entry.modified_at_ns());

@@ -13,7 +13,8 @@ namespace client_internal {
 
 class FileImpl {
  public:
-  FileImpl(std::shared_ptr<ClientImpl> client, wire::Entry entry, std::vector<wire::ExtentRun> extents)
+  FileImpl(std::shared_ptr<ClientImpl> client, wire::Entry entry,
+           std::vector<wire::ExtentRun> extents)
       : client_(std::move(client)), entry_(std::move(entry)), extents_(std::move(extents)) {}
 
   const wire::Entry& entry() const { return entry_; }
@@ -50,15 +51,18 @@ absl::StatusOr<File> Client::OpenFile(std::string_view path) {
     wire::GetExtentsRequest next;
     next.set_inode(reply.entry().inode());
     next.set_version(reply.entry().version());
-    next.set_offset_bytes(extents.empty() ? 0 : extents.back().offset_bytes() + extents.back().length_bytes());
+    next.set_offset_bytes(
+        extents.empty() ? 0 : extents.back().offset_bytes() + extents.back().length_bytes());
     next.set_length_bytes(reply.entry().size_bytes() - next.offset_bytes());
     ASSIGN_OR_RETURN(wire::GetExtentsReply page,
                      impl_->Meta<wire::GetExtentsReply>(wire::GET_EXTENTS, next));
-    if (page.extents().empty()) return absl::DataLossError(std::string(path) + ": its extents end early");
+    if (page.extents().empty())
+      return absl::DataLossError(std::string(path) + ": its extents end early");
     extents.insert(extents.end(), page.extents().begin(), page.extents().end());
     more = page.more();
   }
-  return File(std::make_shared<client_internal::FileImpl>(impl_, reply.entry(), std::move(extents)));
+  return File(
+      std::make_shared<client_internal::FileImpl>(impl_, reply.entry(), std::move(extents)));
 }
 
 File::File(std::shared_ptr<client_internal::FileImpl> impl) : impl_(std::move(impl)) {}

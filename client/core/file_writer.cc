@@ -1,4 +1,5 @@
-// Plain files: a lease for stripe ids, content through the write path, one commit that makes the file visible.
+// Plain files: a lease for stripe ids, content through the write path, one commit that makes the
+// file visible.
 
 #include <memory>
 #include <utility>
@@ -14,7 +15,8 @@ namespace client_internal {
 
 class FileSink final : public ShardSink {
  public:
-  FileSink(std::shared_ptr<ClientImpl> client, LeaseId lease) : client_(std::move(client)), lease_(lease) {}
+  FileSink(std::shared_ptr<ClientImpl> client, LeaseId lease)
+      : client_(std::move(client)), lease_(lease) {}
 
   Task<absl::Status> OnDurable(wire::ShardRecord shard) override {
     std::vector<wire::ShardRecord> pages = SplitShard(std::move(shard));
@@ -29,8 +31,8 @@ class FileSink final : public ShardSink {
       const Deadline deadline =
           Deadline::After(Executor::Current().clock(), client_->options().timeout);
       absl::StatusOr<wire::CommitFileReply> reply =
-          co_await client_->session().Meta<wire::CommitFileReply>(wire::COMMIT_FILE, std::move(request),
-                                                                  deadline);
+          co_await client_->session().Meta<wire::CommitFileReply>(wire::COMMIT_FILE,
+                                                                  std::move(request), deadline);
       if (!reply.ok()) co_return reply.status();
     }
     client_->session().ForgetLease(lease_);
@@ -41,10 +43,12 @@ class FileSink final : public ShardSink {
     client_->session().ForgetLease(lease_);
     wire::AbortFileRequest request;
     request.set_lease(lease_.value());
-    const Deadline deadline = Deadline::After(Executor::Current().clock(), client_->options().timeout);
+    const Deadline deadline =
+        Deadline::After(Executor::Current().clock(), client_->options().timeout);
     // The space comes back with the lease's end in any case; this only makes it soon.
-    absl::StatusOr<wire::AbortFileReply> reply = co_await client_->session().Meta<wire::AbortFileReply>(
-        wire::ABORT_FILE, std::move(request), deadline);
+    absl::StatusOr<wire::AbortFileReply> reply =
+        co_await client_->session().Meta<wire::AbortFileReply>(wire::ABORT_FILE, std::move(request),
+                                                               deadline);
     co_return reply.status();
   }
 
@@ -58,13 +62,14 @@ class FileSink final : public ShardSink {
 absl::StatusOr<ShardWriter> Client::CreateFile(std::string_view path) {
   wire::BeginFileRequest request;
   request.set_path(std::string(path));
-  ASSIGN_OR_RETURN(wire::BeginFileReply begun, impl_->Meta<wire::BeginFileReply>(wire::BEGIN_FILE, request));
+  ASSIGN_OR_RETURN(wire::BeginFileReply begun,
+                   impl_->Meta<wire::BeginFileReply>(wire::BEGIN_FILE, request));
   const LeaseId lease(begun.lease());
   impl_->KeepLease(lease, absl::Milliseconds(static_cast<int64_t>(begun.lease_ttl_ms())));
   auto ids = std::make_shared<StripeIds>(lease, begun.stripes().first(), begun.stripes().count());
   auto sink = std::make_shared<client_internal::FileSink>(impl_, lease);
-  return ShardWriter(std::make_shared<client_internal::ShardImpl>(impl_, std::move(sink), std::string(path),
-                                                                  std::move(ids)));
+  return ShardWriter(std::make_shared<client_internal::ShardImpl>(
+      impl_, std::move(sink), std::string(path), std::move(ids)));
 }
 
 absl::Status Client::PutFile(std::string_view path, std::span<const ConstBuffer> pieces) {

@@ -2,15 +2,18 @@
 
 #include <utility>
 
-#include "common/base/strings.h"
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
 
 namespace cairn {
 namespace client_internal {
 
-ShardImpl::ShardImpl(std::shared_ptr<ClientImpl> client, std::shared_ptr<ShardSink> sink, std::string name,
-                     std::shared_ptr<StripeIds> ids)
-    : client_(std::move(client)), sink_(std::move(sink)), name_(std::move(name)), ids_(std::move(ids)) {}
+ShardImpl::ShardImpl(std::shared_ptr<ClientImpl> client, std::shared_ptr<ShardSink> sink,
+                     std::string name, std::shared_ptr<StripeIds> ids)
+    : client_(std::move(client)),
+      sink_(std::move(sink)),
+      name_(std::move(name)),
+      ids_(std::move(ids)) {}
 
 ShardImpl::~ShardImpl() {
   if (client_->CheckUsable().ok()) {
@@ -23,10 +26,14 @@ ShardImpl::~ShardImpl() {
 absl::Status ShardImpl::CheckOpen() const {
   RETURN_IF_ERROR(client_->CheckUsable());
   switch (state_) {
-    case State::kOpen: return absl::OkStatus();
-    case State::kClosed: return absl::FailedPreconditionError(StrCat(name_, " is closed already"));
-    case State::kAbandoned: return absl::FailedPreconditionError(StrCat(name_, " was abandoned"));
-    case State::kFailed: return failure_;
+    case State::kOpen:
+      return absl::OkStatus();
+    case State::kClosed:
+      return absl::FailedPreconditionError(StrCat(name_, " is closed already"));
+    case State::kAbandoned:
+      return absl::FailedPreconditionError(StrCat(name_, " was abandoned"));
+    case State::kFailed:
+      return failure_;
   }
   return absl::InternalError("unknown shard state");
 }
@@ -36,8 +43,7 @@ absl::Status ShardImpl::Write(std::span<const ConstBuffer> pieces) {
   std::vector<ConstBytes> list(pieces.begin(), pieces.end());
   uint64_t added = 0;
   for (ConstBytes piece : list) added += piece.size();
-  absl::Status written =
-      client_->Run<absl::Status>([&] { return WriteTask(std::move(list)); });
+  absl::Status written = client_->Run<absl::Status>([&] { return WriteTask(std::move(list)); });
   if (written.ok()) size_bytes_.fetch_add(added, std::memory_order_relaxed);
   return written;
 }
@@ -101,10 +107,13 @@ Task<absl::Status> ShardImpl::AbandonTask() {
 
 }  // namespace client_internal
 
-ShardWriter::ShardWriter(std::shared_ptr<client_internal::ShardImpl> impl) : impl_(std::move(impl)) {}
+ShardWriter::ShardWriter(std::shared_ptr<client_internal::ShardImpl> impl)
+    : impl_(std::move(impl)) {}
 ShardWriter::ShardWriter(ShardWriter&&) noexcept = default;
 ShardWriter::~ShardWriter() = default;
-absl::Status ShardWriter::Write(std::span<const ConstBuffer> pieces) { return impl_->Write(pieces); }
+absl::Status ShardWriter::Write(std::span<const ConstBuffer> pieces) {
+  return impl_->Write(pieces);
+}
 absl::Status ShardWriter::Write(ConstBuffer piece) { return impl_->Write(std::span(&piece, 1)); }
 absl::Status ShardWriter::Flush() { return impl_->Flush(); }
 absl::Status ShardWriter::Close() { return impl_->Close(); }

@@ -1,4 +1,5 @@
-// One file being written: the state behind ShardWriter, for shards of a checkpoint and for plain files.
+// One file being written: the state behind ShardWriter, for shards of a checkpoint and for plain
+// files.
 #pragma once
 
 #include <atomic>

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/base/strings.h"
 #include "common/base/crc32c.h"
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
 #include "common/task/scope.h"
 #include "proto/wire/chunk.pb.h"
 
@@ -26,7 +26,8 @@ struct Shared {
   Scope scope;
 };
 
-// Compares the pieces with `crcs`: one for each part into which the fragment's block boundaries cut the range.
+// Compares the pieces with `crcs`: one for each part into which the fragment's block boundaries cut
+// the range.
 absl::Status Verify(const FragmentRead& read, const wire::ReadFragmentReply& reply) {
   uint64_t position = read.offset_bytes;
   const uint64_t end = read.offset_bytes + read.length_bytes;
@@ -49,7 +50,7 @@ absl::Status Verify(const FragmentRead& read, const wire::ReadFragmentReply& rep
     }
     if (crc != expected) {
       return absl::DataLossError(StrCat("stripe ", read.stripe.value(), ", block ", block,
-                                              ": the bytes received do not match their checksum"));
+                                        ": the bytes received do not match their checksum"));
     }
   }
   if (position != end) {
@@ -77,8 +78,9 @@ Task<absl::Status> ReadOnce(Shared& shared, const FragmentRead& read, Deadline d
     bulk.length_bytes = piece.bytes.size();
     options.bulks.push_back(bulk);
   }
-  absl::StatusOr<wire::ReadFragmentReply> reply = co_await route->node->Call<wire::ReadFragmentReply>(
-      route->core, wire::READ_FRAGMENT, request, std::move(options));
+  absl::StatusOr<wire::ReadFragmentReply> reply =
+      co_await route->node->Call<wire::ReadFragmentReply>(route->core, wire::READ_FRAGMENT, request,
+                                                          std::move(options));
   route->node->window().Release(1);
   if (!reply.ok()) co_return reply.status();
   co_return Verify(read, *reply);
@@ -90,8 +92,8 @@ Task<absl::Status> ReadWithRetries(Shared& shared, const FragmentRead& read) {
   while (true) {
     absl::Status status = co_await ReadOnce(shared, read, deadline);
     if (status.ok() || !shared.failure.ok()) co_return status;
-    const bool node_is_gone =
-        absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);
+    const bool node_is_gone = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+                              absl::IsCancelled(status);
     const bool retry = node_is_gone || (absl::IsDataLoss(status) && ++damaged < kDamagedReadsMax);
     if (!retry || deadline.Remaining(Executor::Current().clock()) <= kRetryPause) co_return status;
     absl::Status paused = co_await shared.session.Pause(kRetryPause);
@@ -107,8 +109,9 @@ Task<void> ReadInWindow(Shared* shared, const FragmentRead* read) {
 
 }  // namespace
 
-Task<absl::Status> ReadRanges(Session& session, std::span<const wire::ExtentRun> extents, uint64_t size_bytes,
-                              std::vector<WantedRange> ranges, absl::Duration timeout) {
+Task<absl::Status> ReadRanges(Session& session, std::span<const wire::ExtentRun> extents,
+                              uint64_t size_bytes, std::vector<WantedRange> ranges,
+                              absl::Duration timeout) {
   std::erase_if(ranges, [](const WantedRange& range) { return range.destination.empty(); });
   absl::StatusOr<std::vector<FragmentRead>> reads = PlanReads(extents, size_bytes, ranges);
   if (!reads.ok()) co_return reads.status();

@@ -3,16 +3,17 @@
 #include <algorithm>
 #include <numeric>
 
-#include "common/base/strings.h"
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
 
 namespace cairn {
 namespace {
 
 // The run that holds byte `offset`, or null.
 const wire::ExtentRun* FindRun(std::span<const wire::ExtentRun> extents, uint64_t offset) {
-  auto after = std::upper_bound(extents.begin(), extents.end(), offset,
-                                [](uint64_t value, const auto& run) { return value < run.offset_bytes(); });
+  auto after =
+      std::upper_bound(extents.begin(), extents.end(), offset,
+                       [](uint64_t value, const auto& run) { return value < run.offset_bytes(); });
   if (after == extents.begin()) return nullptr;
   const wire::ExtentRun& run = *--after;
   return offset - run.offset_bytes() < run.length_bytes() ? &run : nullptr;
@@ -24,8 +25,8 @@ bool Continues(const FragmentRead& read, StripeId stripe, uint64_t offset) {
          read.pieces.size() < kReadPiecesMax;
 }
 
-absl::Status AppendRange(std::span<const wire::ExtentRun> extents, const WantedRange& range, size_t index,
-                         std::vector<FragmentRead>& reads) {
+absl::Status AppendRange(std::span<const wire::ExtentRun> extents, const WantedRange& range,
+                         size_t index, std::vector<FragmentRead>& reads) {
   uint64_t done = 0;
   while (done < range.destination.size()) {
     const uint64_t position = range.offset_bytes + done;
@@ -36,11 +37,13 @@ absl::Status AppendRange(std::span<const wire::ExtentRun> extents, const WantedR
     const uint64_t in_run = position - run->offset_bytes();
     const uint64_t stripe_index = in_run / run->stripe_bytes();
     const uint64_t in_stripe = in_run % run->stripe_bytes();
-    const uint64_t stripe_length =
-        std::min<uint64_t>(run->stripe_bytes(), run->length_bytes() - stripe_index * run->stripe_bytes());
-    const uint64_t length = std::min<uint64_t>(stripe_length - in_stripe, range.destination.size() - done);
+    const uint64_t stripe_length = std::min<uint64_t>(
+        run->stripe_bytes(), run->length_bytes() - stripe_index * run->stripe_bytes());
+    const uint64_t length =
+        std::min<uint64_t>(stripe_length - in_stripe, range.destination.size() - done);
     const StripeId stripe(run->first_stripe() + stripe_index);
-    const PgId group(run->groups(static_cast<int>(stripe_index % static_cast<uint64_t>(run->groups_size()))));
+    const PgId group(
+        run->groups(static_cast<int>(stripe_index % static_cast<uint64_t>(run->groups_size()))));
     if (reads.empty() || !Continues(reads.back(), stripe, in_stripe)) {
       reads.push_back({stripe, group, in_stripe, 0, {}});
     }
@@ -53,7 +56,8 @@ absl::Status AppendRange(std::span<const wire::ExtentRun> extents, const WantedR
 
 }  // namespace
 
-absl::StatusOr<std::vector<FragmentRead>> PlanReads(std::span<const wire::ExtentRun> extents, uint64_t size_bytes,
+absl::StatusOr<std::vector<FragmentRead>> PlanReads(std::span<const wire::ExtentRun> extents,
+                                                    uint64_t size_bytes,
                                                     std::span<const WantedRange> ranges) {
   std::vector<size_t> order(ranges.size());
   std::iota(order.begin(), order.end(), size_t{0});
@@ -62,9 +66,11 @@ absl::StatusOr<std::vector<FragmentRead>> PlanReads(std::span<const wire::Extent
   std::vector<FragmentRead> reads;
   for (size_t index : order) {
     const WantedRange& range = ranges[index];
-    if (range.offset_bytes > size_bytes || range.destination.size() > size_bytes - range.offset_bytes) {
-      return absl::OutOfRangeError(StrCat("bytes [", range.offset_bytes, ", +", range.destination.size(),
-                                                ") are past the end of a file of ", size_bytes, " bytes"));
+    if (range.offset_bytes > size_bytes ||
+        range.destination.size() > size_bytes - range.offset_bytes) {
+      return absl::OutOfRangeError(
+          StrCat("bytes [", range.offset_bytes, ", +", range.destination.size(),
+                 ") are past the end of a file of ", size_bytes, " bytes"));
     }
     RETURN_IF_ERROR(AppendRange(extents, range, index, reads));
   }

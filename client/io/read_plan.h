@@ -1,4 +1,5 @@
-// Pure: which fragments hold the ranges wanted, and which piece of which destination each byte goes to.
+// Pure: which fragments hold the ranges wanted, and which piece of which destination each byte goes
+// to.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,8 @@
 
 namespace cairn {
 
-// Destinations of one READ_FRAGMENT: one RMA write each, so their number bounds the work of one call.
+// Destinations of one READ_FRAGMENT: one RMA write each, so their number bounds the work of one
+// call.
 inline constexpr size_t kReadPiecesMax = 256;
 
 // A range of a file and where its bytes go.
@@ -36,9 +38,10 @@ struct FragmentRead {
   std::vector<ReadPiece> pieces;
 };
 
-// `extents` cover [0, size_bytes) in order. OUT_OF_RANGE when a range ends past the file; DATA_LOSS when the
-// extents have a hole.
-absl::StatusOr<std::vector<FragmentRead>> PlanReads(std::span<const wire::ExtentRun> extents, uint64_t size_bytes,
+// `extents` cover [0, size_bytes) in order. OUT_OF_RANGE when a range ends past the file; DATA_LOSS
+// when the extents have a hole.
+absl::StatusOr<std::vector<FragmentRead>> PlanReads(std::span<const wire::ExtentRun> extents,
+                                                    uint64_t size_bytes,
                                                     std::span<const WantedRange> ranges);
 
 }  // namespace cairn

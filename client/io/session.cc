@@ -3,14 +3,15 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/base/strings.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
 
 namespace cairn {
 namespace {
 
-// A node that answers at all answers within this; a longer silence is worth another try on a new connection.
+// A node that answers at all answers within this; a longer silence is worth another try on a new
+// connection.
 constexpr absl::Duration kTryTimeout = absl::Seconds(15);
 constexpr absl::Duration kDialTimeout = absl::Seconds(5);
 constexpr absl::Duration kBackoffMin = absl::Milliseconds(10);
@@ -77,7 +78,7 @@ Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::MetaNode(Deadline
     failures.push_back(StrCat(endpoint, ": ", node.status().message()));
   }
   co_return absl::Status(code, StrCat("no Cairn node answers (", absl::StrJoin(failures, "; "),
-                                            "); is cairnd running there?"));
+                                      "); is cairnd running there?"));
 }
 
 Task<absl::StatusOr<std::string>> Session::MetaRaw(wire::Method method, std::string request,

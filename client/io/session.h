@@ -1,6 +1,7 @@
-// Session: the client's view of the cluster. It keeps one connection a node, dials again after a loss, caches the
-// cluster map and retries metadata calls until their deadline. It knows only the seams (Net, Executor, Random), so
-// the simulation runs it as it is. Next on the data path: write_path.h and read_path.h.
+// Session: the client's view of the cluster. It keeps one connection a node, dials again after a
+// loss, caches the cluster map and retries metadata calls until their deadline. It knows only the
+// seams (Net, Executor, Random), so the simulation runs it as it is. Next on the data path:
+// write_path.h and read_path.h.
 #pragma once
 
 #include <cstdint>
@@ -42,8 +43,8 @@ class Session {
   Random& random() { return random_; }
   void OnMessage(ConstBytes message) { rpc_.OnMessage(message); }
 
-  // A metadata call. UNAVAILABLE answers (a node that is down or restarting) are retried, under one request id,
-  // until the deadline; then the last reason is returned.
+  // A metadata call. UNAVAILABLE answers (a node that is down or restarting) are retried, under one
+  // request id, until the deadline; then the last reason is returned.
   template <class Reply, class Request>
   Task<absl::StatusOr<Reply>> Meta(wire::Method method, Request request, Deadline deadline) {
     absl::StatusOr<std::string> body =
@@ -56,14 +57,15 @@ class Session {
 
   // The cluster map, asked for once and again when a reply has named a newer version.
   Task<absl::StatusOr<std::shared_ptr<const wire::ClusterMap>>> Map(Deadline deadline);
-  // The target of fragment `index` of a stripe in `group`. FAILED_PRECONDITION when the target has failed.
+  // The target of fragment `index` of a stripe in `group`. FAILED_PRECONDITION when the target has
+  // failed.
   Task<absl::StatusOr<TargetRoute>> Route(PgId group, uint32_t index, Deadline deadline);
 
   // Takes part in every bulk call, beside the connection's own window.
   Semaphore& window() { return window_; }
 
-  // Keeps a lease alive until it is forgotten as often as it was kept (the ranks of one process share their
-  // attempt's lease). A lease that the service has ended is forgotten by itself.
+  // Keeps a lease alive until it is forgotten as often as it was kept (the ranks of one process
+  // share their attempt's lease). A lease that the service has ended is forgotten by itself.
   void KeepLease(LeaseId lease, absl::Duration ttl);
   void ForgetLease(LeaseId lease);
 
@@ -73,9 +75,11 @@ class Session {
   Task<absl::Status> Pause(absl::Duration duration) { return SleepFor(duration, stop_); }
 
  private:
-  Task<absl::StatusOr<std::string>> MetaRaw(wire::Method method, std::string request, Deadline deadline);
+  Task<absl::StatusOr<std::string>> MetaRaw(wire::Method method, std::string request,
+                                            Deadline deadline);
   Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> MetaNode(Deadline deadline);
-  Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Node(std::string host_port, Deadline deadline);
+  Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Node(std::string host_port,
+                                                             Deadline deadline);
   Task<absl::Status> FetchMap(Deadline deadline);
   Task<void> RenewLeases();
 

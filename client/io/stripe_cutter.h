@@ -10,8 +10,8 @@
 
 namespace cairn {
 
-// Pieces of one stripe's content. One RMA read each, so their number bounds the work of one call; a stripe that
-// reaches it ends short.
+// Pieces of one stripe's content. One RMA read each, so their number bounds the work of one call; a
+// stripe that reaches it ends short.
 inline constexpr size_t kStripeSegmentsMax = 256;
 
 // A piece of the caller's memory: `registration` names the memory region it lies in.
@@ -26,9 +26,12 @@ class StripeCutter {
  public:
   explicit StripeCutter(uint64_t stripe_bytes) : stripe_bytes_(stripe_bytes) {}
 
-  // Takes from the front of `piece` what still fits the stripe being filled; returns the bytes taken.
+  // Takes from the front of `piece` what still fits the stripe being filled; returns the bytes
+  // taken.
   uint64_t Add(size_t registration, uint64_t offset_bytes, ConstBytes piece);
-  bool full() const { return filled_bytes_ == stripe_bytes_ || segments_.size() == kStripeSegmentsMax; }
+  bool full() const {
+    return filled_bytes_ == stripe_bytes_ || segments_.size() == kStripeSegmentsMax;
+  }
   bool empty() const { return segments_.empty(); }
   // The stripe so far; the next one is empty.
   std::vector<Segment> Take();
@@ -46,8 +49,9 @@ struct PlacedStripe {
   uint64_t length_bytes = 0;
 };
 
-// The shortest list of runs that describes `stripes`, laid end to end from `offset_bytes`. Runs are found where
-// ids are consecutive and groups repeat `rotation` from some point on, which is how the writer assigns them.
+// The shortest list of runs that describes `stripes`, laid end to end from `offset_bytes`. Runs are
+// found where ids are consecutive and groups repeat `rotation` from some point on, which is how the
+// writer assigns them.
 std::vector<wire::ExtentRun> ToExtentRuns(const std::vector<PlacedStripe>& stripes,
                                           const std::vector<PgId>& rotation, uint64_t stripe_bytes,
                                           uint64_t offset_bytes);

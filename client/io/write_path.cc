@@ -5,29 +5,31 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
-#include "common/base/strings.h"
 #include "common/base/crc32c.h"
 #include "common/base/crc32c_combine.h"
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
 #include "common/task/when_all.h"
 #include "proto/wire/chunk.pb.h"
 
 namespace cairn {
 namespace {
 
-// PGs that one shard rotates over. Bounds the connections of a rank; 16 spread a shard well enough that no target
-// gets more than a few percent over its share.
+// PGs that one shard rotates over. Bounds the connections of a rank; 16 spread a shard well enough
+// that no target gets more than a few percent over its share.
 constexpr size_t kRotationMax = 16;
 // Waiting on a node that does not answer longer than this helps nobody: the call is made again.
 constexpr absl::Duration kTryTimeout = absl::Seconds(20);
 constexpr absl::Duration kRetryPause = absl::Milliseconds(50);
-// A restarted server misses everything not sealed; more than a few restarts in a row are not our luck any more.
+// A restarted server misses everything not sealed; more than a few restarts in a row are not our
+// luck any more.
 constexpr int kSealRoundsMax = 8;
 // A damaged transfer is sent again; one that stays damaged means broken memory or a broken network.
 constexpr int kDamagedSendsMax = 3;
 
 bool NodeIsGone(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         absl::IsCancelled(status);
 }
 
 }  // namespace
@@ -35,7 +37,8 @@ bool NodeIsGone(const absl::Status& status) {
 absl::StatusOr<StripeIds::Block> StripeIds::TakeBlock() {
   if (left_ == 0) {
     return absl::ResourceExhaustedError(
-        "this rank has used all stripe ids of its lease: its shards are larger than the service expects of one rank");
+        "this rank has used all stripe ids of its lease: its shards are larger than the service "
+        "expects of one rank");
   }
   const uint64_t taken = std::min(left_, kBlock);
   Block block{next_, taken};
@@ -57,18 +60,21 @@ Task<absl::Status> WritePath::Start() {
   if (!map.ok()) co_return map.status();
   const wire::ClusterMap& cluster = **map;
   for (const wire::PlacementGroup& group : cluster.groups()) {
-    const bool healthy = std::all_of(group.targets().begin(), group.targets().end(), [&](uint32_t id) {
-      return std::any_of(cluster.targets().begin(), cluster.targets().end(), [id](const auto& target) {
-        return target.id() == id && target.state() == wire::TARGET_UP;
-      });
-    });
+    const bool healthy =
+        std::all_of(group.targets().begin(), group.targets().end(), [&](uint32_t id) {
+          return std::any_of(cluster.targets().begin(), cluster.targets().end(),
+                             [id](const auto& target) {
+                               return target.id() == id && target.state() == wire::TARGET_UP;
+                             });
+        });
     if (healthy) rotation_.push_back(PgId(group.id()));
   }
   if (rotation_.empty()) {
     co_return absl::UnavailableError("no target of the cluster is up; `cairn status` shows why");
   }
   const size_t start = session_.random().Below(rotation_.size());
-  std::rotate(rotation_.begin(), rotation_.begin() + static_cast<ptrdiff_t>(start), rotation_.end());
+  std::rotate(rotation_.begin(), rotation_.begin() + static_cast<ptrdiff_t>(start),
+              rotation_.end());
   rotation_.resize(std::min(rotation_.size(), kRotationMax));
   stripe_bytes_ = cluster.stripe_bytes();
   cutter_ = std::make_unique<StripeCutter>(stripe_bytes_);
@@ -178,8 +184,9 @@ Task<absl::Status> WritePath::SendOnce(const Stripe& stripe, Deadline deadline) 
     bulk.length_bytes = segment.bytes.size();
     options.bulks.push_back(bulk);
   }
-  absl::StatusOr<wire::WriteFragmentReply> reply = co_await route->node->Call<wire::WriteFragmentReply>(
-      route->core, wire::WRITE_FRAGMENT, request, std::move(options));
+  absl::StatusOr<wire::WriteFragmentReply> reply =
+      co_await route->node->Call<wire::WriteFragmentReply>(route->core, wire::WRITE_FRAGMENT,
+                                                           request, std::move(options));
   route->node->window().Release(1);
   co_return reply.status();
 }
@@ -220,7 +227,8 @@ Task<absl::Status> WritePath::SealAll() {
       if (!retry) co_return missing.status();
       absl::Status paused = co_await session_.Pause(kRetryPause);
       if (!paused.ok()) co_return paused;
-      // Only rounds that a restart cost count; a node that is coming back may take the whole deadline.
+      // Only rounds that a restart cost count; a node that is coming back may take the whole
+      // deadline.
       --round;
       continue;
     }
@@ -228,7 +236,8 @@ Task<absl::Status> WritePath::SealAll() {
     absl::Status resent = co_await Resend(*missing);
     if (!resent.ok()) co_return resent;
   }
-  co_return absl::UnavailableError("targets keep losing unsealed fragments: is a node restarting in a loop?");
+  co_return absl::UnavailableError(
+      "targets keep losing unsealed fragments: is a node restarting in a loop?");
 }
 
 Task<absl::Status> WritePath::Resend(const std::vector<uint64_t>& missing) {
@@ -274,8 +283,8 @@ Task<absl::StatusOr<std::vector<uint64_t>>> WritePath::SealOnce(Deadline deadlin
 Task<absl::StatusOr<std::vector<uint64_t>>> WritePath::SealTarget(TargetRoute route,
                                                                   std::vector<StripeId> stripes,
                                                                   Deadline deadline) {
-  // Runs of one stride, so that a rotation over many targets stays short. Each is about 16 bytes on the wire; this
-  // many fit a message with room to spare.
+  // Runs of one stride, so that a rotation over many targets stays short. Each is about 16 bytes on
+  // the wire; this many fit a message with room to spare.
   constexpr int kRunsMax = 1500;
   std::sort(stripes.begin(), stripes.end());
   std::vector<uint64_t> missing;
@@ -290,7 +299,9 @@ Task<absl::StatusOr<std::vector<uint64_t>>> WritePath::SealTarget(TargetRoute ro
       uint64_t stride = next + 1 < stripes.size() ? stripes[next + 1].value() - first : 1;
       if (stride > UINT32_MAX) stride = 1;
       uint32_t count = 1;
-      while (next + count < stripes.size() && stripes[next + count].value() == first + count * stride) ++count;
+      while (next + count < stripes.size() &&
+             stripes[next + count].value() == first + count * stride)
+        ++count;
       run->set_first_stripe(first);
       run->set_stride(static_cast<uint32_t>(stride));
       run->set_count(count);

@@ -1,5 +1,6 @@
-// The save, client side: gather list → stripes → CRCs → one WRITE_FRAGMENT a fragment, pulled by the server from
-// the caller's memory → SEAL on every target touched. Nothing is copied here. Next: server/service/chunk_service.h.
+// The save, client side: gather list → stripes → CRCs → one WRITE_FRAGMENT a fragment, pulled by
+// the server from the caller's memory → SEAL on every target touched. Nothing is copied here. Next:
+// server/service/chunk_service.h.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +15,12 @@
 
 namespace cairn {
 
-// The stripe ids that one lease grants to one rank, handed to its shards in blocks so that each shard's ids stay
-// consecutive and its extents short.
+// The stripe ids that one lease grants to one rank, handed to its shards in blocks so that each
+// shard's ids stay consecutive and its extents short.
 class StripeIds {
  public:
-  StripeIds(LeaseId lease, uint64_t first, uint64_t count) : lease_(lease), next_(first), left_(count) {}
+  StripeIds(LeaseId lease, uint64_t first, uint64_t count)
+      : lease_(lease), next_(first), left_(count) {}
   LeaseId lease() const { return lease_; }
   // A block of 1 to kBlock ids; RESOURCE_EXHAUSTED when all are used.
   struct Block {
@@ -37,15 +39,16 @@ class StripeIds {
 // Writes one file's content. Lives on the session's executor; one caller at a time.
 class WritePath {
  public:
-  // `ids` is shared with the other shards of the lease. `timeout` bounds each fragment and each seal, retries
-  // included.
+  // `ids` is shared with the other shards of the lease. `timeout` bounds each fragment and each
+  // seal, retries included.
   WritePath(Session& session, std::shared_ptr<StripeIds> ids, absl::Duration timeout);
   ~WritePath();
 
-  // As ShardWriter::Write: returns while fragments are on their way, waits only for room in the window.
+  // As ShardWriter::Write: returns while fragments are on their way, waits only for room in the
+  // window.
   Task<absl::Status> Write(std::vector<ConstBytes> pieces);
-  // Sends the last, short stripe and makes everything durable. On return, whatever the status, no server reads
-  // the caller's memory any more.
+  // Sends the last, short stripe and makes everything durable. On return, whatever the status, no
+  // server reads the caller's memory any more.
   Task<absl::Status> Flush();
   // Waits for what is under way, so that the memory is free, and forgets the rest.
   Task<void> Abandon();
@@ -70,7 +73,8 @@ class WritePath {
   Task<absl::Status> SendOnce(const Stripe& stripe, Deadline deadline);
   Task<absl::Status> SealAll();
   Task<absl::StatusOr<std::vector<uint64_t>>> SealOnce(Deadline deadline);
-  Task<absl::StatusOr<std::vector<uint64_t>>> SealTarget(TargetRoute route, std::vector<StripeId> stripes,
+  Task<absl::StatusOr<std::vector<uint64_t>>> SealTarget(TargetRoute route,
+                                                         std::vector<StripeId> stripes,
                                                          Deadline deadline);
   Task<absl::Status> Resend(const std::vector<uint64_t>& missing);
   void Settle();

@@ -1,5 +1,5 @@
-// Broken invariants stop the process, in release builds too: a wrong state that goes on can destroy a
-// checkpoint, a stopped server cannot.
+// Broken invariants stop the process, in release builds too: a wrong state that goes on can destroy
+// a checkpoint, a stopped server cannot.
 #pragma once
 
 namespace cairn {
@@ -9,8 +9,8 @@ namespace cairn {
 
 }  // namespace cairn
 
-#define CAIRN_CHECK(condition)                                              \
-  do {                                                                      \
-    if (!(condition)) [[unlikely]]                                          \
-      ::cairn::CheckFailed(__FILE__, __LINE__, #condition);                 \
+#define CAIRN_CHECK(condition)                              \
+  do {                                                      \
+    if (!(condition)) [[unlikely]]                          \
+      ::cairn::CheckFailed(__FILE__, __LINE__, #condition); \
   } while (false)

@@ -1,4 +1,5 @@
-// The clock seam. Everything that needs time takes a Clock; the simulation has one that only it moves.
+// The clock seam. Everything that needs time takes a Clock; the simulation has one that only it
+// moves.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +10,8 @@
 
 namespace cairn {
 
-// A point on the monotonic clock: never goes back, unrelated to the time of day, valid in this process only.
+// A point on the monotonic clock: never goes back, unrelated to the time of day, valid in this
+// process only.
 class MonoTime {
  public:
   constexpr MonoTime() = default;
@@ -21,7 +23,8 @@ class MonoTime {
   friend MonoTime operator+(MonoTime time, absl::Duration duration) {
     // absl saturates, so a duration of centuries ends up at Never() and does not wrap around.
     const int64_t nanoseconds = absl::ToInt64Nanoseconds(duration);
-    if (time == Never() || nanoseconds > INT64_MAX - std::max<int64_t>(time.nanoseconds_, 0)) return Never();
+    if (time == Never() || nanoseconds > INT64_MAX - std::max<int64_t>(time.nanoseconds_, 0))
+      return Never();
     return MonoTime(time.nanoseconds_ + nanoseconds);
   }
   friend absl::Duration operator-(MonoTime a, MonoTime b) {

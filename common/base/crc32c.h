@@ -1,4 +1,5 @@
-// CRC32C (Castagnoli) as iSCSI and ext4 use it, from ISA-L: the checksum of every block, record and message.
+// CRC32C (Castagnoli) as iSCSI and ext4 use it, from ISA-L: the checksum of every block, record and
+// message.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,8 @@ uint32_t Crc32c(ConstBytes data);
 // The CRC of a concatenation: ExtendCrc32c(Crc32c(a), b) == Crc32c(ab).
 uint32_t ExtendCrc32c(uint32_t crc, ConstBytes data);
 
-// Cuts a byte stream given in pieces of any size into blocks of kBlockBytes and collects one CRC a block. The
-// stream starts at a block boundary; its last block may be short.
+// Cuts a byte stream given in pieces of any size into blocks of kBlockBytes and collects one CRC a
+// block. The stream starts at a block boundary; its last block may be short.
 class BlockCrcs {
  public:
   void Add(ConstBytes piece);

@@ -63,7 +63,8 @@ uint32_t CombineBlockCrcs(std::span<const uint32_t> block_crcs, uint64_t length_
   for (uint32_t block : block_crcs) {
     const uint64_t length = std::min(length_bytes, kBlockBytes);
     length_bytes -= length;
-    crc = length == kBlockBytes ? Times(whole_block, crc) ^ block : CombineCrc32c(crc, block, length);
+    crc =
+        length == kBlockBytes ? Times(whole_block, crc) ^ block : CombineCrc32c(crc, block, length);
   }
   return crc;
 }

@@ -1,4 +1,5 @@
-// The randomness seam. Session ids, jitter and placement rotation draw from a Random; the simulation seeds one.
+// The randomness seam. Session ids, jitter and placement rotation draw from a Random; the
+// simulation seeds one.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,8 @@ class SystemRandom final : public Random {
   uint64_t Next() override;
 };
 
-// The same numbers for the same seed on every machine (mt19937_64 is fully specified). Not thread-safe.
+// The same numbers for the same seed on every machine (mt19937_64 is fully specified). Not
+// thread-safe.
 class SeededRandom final : public Random {
  public:
   explicit SeededRandom(uint64_t seed) : engine_(seed) {}

@@ -1,5 +1,5 @@
-// The four error macros of the house, and no others. The CO_ twins are for coroutines, where `return` does
-// not compile.
+// The four error macros of the house, and no others. The CO_ twins are for coroutines, where
+// `return` does not compile.
 #pragma once
 
 #include <utility>
@@ -10,13 +10,13 @@
 #define CAIRN_CONCAT_INNER(a, b) a##b
 #define CAIRN_CONCAT(a, b) CAIRN_CONCAT_INNER(a, b)
 
-#define RETURN_IF_ERROR(expr)                                      \
-  do {                                                             \
+#define RETURN_IF_ERROR(expr)                                         \
+  do {                                                                \
     if (absl::Status status_ = (expr); !status_.ok()) return status_; \
   } while (false)
 
-#define CO_RETURN_IF_ERROR(expr)                                      \
-  do {                                                                \
+#define CO_RETURN_IF_ERROR(expr)                                         \
+  do {                                                                   \
     if (absl::Status status_ = (expr); !status_.ok()) co_return status_; \
   } while (false)
 

@@ -1,5 +1,6 @@
-// Between std::string_view and Abseil's own: Debian 12 builds Abseil with a string_view type of its own, so
-// neither converts to the other there. On newer distributions the two are the same type and this costs nothing.
+// Between std::string_view and Abseil's own: Debian 12 builds Abseil with a string_view type of its
+// own, so neither converts to the other there. On newer distributions the two are the same type and
+// this costs nothing.
 #pragma once
 
 #include <string>

@@ -18,7 +18,11 @@ using MutableBytes = std::span<std::byte>;
 constexpr uint64_t AlignUp(uint64_t value, uint64_t alignment) {
   return (value + alignment - 1) & ~(alignment - 1);
 }
-constexpr uint64_t AlignDown(uint64_t value, uint64_t alignment) { return value & ~(alignment - 1); }
-constexpr uint64_t DivideUp(uint64_t value, uint64_t divisor) { return (value + divisor - 1) / divisor; }
+constexpr uint64_t AlignDown(uint64_t value, uint64_t alignment) {
+  return value & ~(alignment - 1);
+}
+constexpr uint64_t DivideUp(uint64_t value, uint64_t divisor) {
+  return (value + divisor - 1) / divisor;
+}
 
 }  // namespace cairn

@@ -5,7 +5,7 @@
 #include <set>
 #include <tuple>
 
-#include "absl/strings/str_cat.h"
+#include "common/base/strings.h"
 
 namespace cairn {
 namespace {
@@ -23,14 +23,14 @@ uint64_t Score(uint32_t group, TargetId target) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<PlacementGroupTargets>> BuildGroups(std::span<const PlacementTarget> targets,
-                                                               uint32_t group_count, uint32_t width,
-                                                               uint32_t first_id) {
+absl::StatusOr<std::vector<PlacementGroupTargets>> BuildGroups(
+    std::span<const PlacementTarget> targets, uint32_t group_count, uint32_t width,
+    uint32_t first_id) {
   std::set<uint32_t> domains;
   for (const PlacementTarget& target : targets) domains.insert(target.failure_domain);
   if (width == 0 || domains.size() < width) {
-    return absl::FailedPreconditionError(absl::StrCat("a group needs ", width,
-                                                      " failure domains; the cluster has ", domains.size()));
+    return absl::FailedPreconditionError(
+        StrCat("a group needs ", width, " failure domains; the cluster has ", domains.size()));
   }
   std::map<TargetId, uint32_t> load;
   std::vector<PlacementGroupTargets> groups;
@@ -39,7 +39,8 @@ absl::StatusOr<std::vector<PlacementGroupTargets>> BuildGroups(std::span<const P
     std::vector<PlacementTarget> order(targets.begin(), targets.end());
     std::sort(order.begin(), order.end(), [&](const PlacementTarget& a, const PlacementTarget& b) {
       // Least loaded first, then the highest score; the id only makes equal scores definite.
-      return std::tuple(load[a.id], ~Score(id, a.id), a.id) < std::tuple(load[b.id], ~Score(id, b.id), b.id);
+      return std::tuple(load[a.id], ~Score(id, a.id), a.id) <
+             std::tuple(load[b.id], ~Score(id, b.id), b.id);
     });
     PlacementGroupTargets& group = groups.emplace_back();
     group.id = PgId(id);

@@ -1,5 +1,6 @@
-// Pure: which targets form which placement groups. The table is computed once, when targets join, and stored in
-// the cluster map; it is never recomputed from code, so a new release cannot move data by accident.
+// Pure: which targets form which placement groups. The table is computed once, when targets join,
+// and stored in the cluster map; it is never recomputed from code, so a new release cannot move
+// data by accident.
 #pragma once
 
 #include <cstdint>
@@ -22,12 +23,13 @@ struct PlacementGroupTargets {
   std::vector<TargetId> targets;  // in fragment order
 };
 
-// `group_count` groups of `width` targets each, ids from `first_id` on. Within a group, domains are distinct; over
-// all groups, each target is in as many as any other, give or take one where domains allow. Rendezvous hashing with
-// our own fixed hash breaks ties, so the same input gives the same table on every machine.
-// FAILED_PRECONDITION when there are fewer than `width` domains; the message says how many there are.
-absl::StatusOr<std::vector<PlacementGroupTargets>> BuildGroups(std::span<const PlacementTarget> targets,
-                                                               uint32_t group_count, uint32_t width,
-                                                               uint32_t first_id);
+// `group_count` groups of `width` targets each, ids from `first_id` on. Within a group, domains are
+// distinct; over all groups, each target is in as many as any other, give or take one where domains
+// allow. Rendezvous hashing with our own fixed hash breaks ties, so the same input gives the same
+// table on every machine. FAILED_PRECONDITION when there are fewer than `width` domains; the
+// message says how many there are.
+absl::StatusOr<std::vector<PlacementGroupTargets>> BuildGroups(
+    std::span<const PlacementTarget> targets, uint32_t group_count, uint32_t width,
+    uint32_t first_id);
 
 }  // namespace cairn

@@ -10,8 +10,8 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
-#include "common/base/strings.h"
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
 
 namespace cairn {
 namespace {
@@ -34,7 +34,8 @@ absl::Status FillNumber(const toml::node& node, std::string_view file, const Fie
   const auto* reflection = message->GetReflection();
   const auto value = node.value<int64_t>();
   const bool narrow = field->cpp_type() == FieldDescriptor::CPPTYPE_UINT32;
-  const int64_t max = narrow ? int64_t{std::numeric_limits<uint32_t>::max()} : std::numeric_limits<int64_t>::max();
+  const int64_t max =
+      narrow ? int64_t{std::numeric_limits<uint32_t>::max()} : std::numeric_limits<int64_t>::max();
   if (!node.is_integer() || !value.has_value() || *value < 0 || *value > max) {
     return Wrong(file, node, field->name(), StrCat("a whole number from 0 to ", max));
   }
@@ -66,16 +67,17 @@ absl::Status FillScalar(const toml::node& node, std::string_view file, const Fie
       return FillMessage(*node.as_table(), file, reflection->MutableMessage(message, field));
     default:
       return absl::InternalError(StrCat("the configuration field ", field->full_name(),
-                                              " has a type that the file format lacks"));
+                                        " has a type that the file format lacks"));
   }
 }
 
 absl::Status FillMessage(const toml::table& table, std::string_view file, Message* message) {
   for (const auto& [key, node] : table) {
-    const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(std::string(key.str()));
+    const FieldDescriptor* field =
+        message->GetDescriptor()->FindFieldByName(std::string(key.str()));
     if (field == nullptr) {
-      return absl::InvalidArgumentError(StrCat(file, ":", Line(node), ": unknown setting \"",
-                                                     std::string_view(key.str()), "\""));
+      return absl::InvalidArgumentError(
+          StrCat(file, ":", Line(node), ": unknown setting \"", std::string_view(key.str()), "\""));
     }
     if (!field->is_repeated()) {
       RETURN_IF_ERROR(FillScalar(node, file, field, message));
@@ -99,8 +101,8 @@ absl::Status ParseConfig(std::string_view toml_text, std::string_view file_name,
   try {
     table = toml::parse(toml_text, std::string(file_name));
   } catch (const toml::parse_error& error) {
-    return absl::InvalidArgumentError(StrCat(file_name, ":", uint64_t{error.source().begin.line}, ": ",
-                                                   std::string_view(error.description())));
+    return absl::InvalidArgumentError(StrCat(file_name, ":", uint64_t{error.source().begin.line},
+                                             ": ", std::string_view(error.description())));
   }
   return FillMessage(table, file_name, config);
 }
@@ -109,7 +111,8 @@ absl::StatusOr<config::Server> ReadServerConfig(const std::string& path) {
   std::ifstream file(path);
   std::ostringstream text;
   if (!file || !(text << file.rdbuf())) {
-    return absl::NotFoundError(StrCat("cannot read the configuration ", path, ": ", strerror(errno)));
+    return absl::NotFoundError(
+        StrCat("cannot read the configuration ", path, ": ", strerror(errno)));
   }
   config::Server config;
   RETURN_IF_ERROR(ParseConfig(text.str(), path, &config));
@@ -122,7 +125,8 @@ absl::StatusOr<uint64_t> ParseSize(std::string_view text) {
   size_t digits = 0;
   while (digits < text.size() && absl::ascii_isdigit(text[digits])) ++digits;
   uint64_t number = 0;
-  const std::string unit = absl::AsciiStrToUpper(absl::StripAsciiWhitespace(ToAbsl(text.substr(digits))));
+  const std::string unit =
+      absl::AsciiStrToUpper(absl::StripAsciiWhitespace(ToAbsl(text.substr(digits))));
   if (absl::SimpleAtoi(ToAbsl(text.substr(0, digits)), &number)) {
     uint64_t factor = 0;
     if (unit.empty() || unit == "B") factor = 1;
@@ -134,7 +138,8 @@ absl::StatusOr<uint64_t> ParseSize(std::string_view text) {
       if (unit == std::string{prefix, 'B'}) factor = decimal;
       if (unit == std::string{prefix, 'I', 'B'}) factor = binary;
     }
-    if (factor != 0 && number <= std::numeric_limits<uint64_t>::max() / factor) return number * factor;
+    if (factor != 0 && number <= std::numeric_limits<uint64_t>::max() / factor)
+      return number * factor;
   }
   return absl::InvalidArgumentError(
       StrCat("\"", all, "\" is not a size: write 64GiB, 500GB or a number of bytes"));

@@ -21,11 +21,12 @@ absl::Status CheckCrcs(ConstBytes data, const wire::WriteFragmentRequest& reques
   BlockCrcs crcs;
   crcs.Add(data);
   const std::vector<uint32_t> computed = crcs.Finish();
-  const auto [wrong, expected] =
-      std::mismatch(computed.begin(), computed.end(), request.block_crcs().begin(), request.block_crcs().end());
+  const auto [wrong, expected] = std::mismatch(
+      computed.begin(), computed.end(), request.block_crcs().begin(), request.block_crcs().end());
   if (wrong == computed.end() && expected == request.block_crcs().end()) return absl::OkStatus();
-  return absl::DataLossError(StrCat("stripe ", request.key().stripe(), ", block ", wrong - computed.begin(),
-                                    ": the bytes pulled from the client do not match its checksum"));
+  return absl::DataLossError(
+      StrCat("stripe ", request.key().stripe(), ", block ", wrong - computed.begin(),
+             ": the bytes pulled from the client do not match its checksum"));
 }
 
 absl::StatusOr<std::vector<FragmentRun>> ToRuns(
@@ -39,7 +40,8 @@ absl::StatusOr<std::vector<FragmentRun>> ToRuns(
       return absl::InvalidArgumentError("a fragment run is empty or wraps around");
     }
     if (total > kSealStripesMax) {
-      return absl::InvalidArgumentError(StrCat("a call names more than ", kSealStripesMax, " stripes"));
+      return absl::InvalidArgumentError(
+          StrCat("a call names more than ", kSealStripesMax, " stripes"));
     }
     runs.push_back({StripeId(run.first_stripe()), run.count(), run.stride(), run.index()});
   }
@@ -62,7 +64,8 @@ void ChunkService::Register(CallTable& table) {
 absl::StatusOr<Target*> ChunkService::Find(uint32_t target) const {
   const auto found = targets_.find(target);
   if (found != targets_.end()) return found->second;
-  return absl::NotFoundError(StrCat("this core has no target ", target, "; the caller's cluster map is old"));
+  return absl::NotFoundError(
+      StrCat("this core has no target ", target, "; the caller's cluster map is old"));
 }
 
 Task<absl::StatusOr<wire::WriteFragmentReply>> ChunkService::Write(
@@ -70,9 +73,9 @@ Task<absl::StatusOr<wire::WriteFragmentReply>> ChunkService::Write(
   const TraceSpan span("chunk.write");
   const uint64_t length = request.length_bytes();
   if (length == 0 || length > slabs_.slab_bytes() || length != call.bulk_bytes()) {
-    co_return absl::InvalidArgumentError(StrCat("a fragment of ", length, " bytes with ", call.bulk_bytes(),
-                                                " bytes of bulks; 1 to ", slabs_.slab_bytes(),
-                                                " are allowed, and both must agree"));
+    co_return absl::InvalidArgumentError(
+        StrCat("a fragment of ", length, " bytes with ", call.bulk_bytes(),
+               " bytes of bulks; 1 to ", slabs_.slab_bytes(), " are allowed, and both must agree"));
   }
   if (static_cast<uint64_t>(request.block_crcs_size()) != DivideUp(length, kBlockBytes)) {
     co_return absl::InvalidArgumentError("a fragment needs one checksum for each 64 KiB block");
@@ -98,18 +101,19 @@ Task<absl::StatusOr<wire::WriteFragmentReply>> ChunkService::Write(
   co_return wire::WriteFragmentReply();
 }
 
-Task<absl::StatusOr<wire::ReadFragmentReply>> ChunkService::Read(CallContext& call,
-                                                                 const wire::ReadFragmentRequest& request) {
+Task<absl::StatusOr<wire::ReadFragmentReply>> ChunkService::Read(
+    CallContext& call, const wire::ReadFragmentRequest& request) {
   const TraceSpan span("chunk.read");
   const uint64_t length = request.length_bytes();
   const uint64_t offset = request.offset_bytes();
   // Whole blocks pass through the slab.
-  const bool fits = length > 0 && length <= slabs_.slab_bytes() && offset <= slabs_.slab_bytes() &&
-                    AlignUp(offset + length, kBlockBytes) - AlignDown(offset, kBlockBytes) <= slabs_.slab_bytes();
+  const bool fits =
+      length > 0 && length <= slabs_.slab_bytes() && offset <= slabs_.slab_bytes() &&
+      AlignUp(offset + length, kBlockBytes) - AlignDown(offset, kBlockBytes) <= slabs_.slab_bytes();
   if (!fits || length != call.bulk_bytes()) {
-    co_return absl::InvalidArgumentError(StrCat("a read of ", length, " bytes at ", offset, " with ",
-                                                call.bulk_bytes(), " bytes of bulks does not fit a slab of ",
-                                                slabs_.slab_bytes()));
+    co_return absl::InvalidArgumentError(
+        StrCat("a read of ", length, " bytes at ", offset, " with ", call.bulk_bytes(),
+               " bytes of bulks does not fit a slab of ", slabs_.slab_bytes()));
   }
   absl::StatusOr<Target*> target = Find(request.target());
   if (!target.ok()) co_return target.status();
@@ -117,7 +121,8 @@ Task<absl::StatusOr<wire::ReadFragmentReply>> ChunkService::Read(CallContext& ca
   absl::StatusOr<Slab> slab = co_await slabs_.Acquire(call.deadline());
   if (!slab.ok()) co_return slab.status();
   const FragmentKey key{StripeId(request.key().stripe()), request.key().index()};
-  absl::StatusOr<Target::ReadResult> read = co_await (*target)->Read(key, offset, length, slab->bytes());
+  absl::StatusOr<Target::ReadResult> read =
+      co_await (*target)->Read(key, offset, length, slab->bytes());
   if (!read.ok()) co_return read.status();
   absl::Status pushed = co_await call.Push(read->bytes);
   if (!pushed.ok()) co_return pushed;
@@ -126,7 +131,8 @@ Task<absl::StatusOr<wire::ReadFragmentReply>> ChunkService::Read(CallContext& ca
   co_return reply;
 }
 
-Task<absl::StatusOr<wire::SealReply>> ChunkService::Seal(CallContext& call, const wire::SealRequest& request) {
+Task<absl::StatusOr<wire::SealReply>> ChunkService::Seal(CallContext& call,
+                                                         const wire::SealRequest& request) {
   const TraceSpan span("chunk.seal");
   absl::StatusOr<Target*> target = Find(request.target());
   if (!target.ok()) co_return target.status();
@@ -140,8 +146,8 @@ Task<absl::StatusOr<wire::SealReply>> ChunkService::Seal(CallContext& call, cons
   co_return reply;
 }
 
-Task<absl::StatusOr<wire::DiscardReply>> ChunkService::Discard(CallContext& call,
-                                                               const wire::DiscardRequest& request) {
+Task<absl::StatusOr<wire::DiscardReply>> ChunkService::Discard(
+    CallContext& call, const wire::DiscardRequest& request) {
   absl::StatusOr<Target*> target = Find(request.target());
   if (!target.ok()) co_return target.status();
   absl::StatusOr<std::vector<FragmentRun>> runs = ToRuns(request.runs());

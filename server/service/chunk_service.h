@@ -1,5 +1,6 @@
-// The chunk RPCs of one core: validate, take a slab, move bytes between the client's memory and the target. Each
-// handler is the data path in a handful of awaits. Next on the data path: server/chunk/target.h.
+// The chunk RPCs of one core: validate, take a slab, move bytes between the client's memory and the
+// target. Each handler is the data path in a handful of awaits. Next on the data path:
+// server/chunk/target.h.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,8 @@ class ChunkService {
   Task<absl::StatusOr<wire::ReadFragmentReply>> Read(CallContext& call,
                                                      const wire::ReadFragmentRequest& request);
   Task<absl::StatusOr<wire::SealReply>> Seal(CallContext& call, const wire::SealRequest& request);
-  Task<absl::StatusOr<wire::DiscardReply>> Discard(CallContext& call, const wire::DiscardRequest& request);
+  Task<absl::StatusOr<wire::DiscardReply>> Discard(CallContext& call,
+                                                   const wire::DiscardRequest& request);
 
  private:
   absl::StatusOr<Target*> Find(uint32_t target) const;

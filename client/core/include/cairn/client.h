@@ -1,13 +1,15 @@
 // The C++ SDK: checkpoints and files of a Cairn cluster.
 //
-// All classes are thread-safe unless they say otherwise, and every call blocks until done or until its deadline.
-// Memory handed to the SDK is read and written in place by the servers (RDMA): it is never copied, so it must
-// stay mapped and, while being saved, unchanged, for as long as each function says.
+// All classes are thread-safe unless they say otherwise, and every call blocks until done or until
+// its deadline. Memory handed to the SDK is read and written in place by the servers (RDMA): it is
+// never copied, so it must stay mapped and, while being saved, unchanged, for as long as each
+// function says.
 //
-// Errors are absl::Status: NOT_FOUND, ALREADY_EXISTS, INVALID_ARGUMENT (a bad name, a range past the end),
-// FAILED_PRECONDITION (wrong state; the message says which), ABORTED (a newer attempt took over, or the attempt
-// was aborted), UNAVAILABLE (no node answered in time; safe to try again), DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED
-// (targets full), DATA_LOSS (stored bytes are damaged; never returned).
+// Errors are absl::Status: NOT_FOUND, ALREADY_EXISTS, INVALID_ARGUMENT (a bad name, a range past
+// the end), FAILED_PRECONDITION (wrong state; the message says which), ABORTED (a newer attempt
+// took over, or the attempt was aborted), UNAVAILABLE (no node answered in time; safe to try
+// again), DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED (targets full), DATA_LOSS (stored bytes are
+// damaged; never returned).
 #pragma once
 
 #include <cstddef>
@@ -83,8 +85,9 @@ struct ShardInfo {
   uint32_t rank = 0;
 };
 
-// Rules of a directory of checkpoints; zero is "not a rule". What no rule keeps is removed after each commit.
-// Pinned checkpoints and the newest are always kept; with no rule at all, everything is.
+// Rules of a directory of checkpoints; zero is "not a rule". What no rule keeps is removed after
+// each commit. Pinned checkpoints and the newest are always kept; with no rule at all, everything
+// is.
 struct RetentionPolicy {
   uint32_t keep_last = 0;
   uint64_t keep_every_steps = 0;
@@ -99,8 +102,8 @@ struct ReadRange {
   MutableBuffer destination;
 };
 
-// A file opened for reading, in the version it had then. Its bytes stay readable while it is open and for the
-// servers' grace period after it was replaced or removed.
+// A file opened for reading, in the version it had then. Its bytes stay readable while it is open
+// and for the servers' grace period after it was replaced or removed.
 class File {
  public:
   ~File();
@@ -109,8 +112,9 @@ class File {
   uint64_t size_bytes() const;
   // The CRC32C of the whole content, as it was committed.
   uint32_t crc32c() const;
-  // Fills every destination, in parallel, verified block by block. On error their contents are undefined, and
-  // on return no server writes to them any more. OUT_OF_RANGE past the end. Only the blocks touched are read.
+  // Fills every destination, in parallel, verified block by block. On error their contents are
+  // undefined, and on return no server writes to them any more. OUT_OF_RANGE past the end. Only the
+  // blocks touched are read.
   absl::Status Read(std::span<const ReadRange> ranges);
   absl::Status Read(uint64_t offset_bytes, MutableBuffer destination);
 
@@ -122,23 +126,24 @@ class File {
 
 // ---- writing ----
 
-// One file on its way into a checkpoint, or a plain file. Not thread-safe; one caller writes one shard.
-// Destroying one that was not closed abandons it.
+// One file on its way into a checkpoint, or a plain file. Not thread-safe; one caller writes one
+// shard. Destroying one that was not closed abandons it.
 class ShardWriter {
  public:
   ~ShardWriter();
   ShardWriter(ShardWriter&&) noexcept;
 
-  // Appends the concatenation of `pieces`, without copying. Returns when the SDK has taken the pieces, while
-  // fragments are still on their way; blocks only when the window is full. The memory must stay as it is until
-  // Close(), Flush() or Abandon() returns: should a server restart, its stripes are written again from there.
+  // Appends the concatenation of `pieces`, without copying. Returns when the SDK has taken the
+  // pieces, while fragments are still on their way; blocks only when the window is full. The memory
+  // must stay as it is until Close(), Flush() or Abandon() returns: should a server restart, its
+  // stripes are written again from there.
   absl::Status Write(std::span<const ConstBuffer> pieces);
   absl::Status Write(ConstBuffer piece);
-  // Makes everything written so far durable; the memory is the caller's again. Costs one fsync a target, shared
-  // with others that wait.
+  // Makes everything written so far durable; the memory is the caller's again. Costs one fsync a
+  // target, shared with others that wait.
   absl::Status Flush();
-  // Flush(), and the content is complete. In a checkpoint it becomes visible with the commit; a plain file is
-  // visible and durable now. A second Close() is FAILED_PRECONDITION.
+  // Flush(), and the content is complete. In a checkpoint it becomes visible with the commit; a
+  // plain file is visible and durable now. A second Close() is FAILED_PRECONDITION.
   absl::Status Close();
   // Gives up; nothing written becomes visible. The memory is the caller's again.
   void Abandon();
@@ -155,8 +160,9 @@ class ShardWriter {
 struct BeginOptions {
   uint32_t world_size = 1;
   uint32_t rank = 0;
-  // 0: join the open attempt if it lacks this rank, else start the next. Jobs that can agree on a number (rank 0
-  // begins and tells the others) should: then a stale rank is refused instead of joining.
+  // 0: join the open attempt if it lacks this rank, else start the next. Jobs that can agree on a
+  // number (rank 0 begins and tells the others) should: then a stale rank is refused instead of
+  // joining.
   uint64_t attempt = 0;
   // Names the job. Two live jobs on one checkpoint name refuse each other; empty: no such check.
   std::string job;
@@ -172,14 +178,15 @@ class CheckpointWriter {
 
   uint64_t attempt() const;
   const std::string& path() const;
-  // Starts a shard. `name` is a relative path, unique in the checkpoint. Shards of one rank may be written side
-  // by side by several threads.
+  // Starts a shard. `name` is a relative path, unique in the checkpoint. Shards of one rank may be
+  // written side by side by several threads.
   absl::StatusOr<ShardWriter> NewShard(std::string_view name);
   // All shards of this rank are closed, and there will be no more. Durable when it returns.
   absl::Status RankDone();
-  // Waits for the other ranks, until `timeout`, and makes the checkpoint visible, atomically, in place of an
-  // older one of that name. One rank calls it (or several; it is idempotent). DEADLINE_EXCEEDED names the ranks
-  // that are missing; the attempt stays open. Durable when it returns.
+  // Waits for the other ranks, until `timeout`, and makes the checkpoint visible, atomically, in
+  // place of an older one of that name. One rank calls it (or several; it is idempotent).
+  // DEADLINE_EXCEEDED names the ranks that are missing; the attempt stays open. Durable when it
+  // returns.
   absl::StatusOr<CheckpointInfo> Commit(absl::Duration timeout = absl::Minutes(10));
   // Drops the attempt of all ranks and its space.
   absl::Status Abort(std::string_view reason);
@@ -192,8 +199,9 @@ class CheckpointWriter {
 
 // ---- the client ----
 
-// A connection to a cluster, with one background thread. Nodes are dialled when first needed and again after a
-// failure. Not usable in a child after fork(): make a new one there (the Python package does so by itself).
+// A connection to a cluster, with one background thread. Nodes are dialled when first needed and
+// again after a failure. Not usable in a child after fork(): make a new one there (the Python
+// package does so by itself).
 class Client {
  public:
   // Checks that a node answers. UNAVAILABLE says which addresses were tried and how each failed.
@@ -206,7 +214,8 @@ class Client {
   absl::StatusOr<CheckpointWriter> BeginCheckpoint(std::string_view path, BeginOptions options);
   // Newest committed checkpoint directly in `directory`. NOT_FOUND when there is none.
   absl::StatusOr<CheckpointInfo> LatestCheckpoint(std::string_view directory);
-  absl::StatusOr<CheckpointInfo> ShowCheckpoint(std::string_view path, std::vector<ShardInfo>* shards = nullptr);
+  absl::StatusOr<CheckpointInfo> ShowCheckpoint(std::string_view path,
+                                                std::vector<ShardInfo>* shards = nullptr);
   struct ListCheckpointsOptions {
     bool include_writing = false;
     bool recursive = false;
@@ -219,11 +228,11 @@ class Client {
   absl::StatusOr<RetentionPolicy> GetRetention(std::string_view directory);
   enum class PruneMode { kRemove, kDryRun };
   // Applies `policy` (default: the one set) once, now.
-  absl::StatusOr<std::vector<CheckpointInfo>> PruneCheckpoints(std::string_view directory,
-                                                               std::optional<RetentionPolicy> policy,
-                                                               PruneMode mode);
+  absl::StatusOr<std::vector<CheckpointInfo>> PruneCheckpoints(
+      std::string_view directory, std::optional<RetentionPolicy> policy, PruneMode mode);
 
-  // -- files. A shard of a committed checkpoint is a file too: "bucket/run/step-10/rank0.safetensors".
+  // -- files. A shard of a committed checkpoint is a file too:
+  // "bucket/run/step-10/rank0.safetensors".
   absl::StatusOr<File> OpenFile(std::string_view path);
   // Streams into a new file that appears at Close().
   absl::StatusOr<ShardWriter> CreateFile(std::string_view path);

@@ -1,0 +1,74 @@
+// One core of a node: a reactor thread with the fabric endpoint, the slabs, the targets and the
+// services that live on it. Everything on a core is made, used and destroyed on its thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/buffer/slab_pool.h"
+#include "common/fabric/libfabric_net.h"
+#include "common/reactor/blocking_pool.h"
+#include "common/reactor/reactor_thread.h"
+#include "common/rpc/call_table.h"
+#include "common/rpc/rpc_server.h"
+#include "server/chunk/target.h"
+#include "server/service/chunk_service.h"
+
+namespace cairn {
+
+class Core {
+ public:
+  struct Options {
+    uint32_t index = 0;
+    Reactor::Backend backend = Reactor::Backend::kAuto;
+    std::string provider;
+    std::string bind_host;
+    SlabPool::Options slabs;
+  };
+  static absl::StatusOr<std::unique_ptr<Core>> Start(Options options);
+  // REQUIRES: Stop() has returned.
+  ~Core();
+
+  ReactorThread& thread() { return *thread_; }
+  Executor& executor() { return thread_->reactor(); }
+  // For work that other cores send here.
+  Scope& scope() { return scope_; }
+  Net& net() { return *net_; }
+  SlabPool& slabs() { return *slabs_; }
+  // Core 0 adds the metadata and operator services before Serve().
+  CallTable& table() { return table_; }
+  const std::string& address() const { return net_->address(); }
+  uint32_t index() const { return options_.index; }
+  const std::vector<std::unique_ptr<Target>>& targets() const { return targets_; }
+
+  // Takes a target over. On the core's thread.
+  void AddTarget(std::unique_ptr<Disk> disk, std::unique_ptr<Kv> index,
+                 std::unique_ptr<BlockingPool> pool, std::unique_ptr<Target> target);
+  // Starts to answer calls. On the core's thread.
+  void Serve(SessionTable& sessions, RpcServer::Options options, RpcServer::MapVersion map_version);
+  // Refuses new calls, ends those under way and closes the targets. On the core's thread.
+  Task<absl::Status> Stop();
+
+ private:
+  explicit Core(Options options) : options_(std::move(options)) {}
+  Task<absl::Status> Open();
+  Task<absl::Status> Close();
+
+  Options options_;
+  std::unique_ptr<ReactorThread> thread_;
+  Scope scope_;
+  std::unique_ptr<LibfabricNet> net_;
+  std::unique_ptr<SlabPool> slabs_;
+  std::unique_ptr<MemoryRegion> slab_region_;
+  CallTable table_;
+  std::unique_ptr<ChunkService> chunks_;
+  std::unique_ptr<RpcServer> rpc_;
+  std::vector<std::unique_ptr<Disk>> disks_;
+  std::vector<std::unique_ptr<Kv>> indexes_;
+  std::vector<std::unique_ptr<BlockingPool>> pools_;
+  std::vector<std::unique_ptr<Target>> targets_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,50 @@
+// The data directory of a node: who it belongs to, and that only one cairnd uses it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "common/base/random.h"
+#include "proto/disk/identity.pb.h"
+
+namespace cairn {
+
+// Of everything in a data directory. A directory of another version is refused, never converted
+// silently.
+inline constexpr uint32_t kDataFormatVersion = 1;
+
+// The bytes of "cairn.id": magic, length, CRC32C, message.
+std::string EncodeIdentity(const disk::NodeIdentity& identity);
+// DATA_LOSS when damaged; FAILED_PRECONDITION when of another format version, naming both.
+absl::StatusOr<disk::NodeIdentity> DecodeIdentity(std::string_view bytes);
+
+// Holds the directory's lock until destroyed.
+class DataDirectory {
+ public:
+  // Opens `path`, making it (not its parents) and its identity when new. Errors name the path and
+  // what to do: NOT_FOUND (missing parent), PERMISSION_DENIED (read-only), FAILED_PRECONDITION (in
+  // use by another process; of another cluster than `expected_cluster_id`, unless that is empty; of
+  // another format version; holds something else), DATA_LOSS (the identity is damaged).
+  static absl::StatusOr<std::unique_ptr<DataDirectory>> Open(const std::string& path,
+                                                             std::string_view expected_cluster_id,
+                                                             Random& random);
+  ~DataDirectory();
+  DataDirectory(const DataDirectory&) = delete;
+  DataDirectory& operator=(const DataDirectory&) = delete;
+
+  const std::string& path() const { return path_; }
+  const disk::NodeIdentity& identity() const { return identity_; }
+
+ private:
+  DataDirectory(std::string path, int lock_fd) : path_(std::move(path)), lock_fd_(lock_fd) {}
+  absl::Status LoadOrMakeIdentity(std::string_view expected_cluster_id, Random& random);
+  absl::Status WriteIdentity();
+
+  std::string path_;
+  int lock_fd_;
+  disk::NodeIdentity identity_;
+};
+
+}  // namespace cairn

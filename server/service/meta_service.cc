@@ -1,0 +1,50 @@
+#include "server/service/meta_service.h"
+
+#include <utility>
+
+namespace cairn {
+
+MetaService::MetaService(MetaEngine& engine, std::function<wire::ClusterMap()> map)
+    : engine_(engine), map_(std::move(map)) {}
+
+void MetaService::Register(CallTable& table) {
+  table.Add(wire::GET_MAP, this, &MetaService::GetMap);
+  table.Add(wire::RENEW_LEASES, this, &MetaService::RenewLeases);
+
+  table.Add(wire::BEGIN_CHECKPOINT, this, &MetaService::Mutate<wire::BeginCheckpointRequest>);
+  table.Add(wire::STAGE_SHARD, this, &MetaService::Mutate<wire::StageShardRequest>);
+  table.Add(wire::RANK_DONE, this, &MetaService::Mutate<wire::RankDoneRequest>);
+  table.Add(wire::COMMIT_CHECKPOINT, this, &MetaService::Mutate<wire::CommitCheckpointRequest>);
+  table.Add(wire::ABORT_CHECKPOINT, this, &MetaService::Mutate<wire::AbortCheckpointRequest>);
+  table.Add(wire::PIN_CHECKPOINT, this, &MetaService::Mutate<wire::PinCheckpointRequest>);
+  table.Add(wire::SET_RETENTION, this, &MetaService::Mutate<wire::SetRetentionRequest>);
+  table.Add(wire::PRUNE_CHECKPOINTS, this, &MetaService::Mutate<wire::PruneCheckpointsRequest>);
+  table.Add(wire::BEGIN_FILE, this, &MetaService::Mutate<wire::BeginFileRequest>);
+  table.Add(wire::COMMIT_FILE, this, &MetaService::Mutate<wire::CommitFileRequest>);
+  table.Add(wire::ABORT_FILE, this, &MetaService::Mutate<wire::AbortFileRequest>);
+  table.Add(wire::REMOVE, this, &MetaService::Mutate<wire::RemoveRequest>);
+  table.Add(wire::RENAME, this, &MetaService::Mutate<wire::RenameRequest>);
+  table.Add(wire::MAKE_DIRECTORY, this, &MetaService::Mutate<wire::MakeDirectoryRequest>);
+
+  table.Add(wire::LIST_CHECKPOINTS, this, &MetaService::Query<wire::ListCheckpointsRequest>);
+  table.Add(wire::SHOW_CHECKPOINT, this, &MetaService::Query<wire::ShowCheckpointRequest>);
+  table.Add(wire::LATEST_CHECKPOINT, this, &MetaService::Query<wire::LatestCheckpointRequest>);
+  table.Add(wire::GET_RETENTION, this, &MetaService::Query<wire::GetRetentionRequest>);
+  table.Add(wire::STAT, this, &MetaService::Query<wire::StatRequest>);
+  table.Add(wire::LIST, this, &MetaService::Query<wire::ListRequest>);
+  table.Add(wire::GET_EXTENTS, this, &MetaService::Query<wire::GetExtentsRequest>);
+}
+
+Task<absl::StatusOr<wire::GetMapReply>> MetaService::GetMap(CallContext& call,
+                                                            const wire::GetMapRequest& request) {
+  wire::GetMapReply reply;
+  *reply.mutable_map() = map_();
+  co_return reply;
+}
+
+Task<absl::StatusOr<wire::RenewLeasesReply>> MetaService::RenewLeases(
+    CallContext& call, const wire::RenewLeasesRequest& request) {
+  co_return engine_.RenewLeases(request);
+}
+
+}  // namespace cairn

@@ -1,0 +1,79 @@
+// Goal: ranges become the fewest fragment reads, with every byte going to its own place, and wrong
+// ranges are refused. Method: small extents by hand.
+
+#include "client/io/read_plan.h"
+
+#include <gtest/gtest.h>
+
+namespace cairn {
+namespace {
+
+wire::ExtentRun Run(uint64_t offset, uint64_t length, uint64_t first, uint32_t stripe_bytes,
+                    std::vector<uint32_t> groups) {
+  wire::ExtentRun run;
+  run.set_offset_bytes(offset);
+  run.set_length_bytes(length);
+  run.set_first_stripe(first);
+  run.set_stripe_count(static_cast<uint32_t>((length + stripe_bytes - 1) / stripe_bytes));
+  run.set_stripe_bytes(stripe_bytes);
+  for (uint32_t group : groups) run.add_groups(group);
+  return run;
+}
+
+class ReadPlan : public testing::Test {
+ protected:
+  std::vector<std::byte> memory_ = std::vector<std::byte>(1000);
+  MutableBytes At(size_t offset, size_t length) {
+    return MutableBytes(memory_).subspan(offset, length);
+  }
+};
+
+TEST_F(ReadPlan, NeighboursInAFragmentShareOneReadWhateverTheirOrder) {
+  const std::vector<wire::ExtentRun> extents = {Run(0, 300, 50, 100, {1, 2})};
+  const std::vector<WantedRange> ranges = {
+      {130, At(500, 20)}, {110, At(0, 20)}, {160, At(700, 10)}};
+  const auto reads = PlanReads(extents, 300, ranges);
+  ASSERT_TRUE(reads.ok());
+  ASSERT_EQ(reads->size(), 2u);
+  EXPECT_EQ((*reads)[0].stripe, StripeId(51));
+  EXPECT_EQ((*reads)[0].group, PgId(2));
+  EXPECT_EQ((*reads)[0].offset_bytes, 10u);
+  EXPECT_EQ((*reads)[0].length_bytes, 40u);
+  ASSERT_EQ((*reads)[0].pieces.size(), 2u);
+  EXPECT_EQ((*reads)[0].pieces[0].bytes.data(), memory_.data());
+  EXPECT_EQ((*reads)[0].pieces[1].bytes.data(), memory_.data() + 500);
+  EXPECT_EQ((*reads)[1].offset_bytes, 60u);
+}
+
+TEST_F(ReadPlan, RangeAcrossRunsAndStripesIsCutAtEach) {
+  const std::vector<wire::ExtentRun> extents = {Run(0, 150, 7, 100, {0}),
+                                                Run(150, 100, 90, 100, {3})};
+  const std::vector<WantedRange> ranges = {{90, At(0, 100)}};
+  const auto reads = PlanReads(extents, 250, ranges);
+  ASSERT_TRUE(reads.ok());
+  ASSERT_EQ(reads->size(), 3u);
+  EXPECT_EQ((*reads)[0].length_bytes, 10u);
+  EXPECT_EQ((*reads)[1].stripe, StripeId(8));
+  EXPECT_EQ((*reads)[1].length_bytes, 50u);
+  EXPECT_EQ((*reads)[2].stripe, StripeId(90));
+  EXPECT_EQ((*reads)[2].length_bytes, 40u);
+  EXPECT_EQ((*reads)[2].pieces[0].range_offset_bytes, 60u);
+}
+
+TEST_F(ReadPlan, PastTheEndIsOutOfRangeAlsoWhereSumsWouldWrap) {
+  const std::vector<wire::ExtentRun> extents = {Run(0, 100, 1, 100, {0})};
+  const std::vector<WantedRange> past = {{60, At(0, 41)}};
+  EXPECT_EQ(PlanReads(extents, 100, past).status().code(), absl::StatusCode::kOutOfRange);
+  const std::vector<WantedRange> wraps = {{UINT64_MAX - 5, At(0, 10)}};
+  EXPECT_EQ(PlanReads(extents, 100, wraps).status().code(), absl::StatusCode::kOutOfRange);
+}
+
+TEST_F(ReadPlan, HoleInTheExtentsIsDataLoss) {
+  const std::vector<wire::ExtentRun> extents = {Run(0, 100, 1, 100, {0}),
+                                                Run(120, 80, 5, 100, {0})};
+  const std::vector<WantedRange> ranges = {{90, At(0, 50)}};
+  EXPECT_EQ(PlanReads(extents, 200, ranges).status().code(), absl::StatusCode::kDataLoss);
+}
+
+}  // namespace
+}  // namespace cairn

@@ -1,0 +1,106 @@
+// Goal: a gather list of any shape becomes stripes that hold its bytes in order, and stripes become
+// the fewest extent runs that the reader finds again. Method: shapes at the limits, then random
+// round trips through the read plan.
+
+#include "client/io/stripe_cutter.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "client/io/read_plan.h"
+
+namespace cairn {
+namespace {
+
+constexpr uint64_t kStripe = 1 * kMiB;
+
+TEST(StripeCutter, PieceLongerThanAStripeFillsItExactly) {
+  StripeCutter cutter(kStripe);
+  std::vector<std::byte> bytes(kStripe + 10);
+  EXPECT_EQ(cutter.Add(0, 0, bytes), kStripe);
+  EXPECT_TRUE(cutter.full());
+  EXPECT_EQ(cutter.Add(0, kStripe, ConstBytes(bytes).subspan(kStripe)), 0u);
+  const std::vector<Segment> segments = cutter.Take();
+  ASSERT_EQ(segments.size(), 1u);
+  EXPECT_EQ(segments[0].bytes.data(), bytes.data());
+  EXPECT_TRUE(cutter.empty());
+}
+
+TEST(StripeCutter, TooManySmallPiecesEndTheStripeShort) {
+  StripeCutter cutter(kStripe);
+  std::vector<std::byte> bytes(kStripeSegmentsMax + 1);
+  for (size_t i = 0; i < kStripeSegmentsMax; ++i)
+    EXPECT_EQ(cutter.Add(i, 0, ConstBytes(bytes).subspan(i, 1)), 1u);
+  EXPECT_TRUE(cutter.full());
+  EXPECT_EQ(cutter.Add(0, 0, ConstBytes(bytes).first(1)), 0u);
+  EXPECT_EQ(cutter.Take().size(), kStripeSegmentsMax);
+}
+
+TEST(StripeCutter, EmptyPieceIsNoSegment) {
+  StripeCutter cutter(kStripe);
+  EXPECT_EQ(cutter.Add(0, 0, ConstBytes()), 0u);
+  EXPECT_TRUE(cutter.empty());
+}
+
+TEST(ToExtentRuns, ConsecutiveFullStripesInRotationAreOneRun) {
+  const std::vector<PgId> rotation = {PgId(4), PgId(9), PgId(2)};
+  std::vector<PlacedStripe> stripes;
+  for (uint64_t i = 0; i < 1000; ++i)
+    stripes.push_back({StripeId(70 + i), rotation[(70 + i) % 3], kStripe});
+  stripes.push_back({StripeId(1070), rotation[1070 % 3], 5});
+  const auto runs = ToExtentRuns(stripes, rotation, kStripe, 0);
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_EQ(runs[0].stripe_count(), 1001u);
+  EXPECT_EQ(runs[0].length_bytes(), 1000 * kStripe + 5);
+  EXPECT_EQ(runs[0].groups(0), rotation[70 % 3].value());
+}
+
+TEST(ToExtentRuns, StripeMovedElsewhereBreaksTheRun) {
+  const std::vector<PgId> rotation = {PgId(0)};
+  const std::vector<PlacedStripe> stripes = {{StripeId(1), PgId(0), kStripe},
+                                             {StripeId(9), PgId(7), kStripe},
+                                             {StripeId(10), PgId(0), kStripe}};
+  const auto runs = ToExtentRuns(stripes, rotation, kStripe, 0);
+  ASSERT_EQ(runs.size(), 3u);
+  EXPECT_EQ(runs[1].groups(0), 7u);
+  EXPECT_EQ(runs[2].offset_bytes(), 2 * kStripe);
+}
+
+// Every byte of every stripe is found where it was put.
+TEST(ToExtentRuns, ReadPlanFindsEveryStripeAgain) {
+  const uint64_t seed = std::random_device()();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937_64 random(seed);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<PgId> rotation;
+    for (uint64_t i = 0; i < 1 + random() % 5; ++i)
+      rotation.push_back(PgId(static_cast<uint32_t>(i)));
+    std::vector<PlacedStripe> stripes;
+    uint64_t id = random() % 1000, size = 0;
+    for (uint64_t i = 0; i < 1 + random() % 40; ++i) {
+      id += random() % 8 == 0 ? 1 + random() % 3 : 1;
+      const bool moved = random() % 10 == 0;
+      const PgId group =
+          moved ? PgId(static_cast<uint32_t>(random() % 7)) : rotation[id % rotation.size()];
+      const uint64_t length = random() % 6 == 0 ? 1 + random() % 100 : 100;
+      stripes.push_back({StripeId(id), group, length});
+      size += length;
+    }
+    const auto runs = ToExtentRuns(stripes, rotation, 100, 0);
+    std::vector<std::byte> memory(size);
+    const std::vector<WantedRange> ranges = {{0, memory}};
+    const auto reads = PlanReads(runs, size, ranges);
+    ASSERT_TRUE(reads.ok()) << reads.status();
+    ASSERT_EQ(reads->size(), stripes.size());
+    for (size_t i = 0; i < stripes.size(); ++i) {
+      EXPECT_EQ((*reads)[i].stripe, stripes[i].id);
+      EXPECT_EQ((*reads)[i].group, stripes[i].group);
+      EXPECT_EQ((*reads)[i].offset_bytes, 0u);
+      EXPECT_EQ((*reads)[i].length_bytes, stripes[i].length_bytes);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cairn
