@@ -1,0 +1,55 @@
+// What the command groups share in reading their arguments. One Add...Commands() a group; each command's options
+// live in its own file, and a callback stores what to run.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/time/time.h"
+#include "client/cli/context.h"
+
+namespace cairn::cli {
+
+// A path in the cluster as people type it: "cairn://bucket/x", "/bucket/x" and "bucket/x/" all mean "bucket/x".
+struct RemotePath {
+  std::string path;
+  bool names_directory = false;  // it ended in "/"
+};
+RemotePath ParseRemotePath(std::string_view text);
+// Turns typed paths into plain ones.
+std::string PlainPath(std::string_view text);
+
+// The last component; empty for "".
+std::string BaseName(std::string_view path);
+// "a/b" from "a" and "b"; "b" from "" and "b".
+std::string JoinPath(std::string_view directory, std::string_view name);
+
+// Options whose values have a unit. Bad ones are reported as the argument parser reports all others.
+CLI::Option* AddBytesOption(CLI::App* app, const std::string& name, uint64_t* value,
+                            const std::string& help);
+CLI::Option* AddDurationOption(CLI::App* app, const std::string& name, absl::Duration* value,
+                               const std::string& help);
+
+// Runs `work` on each typed path and reports each: "<done> PATH" or the failure; an array with --output json.
+// Returns the exit code.
+int ForEachPath(Context& context, const std::vector<std::string>& paths, const std::string& what,
+                const std::string& done,
+                const std::function<absl::Status(Client&, const std::string&)>& work);
+
+void AddClusterCommands(CLI::App* app, Command* chosen);
+void AddPutCommand(CLI::App* app, Command* chosen);
+void AddGetCommands(CLI::App* app, Command* chosen);
+void AddFileCommands(CLI::App* app, Command* chosen);
+void AddCheckpointCommands(CLI::App* app, Command* chosen);
+void AddVerifyCommand(CLI::App* checkpoint, Command* chosen);
+void AddRetentionCommands(CLI::App* checkpoint, Command* chosen);
+void AddBenchCommands(CLI::App* app, Command* chosen);
+
+// Parses `arguments` (without the program's name), runs the command and returns the exit code.
+int RunCommandLine(std::vector<std::string> arguments, Context& context);
+
+}  // namespace cairn::cli

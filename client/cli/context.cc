@@ -1,0 +1,63 @@
+// See context.h.
+#include "client/cli/context.h"
+
+#include <cstdlib>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace cairn::cli {
+
+Context::Context(Console* console, Interrupts* interrupts, const Clock* clock)
+    : console_(console), interrupts_(interrupts), clock_(clock) {}
+
+ClientOptions Context::MakeClientOptions() const {
+  ClientOptions client_options;
+  client_options.endpoint = options.endpoint;
+  client_options.timeout = options.timeout;
+  return client_options;
+}
+
+Client* Context::Connect(int* exit_code) {
+  *exit_code = kExitOk;
+  if (client_ != nullptr) return client_.get();
+  auto client = Client::Connect(MakeClientOptions());
+  if (client.ok()) {
+    client_ = *std::move(client);
+    return client_.get();
+  }
+  const char* environment = std::getenv("CAIRN_ENDPOINT");
+  std::string endpoint = options.endpoint;
+  if (endpoint.empty() && environment != nullptr) endpoint = environment;
+  if (endpoint.empty()) endpoint = "127.0.0.1:7440";
+  *exit_code = Fail({"cannot connect to", endpoint, client.status()});
+  // A node that takes the connection and says nothing is as unreachable as none.
+  if (absl::IsDeadlineExceeded(client.status())) *exit_code = kExitUnreachable;
+  return nullptr;
+}
+
+void Context::PrintJson(const Json& document) {
+  // Names need not be UTF-8; JSON has to be.
+  console_->Write(absl::StrCat(document.dump(2, ' ', false, Json::error_handler_t::replace), "\n"));
+}
+
+int Context::Fail(const Failure& failure) {
+  if (interrupts_->signal() != 0) {
+    console_->WriteError("cairn: interrupted\n");
+    return 128 + interrupts_->signal();
+  }
+  Complain(failure);
+  if (json()) PrintJson(Json{{"error", FailureJson(failure)}});
+  return ExitCodeOf(failure.why);
+}
+
+void Context::Complain(const Failure& failure, Progress* progress) {
+  const std::string line = DescribeFailure(failure);
+  if (progress != nullptr) {
+    progress->Note(line);
+  } else {
+    console_->WriteError(absl::StrCat(line, "\n"));
+  }
+}
+
+}  // namespace cairn::cli

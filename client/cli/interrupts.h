@@ -1,0 +1,55 @@
+// Ctrl-C: a flag that loops look at, and a thread that ends the process when they do not within a grace time,
+// because a call into the SDK may wait for a server until its deadline.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+
+namespace cairn::cli {
+
+// What the process has been asked by signals. Thread-safe.
+class Interrupts {
+ public:
+  // The first signal that came; 0: none.
+  int signal() const { return signal_.load(std::memory_order_acquire); }
+  // CANCELLED once a signal came. Loops over pieces or files call it between two of them.
+  absl::Status Check() const;
+  // As if the signal had arrived. Later ones do not change the first.
+  void Raise(int signal);
+
+  // Local files that must not stay when the process ends in the middle of a transfer.
+  void AddTemporary(const std::string& path);
+  void ForgetTemporary(const std::string& path);
+  void RemoveTemporaries();
+
+ private:
+  std::atomic<int> signal_ = 0;
+  std::mutex mutex_;
+  std::set<std::string> temporaries_;
+};
+
+// Takes SIGINT, SIGTERM and SIGHUP for the whole process while it lives. The first one raises; a second one, or
+// the grace time going by, removes the temporaries and ends the process with 128 + signal. Made before any other
+// thread, so that all inherit the blocked mask.
+class SignalWatcher {
+ public:
+  explicit SignalWatcher(Interrupts* interrupts);
+  ~SignalWatcher();
+  SignalWatcher(const SignalWatcher&) = delete;
+  SignalWatcher& operator=(const SignalWatcher&) = delete;
+
+ private:
+  void Run();
+
+  Interrupts* interrupts_;
+  int signal_fd_ = -1;
+  int stop_fd_ = -1;
+  std::thread thread_;
+};
+
+}  // namespace cairn::cli

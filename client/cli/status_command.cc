@@ -1,0 +1,189 @@
+// `cairn status`: the node's own account of itself, on one screen.
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "client/cli/arguments.h"
+#include "client/cli/format.h"
+#include "client/cli/status_document.h"
+
+namespace cairn::cli {
+namespace {
+
+// protobuf's JSON has 64-bit integers as strings, and names in one of two spellings.
+const Json* Find(const Json& object, const std::string& snake) {
+  if (auto at = object.find(snake); at != object.end()) return &*at;
+  std::string camel;
+  for (size_t i = 0; i < snake.size(); ++i) {
+    if (snake[i] == '_' && i + 1 < snake.size()) {
+      camel.push_back(absl::ascii_toupper(snake[++i]));
+    } else {
+      camel.push_back(snake[i]);
+    }
+  }
+  if (auto at = object.find(camel); at != object.end()) return &*at;
+  return nullptr;
+}
+
+uint64_t NumberOf(const Json& value) {
+  if (value.is_number()) return value.get<uint64_t>();
+  uint64_t number = 0;
+  if (value.is_string() && absl::SimpleAtoi(value.get<std::string>(), &number)) return number;
+  return 0;
+}
+
+// Absent is zero: protobuf leaves default values out.
+uint64_t Number(const Json& object, const std::string& name) {
+  const Json* value = Find(object, name);
+  return value == nullptr ? 0 : NumberOf(*value);
+}
+
+std::string Text(const Json& object, const std::string& name) {
+  const Json* value = Find(object, name);
+  return value != nullptr && value->is_string() ? value->get<std::string>() : "";
+}
+
+// The elements of an array that are objects.
+std::vector<Json> Objects(const Json& object, const std::string& name) {
+  std::vector<Json> result;
+  const Json* value = Find(object, name);
+  if (value == nullptr || !value->is_array()) return result;
+  for (const Json& each : *value) {
+    if (each.is_object()) result.push_back(each);
+  }
+  return result;
+}
+
+std::string StateOf(const Json& target) {
+  const std::string state = Text(target, "state");
+  if (state == "TARGET_UP") return "up";
+  if (state == "TARGET_FAILED") return "failed";
+  return state.empty() ? "unknown" : state;
+}
+
+std::string Percent(uint64_t part, uint64_t whole) {
+  if (whole == 0) return "-";
+  return absl::StrCat(static_cast<int>(100.0 * static_cast<double>(part) /
+                                           static_cast<double>(whole) +
+                                       0.5),
+                      "%");
+}
+
+int RunStatus(Context& context) {
+  int code = kExitOk;
+  Client* client = context.Connect(&code);
+  if (client == nullptr) return code;
+  auto text = client->StatusJson();
+  if (!text.ok()) return context.Fail({"cannot get the status of", client->endpoint(), text.status()});
+  auto document = NormalizeStatus(*text, client->endpoint());
+  if (!document.ok()) {
+    return context.Fail({"cannot read the status of", client->endpoint(), document.status()});
+  }
+  if (context.json()) {
+    context.PrintJson(*document);
+  } else {
+    context.Print(RenderStatus(*document, context.style()));
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+absl::StatusOr<Json> NormalizeStatus(std::string_view status_json, std::string_view endpoint) {
+  const Json source = Json::parse(status_json, nullptr, false);
+  if (!source.is_object()) {
+    return absl::InternalError("it is not a JSON object; the node runs another version");
+  }
+  Json result = {{"endpoint", std::string(endpoint)},
+                 {"cluster_id", Text(source, "cluster_id")},
+                 {"software_version", Text(source, "software_version")},
+                 {"provider", Text(source, "provider")}};
+  for (const char* name : {"node_id", "uptime_ms", "checkpoints", "files", "open_attempts",
+                           "sessions", "slabs", "slabs_free", "slab_bytes",
+                           "reclaim_pending_bytes"}) {
+    result[name] = Number(source, name);
+  }
+  const Json* map = Find(source, "map");
+  const Json empty = Json::object();
+  if (map == nullptr || !map->is_object()) map = &empty;
+  result["map_version"] = Number(*map, "version");
+  result["stripe_bytes"] = Number(*map, "stripe_bytes");
+  result["placement_groups"] = Objects(*map, "groups").size();
+  result["nodes"] = Json::array();
+  for (const Json& node : Objects(*map, "nodes")) {
+    result["nodes"].push_back({{"id", Number(node, "id")}, {"endpoint", Text(node, "endpoint")}});
+  }
+  result["targets"] = Json::array();
+  for (const Json& target : Objects(*map, "targets")) {
+    result["targets"].push_back({{"id", Number(target, "id")},
+                                 {"node", Number(target, "node")},
+                                 {"core", Number(target, "core")},
+                                 {"state", StateOf(target)},
+                                 {"capacity_bytes", Number(target, "capacity_bytes")},
+                                 {"used_bytes", Number(target, "used_bytes")},
+                                 {"path", Text(target, "path")}});
+  }
+  const Json* warnings = Find(source, "warnings");
+  result["warnings"] = warnings != nullptr && warnings->is_array() ? *warnings : Json::array();
+  result["counters"] = Json::object();
+  if (const Json* counters = Find(source, "counters"); counters != nullptr && counters->is_object()) {
+    for (const auto& [name, value] : counters->items()) result["counters"][name] = NumberOf(value);
+  }
+  return result;
+}
+
+std::string RenderStatus(const Json& status, TextStyle style) {
+  auto number = [&](const char* name) { return status[name].get<uint64_t>(); };
+  auto text = [&](const char* name) { return status[name].get<std::string>(); };
+  uint64_t capacity = 0, used = 0;
+  Table targets({{"TARGET", Align::kRight},
+                 {"NODE", Align::kRight},
+                 {"STATE"},
+                 {"SIZE", Align::kRight},
+                 {"USED", Align::kRight},
+                 {"USE%", Align::kRight},
+                 {"PATH"}});
+  for (const Json& target : status["targets"]) {
+    const auto size = target["capacity_bytes"].get<uint64_t>();
+    const auto taken = target["used_bytes"].get<uint64_t>();
+    capacity += size;
+    used += taken;
+    targets.AddRow({absl::StrCat(target["id"].get<uint64_t>()),
+                    absl::StrCat(target["node"].get<uint64_t>()),
+                    target["state"].get<std::string>(), HumanBytes(size), HumanBytes(taken),
+                    Percent(taken, size), target["path"].get<std::string>()});
+  }
+  const uint64_t slabs = number("slabs");
+  std::vector<std::pair<std::string, std::string>> lines = {
+      {"endpoint", text("endpoint")},
+      {"cluster", text("cluster_id")},
+      {"node", absl::StrCat(number("node_id"), ", version ", text("software_version"), ", up ",
+                            HumanDuration(absl::Milliseconds(number("uptime_ms"))))},
+      {"fabric", absl::StrCat(text("provider"), ", ", number("sessions"), " sessions")},
+      {"buffers", absl::StrCat(slabs - std::min(slabs, number("slabs_free")), " of ", slabs,
+                               " slabs of ", HumanBytes(number("slab_bytes")), " in use")},
+      {"stored", absl::StrCat(number("checkpoints"), " checkpoints, ", number("files"), " files, ",
+                              number("open_attempts"), " being written")},
+      {"space", absl::StrCat(HumanBytes(used), " of ", HumanBytes(capacity), " used (",
+                             Percent(used, capacity), "), ",
+                             HumanBytes(number("reclaim_pending_bytes")), " to be reclaimed")}};
+  std::string out = RenderProperties(lines, style);
+  for (const Json& warning : status["warnings"]) {
+    if (warning.is_string()) {
+      absl::StrAppend(&out, "warning: ", Printable(warning.get<std::string>()), "\n");
+    }
+  }
+  if (!targets.empty()) absl::StrAppend(&out, "\n", targets.Render(style));
+  return out;
+}
+
+void AddClusterCommands(CLI::App* app, Command* chosen) {
+  CLI::App* status = app->add_subcommand("status", "Show the cluster: node, space, targets");
+  status->footer("Examples:\n  cairn status\n  cairn status --output json");
+  status->callback([chosen] { *chosen = RunStatus; });
+}
+
+}  // namespace cairn::cli
