@@ -40,6 +40,7 @@ Example:
 
 struct Options {
   std::string provider = "tcp";
+  std::string host = "127.0.0.1";
   int clients = 4;
   uint64_t mib = 1024;        // moved a client and command
   uint64_t memory_mib = 256;  // the client's memory, passed over again until `mib` have moved; beyond any cache
@@ -57,15 +58,16 @@ absl::StatusOr<MutableBytes> MapFilled(size_t bytes) {
 // ---- a client ----
 
 // Serves until the parent hangs up: all work is done by the endpoint's progress.
-Task<void> WaitForHangUp(Reactor* reactor, int fd) {
+Task<void> WaitForHangUp(Reactor* reactor, Net* net, int fd) {
   (void)co_await reactor->WaitReadable(fd, Deadline::Infinite());  // ends with the parent
+  co_await net->Stop();
   reactor->Stop();
 }
 
 absl::Status ServeMemory(const Options& options, LineChannel& parent) {
   ASSIGN_OR_RETURN(std::unique_ptr<Reactor> reactor, Reactor::Create({}));
   ASSIGN_OR_RETURN(std::unique_ptr<LibfabricNet> net,
-                   LibfabricNet::Create(reactor.get(), {.provider = options.provider}));
+                   LibfabricNet::Create(*reactor, {.provider = options.provider, .bind_host = options.host}));
   ASSIGN_OR_RETURN(MutableBytes memory, MapFilled(options.memory_mib * kMiB));
   ASSIGN_OR_RETURN(std::unique_ptr<MemoryRegion> readable, net->Register(memory, MemoryAccess::kRemoteRead));
   ASSIGN_OR_RETURN(std::unique_ptr<MemoryRegion> writable, net->Register(memory, MemoryAccess::kRemoteWrite));
@@ -76,8 +78,8 @@ absl::Status ServeMemory(const Options& options, LineChannel& parent) {
   }
   RETURN_IF_ERROR(parent.WriteLine(hello.dump()));
   Scope scope;
-  reactor->PostRemote([&scope, reactor = reactor.get(), fd = parent.read_fd()] {
-    scope.Spawn(WaitForHangUp(reactor, fd));
+  reactor->PostRemote([&scope, reactor = reactor.get(), net = net.get(), fd = parent.read_fd()] {
+    scope.Spawn(WaitForHangUp(reactor, net, fd));
   });
   reactor->Run();
   return absl::OkStatus();
@@ -159,13 +161,14 @@ Task<void> ServeCommands(Server* server, LineChannel* commands) {
     const json report = co_await Measure(server, *line == "read" ? Direction::kRead : Direction::kWrite);
     std::cout << report.dump() << std::endl;
   }
+  co_await server->net.Stop();
   server->reactor.Stop();
 }
 
 absl::Status RunServer(const Options& options, WorkerGroup& group) {
   ASSIGN_OR_RETURN(std::unique_ptr<Reactor> reactor, Reactor::Create({}));
   ASSIGN_OR_RETURN(std::unique_ptr<LibfabricNet> net,
-                   LibfabricNet::Create(reactor.get(), {.provider = options.provider}));
+                   LibfabricNet::Create(*reactor, {.provider = options.provider, .bind_host = options.host}));
   ASSIGN_OR_RETURN(MutableBytes buffers,
                    MapFilled(options.block_kib * kKiB * static_cast<uint64_t>(options.depth * options.clients)));
   ASSIGN_OR_RETURN(std::unique_ptr<MemoryRegion> registered, net->Register(buffers, MemoryAccess::kLocal));
@@ -210,6 +213,7 @@ int main(int argc, char** argv) {
   cairn::load::Options options;
   CLI::App app(cairn::load::kHelp);
   app.add_option("--provider", options.provider, "libfabric provider");
+  app.add_option("--host", options.host, "address of the interface to use");
   app.add_option("--clients", options.clients, "client processes")->check(CLI::Range(1, 256));
   app.add_option("--mib", options.mib, "MiB moved a client and command")->check(CLI::Range(4, 1 << 20));
   app.add_option("--memory-mib", options.memory_mib, "MiB of memory a client")->check(CLI::Range(4, 1 << 20));
