@@ -82,7 +82,7 @@ ClientImpl::~ClientImpl() {
     (void)session_.release();
     return;
   }
-  Run<absl::Status>([this] { return Close(); });
+  (void)Run<absl::Status>([this] { return Close(); });
 }
 
 Task<absl::Status> ClientImpl::Close() {

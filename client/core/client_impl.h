@@ -41,7 +41,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
 
   // Renews `lease` in the background until the session forgets it.
   void KeepLease(LeaseId lease, absl::Duration ttl) {
-    Run<absl::Status>([&] { return KeepLeaseTask(lease, ttl); });
+    (void)Run<absl::Status>([&] { return KeepLeaseTask(lease, ttl); });
   }
 
   // One metadata call under the client's timeout.

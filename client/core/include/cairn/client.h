@@ -152,7 +152,7 @@ class ShardWriter {
 
  private:
   friend class Client;
-  friend class client_internal::CheckpointImpl;
+  friend class CheckpointWriter;
   explicit ShardWriter(std::shared_ptr<client_internal::ShardImpl> impl);
   std::shared_ptr<client_internal::ShardImpl> impl_;
 };
