@@ -64,8 +64,8 @@ TEST(BuildGroups, GoldenTable) {
     table.back().push_back(group.id.value());
     for (TargetId target : group.targets) table.back().push_back(target.value());
   }
-  const std::vector<std::vector<uint32_t>> golden = {{10, 0, 0}, {11, 0, 0}, {12, 0, 0},
-                                                     {13, 0, 0}, {14, 0, 0}, {15, 0, 0}};
+  const std::vector<std::vector<uint32_t>> golden = {{10, 5, 4}, {11, 2, 3}, {12, 1, 3},
+                                                     {13, 2, 5}, {14, 4, 1}, {15, 4, 2}};
   EXPECT_EQ(table, golden);
 }
 
