@@ -2,7 +2,6 @@
 // moves.
 #pragma once
 
-#include <algorithm>
 #include <compare>
 #include <cstdint>
 
@@ -21,11 +20,12 @@ class MonoTime {
   constexpr int64_t nanoseconds() const { return nanoseconds_; }
   friend constexpr auto operator<=>(MonoTime, MonoTime) = default;
   friend MonoTime operator+(MonoTime time, absl::Duration duration) {
-    // absl saturates, so a duration of centuries ends up at Never() and does not wrap around.
+    if (time == Never() || duration == absl::InfiniteDuration()) return Never();
+    // A duration of centuries ends up at an end of the scale and does not wrap around.
     const int64_t nanoseconds = absl::ToInt64Nanoseconds(duration);
-    if (time == Never() || nanoseconds > INT64_MAX - std::max<int64_t>(time.nanoseconds_, 0))
-      return Never();
-    return MonoTime(time.nanoseconds_ + nanoseconds);
+    int64_t sum = 0;
+    if (!__builtin_add_overflow(time.nanoseconds_, nanoseconds, &sum)) return MonoTime(sum);
+    return nanoseconds > 0 ? Never() : MonoTime(INT64_MIN);
   }
   friend absl::Duration operator-(MonoTime a, MonoTime b) {
     if (a == Never()) return absl::InfiniteDuration();
