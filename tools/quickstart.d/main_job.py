@@ -137,8 +137,8 @@ def cleaned_up(run: Run) -> Iterator[Run]:
 def writing(client: cairn.Client, directory: str, step: int) -> bool:
     """Is an attempt at the checkpoint of `step` open, with bytes still to come?"""
     try:
-        found = client.checkpoints(directory, include_writing=True)
-    except cairn.NotFoundError:
+        found = client.list_checkpoints(directory, include_writing=True)
+    except cairn.NotFound:
         return False
     return any(c.step == step and not c.committed for c in found)
 
@@ -205,7 +205,7 @@ def report(runs: dict[str, Run], client: cairn.Client, killed_step: int, result:
     waits = [event["waited_s"] for run in runs.values() for event in run.events("save begun")]
     restores = [event for run in whole for event in run.events("resume")]
     main = runs["resumed"].checkpoints
-    kept = client.checkpoints(main)
+    kept = client.list_checkpoints(main)
     size = kept[-1].size_bytes
     save_s = statistics.median(event["seconds"] for event in saves)
     restore_s = statistics.median(event["seconds"] for event in restores)
@@ -250,7 +250,7 @@ def main_job(plan: Plan, work: Path, endpoint: str) -> None:
     say(f"2/4  the same again; every rank is killed while step {plan.kill_at} is being saved")
     with cleaned_up(start("killed", "lm", 4, plan.steps)) as first:
         killed_step = kill_in_a_save(first, client, plan)
-    latest = client.latest(first.checkpoints).step
+    latest = client.latest_checkpoint(first.checkpoints).step
     if latest is None or latest >= killed_step:
         raise Failure(f"step {killed_step} was never committed, and the latest is said to be {latest}")
     say(f"     killed; the newest committed checkpoint is step {latest}")
@@ -268,7 +268,7 @@ def main_job(plan: Plan, work: Path, endpoint: str) -> None:
         third.wait()
     four, two = compare_resharded(second, third)
     say(f"     held-out loss at step {plan.steps}: {four:.6f} on 4 ranks, {two:.6f} on 2")
-    verify(client.latest(first.checkpoints).path)
+    verify(client.latest_checkpoint(first.checkpoints).path)
     report(runs, client, killed_step, result, endpoint)
 
 
@@ -284,7 +284,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         main_job(plan, arguments.work, arguments.endpoint)
-    except (Failure, cairn.Error) as failure:
+    except (Failure, cairn.CairnError) as failure:
         print(f"quickstart: {failure}", file=sys.stderr)
         return 1
     return 0

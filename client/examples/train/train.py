@@ -76,9 +76,10 @@ class Checkpoints:
         """Loads the newest committed checkpoint of the run into `state`; False when there is none."""
         found: list[str | None] = [None]
         if dist.get_rank() == 0:
+            self.client.make_directory(self.run)  # the bucket too; harmless when it is there
             try:
-                found[0] = self.client.latest(self.run).path
-            except cairn.NotFoundError:
+                found[0] = self.client.latest_checkpoint(self.run).path
+            except cairn.NotFound:
                 pass
         dist.broadcast_object_list(found, src=0)  # all ranks resume from the same one
         if found[0] is None:
