@@ -1,0 +1,278 @@
+#include "server/kv/rocks_kv.h"
+
+#include <fcntl.h>
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_buffer_manager.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <mutex>
+#include <set>
+
+#include "common/base/check.h"
+#include "common/base/file_lock.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+
+namespace cairn {
+namespace {
+
+// Ours beside RocksDB's own LOCK, whose error names no process.
+constexpr char kLockFile[] = "IN_USE";
+
+rocksdb::Slice ToSlice(std::string_view text) { return {text.data(), text.size()}; }
+std::string_view FromSlice(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+absl::Status FromRocks(const rocksdb::Status& status, std::string_view what, const std::string& directory) {
+  if (status.ok()) return absl::OkStatus();
+  const std::string message = StrCat(what, " in ", directory, ": ", status.ToString());
+  if (status.IsCorruption()) return absl::DataLossError(message);
+  if (status.IsNoSpace()) return absl::ResourceExhaustedError(message);
+  return absl::UnavailableError(message);
+}
+
+std::shared_ptr<rocksdb::TableFactory> MakeTables(std::shared_ptr<rocksdb::Cache> cache) {
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = std::move(cache);
+  // Inside the cache, or memory grows with the number of fragments.
+  table.cache_index_and_filter_blocks = true;
+  table.cache_index_and_filter_blocks_with_high_priority = true;
+  table.pin_l0_filter_and_index_blocks_in_cache = true;
+  // Every fragment write asks for a key that is almost never there.
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10, false));
+  table.whole_key_filtering = true;
+  // XXH3 where RocksDB's default before 6.27 was CRC32C: 128-bit hash of every block, cheap.
+  table.checksum = rocksdb::kXXH3;
+  table.format_version = 5;
+  return std::shared_ptr<rocksdb::TableFactory>(rocksdb::NewBlockBasedTableFactory(table));
+}
+
+rocksdb::DBOptions MakeOptions(uint64_t memory_bytes, const std::shared_ptr<rocksdb::Cache>& cache) {
+  rocksdb::DBOptions options;
+  options.create_if_missing = true;
+  options.create_missing_column_families = true;
+  options.paranoid_checks = true;
+  options.verify_sst_unique_id_in_manifest = true;
+  options.track_and_verify_wals_in_manifest = true;
+  // A power cut can tear the last, unacknowledged record of the log in a way that looks damaged rather than short;
+  // the stricter modes would then refuse to open a store that has lost nothing.
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+  options.max_background_jobs = 2;
+  options.max_open_files = 256;
+  // A quarter of the memory, charged to the cache, so that one number bounds both.
+  options.write_buffer_manager = std::make_shared<rocksdb::WriteBufferManager>(memory_bytes / 4, cache);
+  // Replayed at start: bounds the time that takes.
+  options.max_total_wal_size = memory_bytes;
+  // RocksDB's default is 1,000 info logs without a size limit.
+  options.keep_log_file_num = 4;
+  options.max_log_file_size = 1 * kMiB;
+  options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+  // The statistics it would dump into that log, and its copy inside the database.
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  // Fail-stop: no recovering in the background from an error that we have already reported.
+  options.max_bgerror_resume_count = 0;
+  return options;
+}
+
+rocksdb::ColumnFamilyOptions MakeFamilyOptions(uint64_t memory_bytes,
+                                               const std::shared_ptr<rocksdb::TableFactory>& tables) {
+  rocksdb::ColumnFamilyOptions options;
+  options.table_factory = tables;
+  options.write_buffer_size = std::max<uint64_t>(memory_bytes / 8, 64 * kKiB);
+  // Index records are mostly checksums, which do not compress, and the metadata's are small.
+  options.compression = rocksdb::kNoCompression;
+  options.paranoid_file_checks = true;
+  return options;
+}
+
+class RocksIterator final : public KvIterator {
+ public:
+  RocksIterator(std::unique_ptr<rocksdb::Iterator> iterator, std::string directory)
+      : iterator_(std::move(iterator)), directory_(std::move(directory)) {}
+  void Seek(std::string_view key) override { iterator_->Seek(ToSlice(key)); }
+  void SeekForPrev(std::string_view key) override { iterator_->SeekForPrev(ToSlice(key)); }
+  bool Valid() const override { return iterator_->Valid(); }
+  void Next() override { iterator_->Next(); }
+  void Prev() override { iterator_->Prev(); }
+  std::string_view key() const override { return FromSlice(iterator_->key()); }
+  std::string_view value() const override { return FromSlice(iterator_->value()); }
+  absl::Status status() const override { return FromRocks(iterator_->status(), "scan", directory_); }
+
+ private:
+  std::unique_ptr<rocksdb::Iterator> iterator_;
+  std::string directory_;
+};
+
+// What a failed store gives for a walk: nothing, and why.
+class FailedIterator final : public KvIterator {
+ public:
+  explicit FailedIterator(absl::Status status) : status_(std::move(status)) {}
+  void Seek(std::string_view) override {}
+  void SeekForPrev(std::string_view) override {}
+  bool Valid() const override { return false; }
+  void Next() override {}
+  void Prev() override {}
+  std::string_view key() const override { return {}; }
+  std::string_view value() const override { return {}; }
+  absl::Status status() const override { return status_; }
+
+ private:
+  absl::Status status_;
+};
+
+// The families RocksDB wants at opening: ours, and its "default", which always exists. Refuses a store with others.
+absl::StatusOr<std::vector<std::string>> FamiliesToOpen(const std::string& directory,
+                                                        std::vector<std::string> families) {
+  if (std::find(families.begin(), families.end(), rocksdb::kDefaultColumnFamilyName) == families.end()) {
+    families.push_back(rocksdb::kDefaultColumnFamilyName);
+  }
+  // Without a store there is nothing to list, and the error for that is not told apart from others.
+  std::error_code error;
+  if (!std::filesystem::exists(std::filesystem::path(directory) / "CURRENT", error)) return families;
+  std::vector<std::string> existing;
+  const rocksdb::Status listed = rocksdb::DB::ListColumnFamilies({}, directory, &existing);
+  RETURN_IF_ERROR(FromRocks(listed, "listing column families", directory));
+  for (const std::string& name : existing) {
+    if (std::find(families.begin(), families.end(), name) == families.end()) {
+      return absl::FailedPreconditionError(StrCat(directory, " holds a column family '", name,
+                                                  "' that this version does not know: it was written by a newer "
+                                                  "cairnd; start that one"));
+    }
+  }
+  return families;
+}
+
+absl::StatusOr<int> LockDirectory(const std::string& directory) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error) return absl::UnavailableError(StrCat(directory, ": cannot be made: ", error.message()));
+  const std::string path = StrCat(directory, "/", kLockFile);
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return absl::UnavailableError(StrCat(path, ": ", std::strerror(errno)));
+  const absl::Status locked = LockExclusively(fd, directory);
+  if (!locked.ok()) {
+    close(fd);
+    return locked;
+  }
+  return fd;
+}
+
+}  // namespace
+
+struct RocksKv::Impl {
+  ~Impl() {
+    for (rocksdb::ColumnFamilyHandle* handle : handles) {
+      if (handle != nullptr) db->DestroyColumnFamilyHandle(handle);
+    }
+    db.reset();
+    if (lock_fd >= 0) close(lock_fd);
+  }
+  // OK, or the refusal that names the first error.
+  absl::Status Refusal() {
+    if (!failed.load(std::memory_order_acquire)) return absl::OkStatus();
+    std::lock_guard lock(mutex);
+    return absl::FailedPreconditionError(StrCat("the store has failed and takes nothing more; restart cairnd once "
+                                                "the cause is gone: ", ToStd(first_error.message())));
+  }
+  void Fail(const absl::Status& error) {
+    std::lock_guard lock(mutex);
+    if (first_error.ok()) first_error = error;
+    failed.store(true, std::memory_order_release);
+  }
+
+  Options options;
+  int lock_fd = -1;
+  std::unique_ptr<rocksdb::DB> db;
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  // Writers take turns: RocksDB would let a second one reach its log after the first one failed there.
+  std::mutex write_mutex;
+  std::atomic<bool> failed{false};
+  std::mutex mutex;
+  absl::Status first_error;
+};
+
+RocksKv::RocksKv(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+RocksKv::~RocksKv() = default;
+
+absl::StatusOr<std::unique_ptr<RocksKv>> RocksKv::Open(Options options) {
+  auto impl = std::make_unique<Impl>();
+  impl->options = options;
+  ASSIGN_OR_RETURN(impl->lock_fd, LockDirectory(options.directory));
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, FamiliesToOpen(options.directory, options.families));
+
+  const auto cache = rocksdb::NewLRUCache(options.memory_bytes);
+  const auto tables = MakeTables(cache);
+  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  for (const std::string& name : names) {
+    descriptors.emplace_back(name, MakeFamilyOptions(options.memory_bytes, tables));
+  }
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status opened = rocksdb::DB::Open(MakeOptions(options.memory_bytes, cache), options.directory,
+                                                   descriptors, &impl->handles, &db);
+  RETURN_IF_ERROR(FromRocks(opened, "opening the store", options.directory));
+  impl->db.reset(db);
+  return std::unique_ptr<RocksKv>(new RocksKv(std::move(impl)));
+}
+
+absl::StatusOr<std::optional<std::string>> RocksKv::Get(ColumnFamily family, std::string_view key) {
+  CAIRN_CHECK(family < impl_->options.families.size());
+  RETURN_IF_ERROR(impl_->Refusal());
+  rocksdb::ReadOptions read;
+  read.verify_checksums = true;
+  std::string value;
+  const rocksdb::Status got = impl_->db->Get(read, impl_->handles[family], ToSlice(key), &value);
+  if (got.IsNotFound()) return std::nullopt;
+  if (got.ok()) return std::optional<std::string>(std::move(value));
+  absl::Status error = FromRocks(got, "reading a key", impl_->options.directory);
+  if (got.IsIOError()) impl_->Fail(error);
+  return error;
+}
+
+std::unique_ptr<KvIterator> RocksKv::NewIterator(ColumnFamily family) {
+  CAIRN_CHECK(family < impl_->options.families.size());
+  const absl::Status refusal = impl_->Refusal();
+  if (!refusal.ok()) return std::make_unique<FailedIterator>(refusal);
+  rocksdb::ReadOptions read;
+  read.verify_checksums = true;
+  return std::make_unique<RocksIterator>(
+      std::unique_ptr<rocksdb::Iterator>(impl_->db->NewIterator(read, impl_->handles[family])),
+      impl_->options.directory);
+}
+
+absl::Status RocksKv::Write(const KvBatch& batch, KvDurability durability) {
+  rocksdb::WriteBatch writes;
+  for (const KvBatch::Entry& entry : batch.entries()) {
+    CAIRN_CHECK(entry.family < impl_->options.families.size());
+    rocksdb::ColumnFamilyHandle* const family = impl_->handles[entry.family];
+    rocksdb::Status added;
+    switch (entry.op) {
+      case KvBatch::Op::kPut:
+        added = writes.Put(family, ToSlice(entry.key), ToSlice(entry.value));
+        break;
+      case KvBatch::Op::kDelete:
+        added = writes.Delete(family, ToSlice(entry.key));
+        break;
+      case KvBatch::Op::kDeleteRange:
+        added = writes.DeleteRange(family, ToSlice(entry.key), ToSlice(entry.value));
+        break;
+    }
+    CAIRN_CHECK(added.ok());  // in memory; fails only beyond 4 GiB
+  }
+  rocksdb::WriteOptions write;
+  write.sync = durability == KvDurability::kSynced && impl_->options.sync == Sync::kDurable;
+  std::lock_guard lock(impl_->write_mutex);
+  RETURN_IF_ERROR(impl_->Refusal());
+  absl::Status written = FromRocks(impl_->db->Write(write, &writes), "writing a batch", impl_->options.directory);
+  if (!written.ok()) impl_->Fail(written);
+  return written;
+}
+
+}  // namespace cairn
