@@ -17,7 +17,9 @@ cairn_python() {
 # Configures preset $1 with further cmake arguments. Quick when nothing changed.
 configure_preset() {
   local preset=$1; shift
-  cmake --preset "$preset" -DPython_EXECUTABLE="$(cairn_python)" "$@"
+  local python
+  python=$(cairn_python)
+  cmake --preset "$preset" -DPython_EXECUTABLE="$python" -DPython3_EXECUTABLE="$python" "$@"
 }
 
 build_preset() {
