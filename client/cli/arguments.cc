@@ -1,4 +1,5 @@
-// The command line as a whole: global options, the command groups, usage errors. main calls RunCommandLine.
+// The command line as a whole: global options, the command groups, usage errors. main calls
+// RunCommandLine.
 #include "client/cli/arguments.h"
 
 #include <algorithm>
@@ -18,7 +19,8 @@
 namespace cairn::cli {
 namespace {
 
-constexpr char kFooter[] = R"(Paths are BUCKET/DIRECTORY/NAME; "cairn://BUCKET/..." is understood too.
+constexpr char kFooter[] =
+    R"(Paths are BUCKET/DIRECTORY/NAME; "cairn://BUCKET/..." is understood too.
 
 Exit codes: 0 ok, 1 error, 2 partial (some of several failed, or some shards are bad),
 4 unreachable (no node answered), 130 interrupted.
@@ -101,7 +103,8 @@ CLI::Option* AddBytesOption(CLI::App* app, const std::string& name, uint64_t* va
           name,
           [name, value](const std::string& text) {
             auto parsed = ParseBytes(text);
-            if (!parsed.ok()) throw CLI::ValidationError(name, std::string(parsed.status().message()));
+            if (!parsed.ok())
+              throw CLI::ValidationError(name, std::string(parsed.status().message()));
             *value = *parsed;
           },
           help)
@@ -115,7 +118,8 @@ CLI::Option* AddDurationOption(CLI::App* app, const std::string& name, absl::Dur
           name,
           [name, value](const std::string& text) {
             auto parsed = ParseDuration(text);
-            if (!parsed.ok()) throw CLI::ValidationError(name, std::string(parsed.status().message()));
+            if (!parsed.ok())
+              throw CLI::ValidationError(name, std::string(parsed.status().message()));
             *value = *parsed;
           },
           help)
@@ -148,8 +152,8 @@ int RunCommandLine(std::vector<std::string> arguments, Context& context) {
     return kExitOk;
   } catch (const CLI::Error& wrong) {
     const std::string help = absl::StrCat("see 'cairn", CommandReached(app), " --help'");
-    return context.Fail({"bad arguments", "", absl::InvalidArgumentError(
-                                                  absl::StrCat(wrong.what(), "; ", help))});
+    return context.Fail(
+        {"bad arguments", "", absl::InvalidArgumentError(absl::StrCat(wrong.what(), "; ", help))});
   }
   return chosen(context);
 }

@@ -1,5 +1,5 @@
-// What the command groups share in reading their arguments. One Add...Commands() a group; each command's options
-// live in its own file, and a callback stores what to run.
+// What the command groups share in reading their arguments. One Add...Commands() a group; each
+// command's options live in its own file, and a callback stores what to run.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@
 
 namespace cairn::cli {
 
-// A path in the cluster as people type it: "cairn://bucket/x", "/bucket/x" and "bucket/x/" all mean "bucket/x".
+// A path in the cluster as people type it: "cairn://bucket/x", "/bucket/x" and "bucket/x/" all mean
+// "bucket/x".
 struct RemotePath {
   std::string path;
   bool names_directory = false;  // it ended in "/"
@@ -28,14 +29,15 @@ std::string BaseName(std::string_view path);
 // "a/b" from "a" and "b"; "b" from "" and "b".
 std::string JoinPath(std::string_view directory, std::string_view name);
 
-// Options whose values have a unit. Bad ones are reported as the argument parser reports all others.
+// Options whose values have a unit. Bad ones are reported as the argument parser reports all
+// others.
 CLI::Option* AddBytesOption(CLI::App* app, const std::string& name, uint64_t* value,
                             const std::string& help);
 CLI::Option* AddDurationOption(CLI::App* app, const std::string& name, absl::Duration* value,
                                const std::string& help);
 
-// Runs `work` on each typed path and reports each: "<done> PATH" or the failure; an array with --output json.
-// Returns the exit code.
+// Runs `work` on each typed path and reports each: "<done> PATH" or the failure; an array with
+// --output json. Returns the exit code.
 int ForEachPath(Context& context, const std::vector<std::string>& paths, const std::string& what,
                 const std::string& done,
                 const std::function<absl::Status(Client&, const std::string&)>& work);

@@ -1,5 +1,5 @@
-// The command `cairn`. Wires the process's streams and signals to the command line; the commands themselves are
-// in one file a group (README.md).
+// The command `cairn`. Wires the process's streams and signals to the command line; the commands
+// themselves are in one file a group (README.md).
 #include <signal.h>
 
 #include <cerrno>

@@ -1,5 +1,5 @@
-// `cairn ckpt ls`, `show`, `latest`, `pin`, `unpin` and `rm`. The commands with more to them have files of their
-// own: verify_command.cc, retention_commands.cc.
+// `cairn ckpt ls`, `show`, `latest`, `pin`, `unpin` and `rm`. The commands with more to them have
+// files of their own: verify_command.cc, retention_commands.cc.
 #include <memory>
 #include <utility>
 #include <vector>
@@ -71,8 +71,9 @@ std::string RenderDetails(const CheckpointInfo& info, absl::Time now, TextStyle 
   }
   if (!info.missing_ranks.empty()) {
     const bool more = info.world_size - info.ranks_done > info.missing_ranks.size();
-    lines.emplace_back("waiting for", absl::StrCat("ranks ", absl::StrJoin(info.missing_ranks, ", "),
-                                                   more ? ", ..." : ""));
+    lines.emplace_back(
+        "waiting for",
+        absl::StrCat("ranks ", absl::StrJoin(info.missing_ranks, ", "), more ? ", ..." : ""));
   }
   if (!info.job.empty()) lines.emplace_back("job", info.job);
   for (const auto& [key, value] : info.attributes) lines.emplace_back(key, value);
@@ -98,8 +99,8 @@ int RunShow(Context& context, const std::string& typed) {
   if (shards.empty()) return kExitOk;
   Table table({{"RANK", Align::kRight}, {"SIZE", Align::kRight}, {"CRC32C"}, {"SHARD"}});
   for (const ShardInfo& shard : shards) {
-    table.AddRow({absl::StrCat(shard.rank), HumanBytes(shard.size_bytes),
-                  CrcText(shard.crc32c), shard.name});
+    table.AddRow({absl::StrCat(shard.rank), HumanBytes(shard.size_bytes), CrcText(shard.crc32c),
+                  shard.name});
   }
   context.Print("\n" + table.Render(context.style()));
   return kExitOk;
@@ -211,14 +212,14 @@ void AddCheckpointCommands(CLI::App* app, Command* chosen) {
          "Examples:\n  cairn ckpt latest models/run7\n"
          "  cairn get -r \"$(cairn ckpt latest models/run7)\" ./resume",
          RunLatest, chosen);
-  AddEach(ckpt, "pin", "Keep checkpoints whatever the retention rules say",
-          "Examples:\n  cairn ckpt pin models/run7/step-1000", "cannot pin", "pinned",
-          [](Client& client, const std::string& path) { return client.PinCheckpoint(path); },
-          chosen);
-  AddEach(ckpt, "unpin", "Let the retention rules decide again",
-          "Examples:\n  cairn ckpt unpin models/run7/step-1000", "cannot unpin", "unpinned",
-          [](Client& client, const std::string& path) { return client.UnpinCheckpoint(path); },
-          chosen);
+  AddEach(
+      ckpt, "pin", "Keep checkpoints whatever the retention rules say",
+      "Examples:\n  cairn ckpt pin models/run7/step-1000", "cannot pin", "pinned",
+      [](Client& client, const std::string& path) { return client.PinCheckpoint(path); }, chosen);
+  AddEach(
+      ckpt, "unpin", "Let the retention rules decide again",
+      "Examples:\n  cairn ckpt unpin models/run7/step-1000", "cannot unpin", "unpinned",
+      [](Client& client, const std::string& path) { return client.UnpinCheckpoint(path); }, chosen);
   AddEach(ckpt, "rm", "Remove checkpoints (not pinned ones)",
           "Examples:\n  cairn ckpt rm models/run7/step-1000 models/run7/step-2000",
           "cannot remove checkpoint", "removed", RemoveCheckpoint, chosen);

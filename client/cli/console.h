@@ -1,5 +1,5 @@
-// The two output streams of the command and what is at their other ends. Made by main from the process's own
-// descriptors, by tests from files.
+// The two output streams of the command and what is at their other ends. Made by main from the
+// process's own descriptors, by tests from files.
 #pragma once
 
 #include <string_view>
@@ -10,11 +10,12 @@ namespace cairn::cli {
 
 enum class StreamKind { kTerminal, kOther };
 
-// Writes to descriptors, unbuffered: output and errors appear in the order in which they were written. Not
-// thread-safe but for WriteError.
+// Writes to descriptors, unbuffered: output and errors appear in the order in which they were
+// written. Not thread-safe but for WriteError.
 class Console {
  public:
-  // The process's stdout and stderr. Style follows NO_COLOR (any value but the empty one means none) and TERM.
+  // The process's stdout and stderr. Style follows NO_COLOR (any value but the empty one means
+  // none) and TERM.
   static Console OfProcess();
   // Takes the descriptors as they are; they stay the caller's.
   Console(int out_fd, StreamKind out, int err_fd, StreamKind err, TextStyle style);

@@ -1,4 +1,5 @@
-// What every command gets: the global options, the console and, once asked for, the connected client.
+// What every command gets: the global options, the console and, once asked for, the connected
+// client.
 #pragma once
 
 #include <functional>
@@ -28,7 +29,8 @@ struct GlobalOptions {
   ProgressMode progress = ProgressMode::kAuto;
 };
 
-// Used by the main thread; a command's workers use the client, the interrupts and their Progress only.
+// Used by the main thread; a command's workers use the client, the interrupts and their Progress
+// only.
 class Context {
  public:
   // All outlive it.
@@ -36,8 +38,8 @@ class Context {
 
   GlobalOptions options;
 
-  // Connects at the first call. On error the failure is already reported, and the result is the exit code to
-  // return in `*exit_code`, the client null.
+  // Connects at the first call. On error the failure is already reported, and the result is the
+  // exit code to return in `*exit_code`, the client null.
   Client* Connect(int* exit_code);
   ClientOptions MakeClientOptions() const;
 
@@ -51,7 +53,8 @@ class Context {
   // One document, indented, with a line feed.
   void PrintJson(const Json& document);
 
-  // Reports and returns the exit code: one line on stderr, and with --output json {"error": ...} on stdout.
+  // Reports and returns the exit code: one line on stderr, and with --output json {"error": ...} on
+  // stdout.
   int Fail(const Failure& failure);
   // The line on stderr only, for one of several; a running bar is kept out of its way.
   void Complain(const Failure& failure, Progress* progress = nullptr);

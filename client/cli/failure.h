@@ -11,8 +11,8 @@ namespace cairn::cli {
 // The whole contract with scripts; tests/unit/cli and --help say the same.
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitError = 1;
-inline constexpr int kExitPartial = 2;      // some of several failed, or some shards are bad
-inline constexpr int kExitUnreachable = 4;  // no node answered
+inline constexpr int kExitPartial = 2;       // some of several failed, or some shards are bad
+inline constexpr int kExitUnreachable = 4;   // no node answered
 inline constexpr int kExitClosedPipe = 141;  // as if SIGPIPE had ended it: `cairn ls | head`
 
 struct Failure {
@@ -26,7 +26,8 @@ int ExitCodeOf(const absl::Status& status);
 // What the reader can do about it: a half sentence, empty when the message says it already.
 std::string HintFor(const Failure& failure);
 
-// "cairn: cannot list bucket/run: no such directory; see 'cairn ls bucket'", in one line, without line feed.
+// "cairn: cannot list bucket/run: no such directory; see 'cairn ls bucket'", in one line, without
+// line feed.
 std::string DescribeFailure(const Failure& failure);
 
 // {"code", "what", "subject", "why", "hint"}.

@@ -35,8 +35,7 @@ absl::StatusOr<std::vector<RemoteEntry>> CollectEntries(Context& context, Client
     return found;
   }
   RETURN_IF_ERROR(WalkRemote(
-      client, path, context.interrupts(),
-      [&](const RemoteEntry& entry) { found.push_back(entry); },
+      client, path, context.interrupts(), [&](const RemoteEntry& entry) { found.push_back(entry); },
       [&](const std::string& directory, absl::Status why) {
         outcomes->Failed(why);
         context.Complain({"cannot list", directory, std::move(why)});
@@ -159,9 +158,8 @@ void AddStat(CLI::App* app, Command* chosen) {
   CLI::App* stat = app->add_subcommand("stat", "Show what a path is");
   stat->add_option("path", *path, "File, directory or checkpoint")->required()->type_name("PATH");
   stat->footer("Examples:\n  cairn stat models/run7/config.json");
-  stat->callback([path, chosen] {
-    *chosen = [path](Context& context) { return RunStat(context, *path); };
-  });
+  stat->callback(
+      [path, chosen] { *chosen = [path](Context& context) { return RunStat(context, *path); }; });
 }
 
 void AddRemove(CLI::App* app, Command* chosen) {
@@ -206,10 +204,9 @@ void AddMakeDirectory(CLI::App* app, Command* chosen) {
   mkdir->footer("Examples:\n  cairn mkdir models\n  cairn mkdir models/run7/logs");
   mkdir->callback([paths, chosen] {
     *chosen = [paths](Context& context) {
-      return ForEachPath(context, *paths, "cannot make", "made",
-                         [](Client& client, const std::string& path) {
-                           return client.MakeDirectory(path);
-                         });
+      return ForEachPath(
+          context, *paths, "cannot make", "made",
+          [](Client& client, const std::string& path) { return client.MakeDirectory(path); });
     };
   });
 }

@@ -23,23 +23,24 @@ std::string ThreeDigits(double value) {
 }
 
 absl::Status BadBytes(std::string_view text) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("'", std::string(text), "' is not a size; write it like 4096, 64KiB, 1.5GiB or 1GB"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "'", std::string(text), "' is not a size; write it like 4096, 64KiB, 1.5GiB or 1GB"));
 }
 
 absl::Status BadDuration(std::string_view text) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("'", std::string(text), "' is not a duration; write it like 90s, 30m, 1h30m, 7d or 2w"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "'", std::string(text), "' is not a duration; write it like 90s, 30m, 1h30m, 7d or 2w"));
 }
 
-// Length of the valid UTF-8 sequence at the start of `text`; 0 when there is none. Overlong forms and
-// surrogates are refused with the rest of what is invalid.
+// Length of the valid UTF-8 sequence at the start of `text`; 0 when there is none. Overlong forms
+// and surrogates are refused with the rest of what is invalid.
 size_t Utf8Length(std::string_view text) {
   auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  size_t length = byte(0) < 0x80 ? 1 : byte(0) >= 0xc2 && byte(0) < 0xe0 ? 2
-                  : byte(0) >= 0xe0 && byte(0) < 0xf0   ? 3
-                  : byte(0) >= 0xf0 && byte(0) < 0xf5   ? 4
-                                                        : 0;
+  size_t length = byte(0) < 0x80                      ? 1
+                  : byte(0) >= 0xc2 && byte(0) < 0xe0 ? 2
+                  : byte(0) >= 0xe0 && byte(0) < 0xf0 ? 3
+                  : byte(0) >= 0xf0 && byte(0) < 0xf5 ? 4
+                                                      : 0;
   if (length == 0 || length > text.size()) return 0;
   for (size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xc0) != 0x80) return 0;

@@ -38,7 +38,8 @@ struct GetPlan {
   std::vector<Failure> failures;
 };
 
-// The file must still be what the listing said: a checkpoint that was replaced meanwhile would come out mixed.
+// The file must still be what the listing said: a checkpoint that was replaced meanwhile would come
+// out mixed.
 absl::Status CheckUnchanged(const File& file, const Entry& expected) {
   if (file.size_bytes() == expected.size_bytes && file.crc32c() == expected.crc32c) {
     return absl::OkStatus();
@@ -51,8 +52,7 @@ absl::StatusOr<TransferResult> GetOne(Client& client, const GetItem& item, Inter
   ASSIGN_OR_RETURN(File file, client.OpenFile(item.remote));
   RETURN_IF_ERROR(CheckUnchanged(file, item.expected));
   ASSIGN_OR_RETURN(LocalFile local, LocalFile::Create(item.local, interrupts));
-  ASSIGN_OR_RETURN(const TransferResult result,
-                   Download(file, local.fd(), {progress, interrupts}));
+  ASSIGN_OR_RETURN(const TransferResult result, Download(file, local.fd(), {progress, interrupts}));
   RETURN_IF_ERROR(local.Commit());
   return result;
 }
@@ -73,7 +73,8 @@ absl::Status PlanTree(Context& context, Client& client, const std::string& root,
     } else if (IsContainer(found.entry.type)) {
       std::error_code made;
       fs::create_directories(local, made);
-      if (made) plan->failures.push_back({"cannot make", local.string(), ErrnoStatus(made.value())});
+      if (made)
+        plan->failures.push_back({"cannot make", local.string(), ErrnoStatus(made.value())});
     } else if (found.entry.type == EntryType::kFile) {
       plan->items.push_back({path, local.string(), found.entry});
     }
@@ -180,12 +181,12 @@ int RunCat(Context& context, const std::vector<std::string>& paths, const std::s
     absl::Status status = file.status();
     if (file.ok()) {
       // A bar on the terminal that shows the content would run through it.
-      const ProgressMode mode = context.console().out_is_terminal() ? ProgressMode::kNever
-                                                                    : context.options.progress;
+      const ProgressMode mode =
+          context.console().out_is_terminal() ? ProgressMode::kNever : context.options.progress;
       Progress progress(&context.console(), &context.clock(), mode,
                         absl::StrCat(label, " ", BaseName(path)), file->size_bytes());
-      status = Download(*file, context.console().out_fd(), {&progress, &context.interrupts()})
-                   .status();
+      status =
+          Download(*file, context.console().out_fd(), {&progress, &context.interrupts()}).status();
     }
     if (context.interrupts().signal() != 0) return context.Fail({"stopped at", path, status});
     if (absl::IsCancelled(status)) return kExitClosedPipe;
@@ -223,7 +224,8 @@ void AddGetCommands(CLI::App* app, Command* chosen) {
   get->add_flag("-r,--recursive", options->recursive, "Directories and checkpoints");
   get->add_option("-j,--jobs", options->jobs, "Files on their way at once (4)")
       ->check(CLI::Range(1, 256));
-  get->footer(R"(Every byte is checked against its checksums. A local file appears whole or not at all.
+  get->footer(
+      R"(Every byte is checked against its checksums. A local file appears whole or not at all.
 
 Examples:
   cairn get models/run7/step-1000/rank0.safetensors .

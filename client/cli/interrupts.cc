@@ -14,7 +14,8 @@
 namespace cairn::cli {
 namespace {
 
-// Long enough for the pieces in flight to end and for an attempt to be aborted, short enough for a person.
+// Long enough for the pieces in flight to end and for an attempt to be aborted, short enough for a
+// person.
 constexpr int kGraceMs = 5000;
 
 }  // namespace

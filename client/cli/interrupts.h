@@ -1,5 +1,5 @@
-// Ctrl-C: a flag that loops look at, and a thread that ends the process when they do not within a grace time,
-// because a call into the SDK may wait for a server until its deadline.
+// Ctrl-C: a flag that loops look at, and a thread that ends the process when they do not within a
+// grace time, because a call into the SDK may wait for a server until its deadline.
 #pragma once
 
 #include <atomic>
@@ -33,9 +33,9 @@ class Interrupts {
   std::set<std::string> temporaries_;
 };
 
-// Takes SIGINT, SIGTERM and SIGHUP for the whole process while it lives. The first one raises; a second one, or
-// the grace time going by, removes the temporaries and ends the process with 128 + signal. Made before any other
-// thread, so that all inherit the blocked mask.
+// Takes SIGINT, SIGTERM and SIGHUP for the whole process while it lives. The first one raises; a
+// second one, or the grace time going by, removes the temporaries and ends the process with 128 +
+// signal. Made before any other thread, so that all inherit the blocked mask.
 class SignalWatcher {
  public:
   explicit SignalWatcher(Interrupts* interrupts);

@@ -1,4 +1,5 @@
-// The JSON of what is stored. Field names are part of the command's interface: they are added to, never renamed.
+// The JSON of what is stored. Field names are part of the command's interface: they are added to,
+// never renamed.
 #pragma once
 
 #include <string>

@@ -36,8 +36,8 @@ std::string RenderProgress(std::string_view label, uint64_t done_bytes,
   }
   const double fraction =
       std::min(1.0, static_cast<double>(done_bytes) / static_cast<double>(*total_bytes));
-  std::string tail = absl::StrCat(HumanBytes(done_bytes), " of ", HumanBytes(*total_bytes), "  ",
-                                  rate);
+  std::string tail =
+      absl::StrCat(HumanBytes(done_bytes), " of ", HumanBytes(*total_bytes), "  ", rate);
   if (fraction > 0) {
     absl::StrAppend(&tail, "  eta ", ClockTime(elapsed * ((1 - fraction) / fraction)));
   }
@@ -79,8 +79,7 @@ void Progress::Add(uint64_t bytes) {
 void Progress::Draw(MonoTime now) {
   // One column stays free: a full line makes some terminals wrap.
   const size_t width = static_cast<size_t>(console_->error_width()) - 1;
-  const std::string line =
-      RenderProgress(label_, done_bytes_, total_bytes_, now - started_, width);
+  const std::string line = RenderProgress(label_, done_bytes_, total_bytes_, now - started_, width);
   console_->WriteError(absl::StrCat(kClearLine, line));
   drawn_ = now;
   visible_ = true;

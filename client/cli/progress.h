@@ -1,5 +1,5 @@
-// One line on stderr that says how far a transfer is. Shown on terminals only and only when it takes long, so
-// that scripts and quick commands never see it.
+// One line on stderr that says how far a transfer is. Shown on terminals only and only when it
+// takes long, so that scripts and quick commands never see it.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,8 @@ enum class ProgressMode {
 // Most transfers are over sooner, and a bar that flashes is noise.
 inline constexpr absl::Duration kProgressDelay = absl::Milliseconds(700);
 
-// "put model.bin   42% [========>           ] 1.20 GiB of 2.85 GiB  1.10 GB/s  eta 0:01", never wider than
-// `width`. Without a total: the bytes and the rate only.
+// "put model.bin   42% [========>           ] 1.20 GiB of 2.85 GiB  1.10 GB/s  eta 0:01", never
+// wider than `width`. Without a total: the bytes and the rate only.
 std::string RenderProgress(std::string_view label, uint64_t done_bytes,
                            std::optional<uint64_t> total_bytes, absl::Duration elapsed,
                            size_t width);

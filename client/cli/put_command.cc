@@ -45,8 +45,8 @@ struct PutPlan {
 
 absl::Status ErrorCodeStatus(const std::error_code& error) { return ErrnoStatus(error.value()); }
 
-// Adds all below the local directory `root`. Symlinks to files are followed, those to directories are not: they
-// could lead in circles.
+// Adds all below the local directory `root`. Symlinks to files are followed, those to directories
+// are not: they could lead in circles.
 void PlanDirectory(const fs::path& root, const std::string& remote_root, PutPlan* plan) {
   plan->directories.push_back(remote_root);
   std::error_code error;
@@ -61,14 +61,15 @@ void PlanDirectory(const fs::path& root, const std::string& remote_root, PutPlan
     } else if (fs::is_directory(status) && !at->is_symlink(stat_error)) {
       plan->directories.push_back(remote);
     } else {
-      const absl::Status why =
-          stat_error ? ErrorCodeStatus(stat_error)
-                     : absl::InvalidArgumentError(
-                           "neither a regular file nor a directory; it is left out");
+      const absl::Status why = stat_error
+                                   ? ErrorCodeStatus(stat_error)
+                                   : absl::InvalidArgumentError(
+                                         "neither a regular file nor a directory; it is left out");
       plan->failures.push_back({"cannot put", local, why});
     }
   }
-  if (error) plan->failures.push_back({"cannot read directory", root.string(), ErrorCodeStatus(error)});
+  if (error)
+    plan->failures.push_back({"cannot read directory", root.string(), ErrorCodeStatus(error)});
 }
 
 void PlanSource(const std::string& local, const std::string& remote, bool recursive,
@@ -93,7 +94,8 @@ void PlanSource(const std::string& local, const std::string& remote, bool recurs
   }
 }
 
-// The name that a local path has in a directory of the cluster; "." and ".." have none of their own.
+// The name that a local path has in a directory of the cluster; "." and ".." have none of their
+// own.
 std::string LocalBaseName(const std::string& local) {
   std::error_code error;
   fs::path path = fs::path(local).lexically_normal();
@@ -172,9 +174,8 @@ int Report(Context& context, const PutPlan& plan, absl::Duration elapsed) {
   if (context.json()) {
     context.PrintJson(files);
   } else if (count > 0) {
-    const std::string what = count == 1 && plan.items.size() == 1
-                                 ? Printable(plan.items[0].remote)
-                                 : absl::StrCat(count, " files");
+    const std::string what = count == 1 && plan.items.size() == 1 ? Printable(plan.items[0].remote)
+                                                                  : absl::StrCat(count, " files");
     context.Print(absl::StrCat("put ", what, ": ", HumanBytes(bytes), " in ",
                                HumanDuration(elapsed), " (", HumanRate(bytes, elapsed), ")\n"));
   }

@@ -20,9 +20,9 @@ inline bool IsContainer(EntryType type) {
   return type == EntryType::kDirectory || type == EntryType::kCheckpoint;
 }
 
-// Visits everything below `root` depth first in name order, directories before what they hold. A directory that
-// cannot be listed goes to `failed`, and the walk goes on. Holds one directory's entries a level. CANCELLED after
-// an interrupt, else OK.
+// Visits everything below `root` depth first in name order, directories before what they hold. A
+// directory that cannot be listed goes to `failed`, and the walk goes on. Holds one directory's
+// entries a level. CANCELLED after an interrupt, else OK.
 absl::Status WalkRemote(Client& client, const std::string& root, const Interrupts& interrupts,
                         const std::function<void(const RemoteEntry&)>& visit,
                         const std::function<void(const std::string&, absl::Status)>& failed);

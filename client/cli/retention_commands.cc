@@ -28,8 +28,9 @@ void AddRules(CLI::App* command, const std::shared_ptr<RuleOptions>& options) {
   command->add_option("--keep-last", options->policy.keep_last, "Keep the newest N")
       ->check(CLI::Range(uint32_t{1}, UINT32_MAX))
       ->type_name("N");
-  command->add_option("--keep-every", options->policy.keep_every_steps,
-                      "Keep those whose step is divisible by K")
+  command
+      ->add_option("--keep-every", options->policy.keep_every_steps,
+                   "Keep those whose step is divisible by K")
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 62))
       ->type_name("K");
   AddDurationOption(command, "--keep-newer-than", &options->policy.keep_newer_than,
@@ -69,7 +70,8 @@ int RunRetention(Context& context, const RuleOptions& options) {
     if (!set.ok()) return context.Fail({"cannot set the retention of", directory, set});
   }
   auto policy = client->GetRetention(directory);
-  if (!policy.ok()) return context.Fail({"cannot get the retention of", directory, policy.status()});
+  if (!policy.ok())
+    return context.Fail({"cannot get the retention of", directory, policy.status()});
   if (context.json()) {
     Json json = {{"path", directory}};
     json.update(RetentionJson(*policy));
@@ -114,11 +116,11 @@ int RunPrune(Context& context, const RuleOptions& options) {
 
 void AddRetentionCommands(CLI::App* checkpoint, Command* chosen) {
   auto prune = std::make_shared<RuleOptions>();
-  CLI::App* prune_app =
-      checkpoint->add_subcommand("prune", "Remove what no rule keeps, once, now");
+  CLI::App* prune_app = checkpoint->add_subcommand("prune", "Remove what no rule keeps, once, now");
   AddRules(prune_app, prune);
   prune_app->add_flag("-n,--dry-run", prune->dry_run, "Only say what would be removed");
-  prune_app->footer(R"(Without a rule here, the directory's own rules (ckpt retention) apply. The newest checkpoint
+  prune_app->footer(
+      R"(Without a rule here, the directory's own rules (ckpt retention) apply. The newest checkpoint
 and pinned ones always stay.
 
 Examples:

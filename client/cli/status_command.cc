@@ -66,10 +66,8 @@ std::string StateOf(const Json& target) {
 
 std::string Percent(uint64_t part, uint64_t whole) {
   if (whole == 0) return "-";
-  return absl::StrCat(static_cast<int>(100.0 * static_cast<double>(part) /
-                                           static_cast<double>(whole) +
-                                       0.5),
-                      "%");
+  return absl::StrCat(
+      static_cast<int>(100.0 * static_cast<double>(part) / static_cast<double>(whole) + 0.5), "%");
 }
 
 int RunStatus(Context& context) {
@@ -77,7 +75,8 @@ int RunStatus(Context& context) {
   Client* client = context.Connect(&code);
   if (client == nullptr) return code;
   auto text = client->StatusJson();
-  if (!text.ok()) return context.Fail({"cannot get the status of", client->endpoint(), text.status()});
+  if (!text.ok())
+    return context.Fail({"cannot get the status of", client->endpoint(), text.status()});
   auto document = NormalizeStatus(*text, client->endpoint());
   if (!document.ok()) {
     return context.Fail({"cannot read the status of", client->endpoint(), document.status()});
@@ -101,9 +100,9 @@ absl::StatusOr<Json> NormalizeStatus(std::string_view status_json, std::string_v
                  {"cluster_id", Text(source, "cluster_id")},
                  {"software_version", Text(source, "software_version")},
                  {"provider", Text(source, "provider")}};
-  for (const char* name : {"node_id", "uptime_ms", "checkpoints", "files", "open_attempts",
-                           "sessions", "slabs", "slabs_free", "slab_bytes",
-                           "reclaim_pending_bytes"}) {
+  for (const char* name :
+       {"node_id", "uptime_ms", "checkpoints", "files", "open_attempts", "sessions", "slabs",
+        "slabs_free", "slab_bytes", "reclaim_pending_bytes"}) {
     result[name] = Number(source, name);
   }
   const Json* map = Find(source, "map");
@@ -129,7 +128,8 @@ absl::StatusOr<Json> NormalizeStatus(std::string_view status_json, std::string_v
   const Json* warnings = Find(source, "warnings");
   result["warnings"] = warnings != nullptr && warnings->is_array() ? *warnings : Json::array();
   result["counters"] = Json::object();
-  if (const Json* counters = Find(source, "counters"); counters != nullptr && counters->is_object()) {
+  if (const Json* counters = Find(source, "counters");
+      counters != nullptr && counters->is_object()) {
     for (const auto& [name, value] : counters->items()) result["counters"][name] = NumberOf(value);
   }
   return result;

@@ -1,4 +1,5 @@
-// The status of a node in the command's own JSON: snake_case names, numbers as numbers, nothing left out.
+// The status of a node in the command's own JSON: snake_case names, numbers as numbers, nothing
+// left out.
 #pragma once
 
 #include <string>

@@ -14,8 +14,8 @@ struct Column {
   Align align = Align::kLeft;
 };
 
-// Rows under a line of titles, two spaces between the columns. Cells are made printable; the last column is not
-// padded, so that lines end where their text ends.
+// Rows under a line of titles, two spaces between the columns. Cells are made printable; the last
+// column is not padded, so that lines end where their text ends.
 class Table {
  public:
   explicit Table(std::vector<Column> columns);

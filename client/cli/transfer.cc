@@ -96,8 +96,8 @@ ReadAhead::ReadAhead(File* file, size_t buffer_bytes) : file_(file) {
   if (size == 0) return;
   buffers_[0] = std::make_unique<TransferBuffer>(std::min<uint64_t>(size, buffer_bytes));
   if (size > buffer_bytes) {
-    buffers_[1] = std::make_unique<TransferBuffer>(std::min<uint64_t>(size - buffer_bytes,
-                                                                      buffer_bytes));
+    buffers_[1] =
+        std::make_unique<TransferBuffer>(std::min<uint64_t>(size - buffer_bytes, buffer_bytes));
   }
   Start();
 }
@@ -107,8 +107,9 @@ ReadAhead::~ReadAhead() {
 }
 
 void ReadAhead::Start() {
-  in_flight_bytes_ = std::min<uint64_t>(buffers_[reading_] == nullptr ? 0 : buffers_[reading_]->size,
-                                        file_->size_bytes() - offset_bytes_);
+  in_flight_bytes_ =
+      std::min<uint64_t>(buffers_[reading_] == nullptr ? 0 : buffers_[reading_]->size,
+                         file_->size_bytes() - offset_bytes_);
   if (in_flight_bytes_ == 0) return;
   const MutableBuffer destination = buffers_[reading_]->span().first(in_flight_bytes_);
   auto read = [file = file_, offset = offset_bytes_, destination] {
@@ -148,8 +149,7 @@ absl::StatusOr<TransferResult> Download(File& file, int fd, TransferHooks hooks)
   }
   if (result.crc32c != file.crc32c()) {
     return absl::DataLossError(absl::StrCat("the content has CRC32C ", CrcText(result.crc32c),
-                                            ", but ", CrcText(file.crc32c()),
-                                            " was committed"));
+                                            ", but ", CrcText(file.crc32c()), " was committed"));
   }
   return result;
 }

@@ -1,5 +1,5 @@
-// Streams between local descriptors and files of the cluster with bounded memory: two buffers, one of which
-// moves over the network while the other one is read or written locally.
+// Streams between local descriptors and files of the cluster with bounded memory: two buffers, one
+// of which moves over the network while the other one is read or written locally.
 #pragma once
 
 #include <cstddef>
@@ -18,13 +18,14 @@
 
 namespace cairn::cli {
 
-// One of the two buffers. Eight stripes: enough in flight to keep a node busy, and rare enough Flush()es.
+// One of the two buffers. Eight stripes: enough in flight to keep a node busy, and rare enough
+// Flush()es.
 inline constexpr size_t kTransferBufferBytes = size_t{32} << 20;
 // A file's buffers are read as ranges of a stripe each, which the SDK moves in parallel.
 inline constexpr size_t kTransferRangeBytes = size_t{4} << 20;
 
 struct TransferHooks {
-  Progress* progress;           // may be null
+  Progress* progress;            // may be null
   const Interrupts* interrupts;  // looked at between buffers
 };
 
@@ -46,7 +47,8 @@ struct TransferBuffer {
 absl::StatusOr<TransferResult> Upload(Client& client, int fd, uint64_t expected_bytes,
                                       std::string_view path, TransferHooks hooks);
 
-// Reads a file from its beginning to its end, one buffer ahead of the caller, on a thread of its own.
+// Reads a file from its beginning to its end, one buffer ahead of the caller, on a thread of its
+// own.
 class ReadAhead {
  public:
   // The file outlives it.
@@ -70,11 +72,12 @@ class ReadAhead {
   std::future<absl::Status> pending_;
 };
 
-// Writes the whole of `file` to `fd`, in order, and checks the CRC32C of the whole. DATA_LOSS when it differs.
+// Writes the whole of `file` to `fd`, in order, and checks the CRC32C of the whole. DATA_LOSS when
+// it differs.
 absl::StatusOr<TransferResult> Download(File& file, int fd, TransferHooks hooks);
 
-// A local file that takes the place of `target` when it is complete, and leaves no trace when it is not. Targets
-// that are not regular files (/dev/null, a pipe) are written directly.
+// A local file that takes the place of `target` when it is complete, and leaves no trace when it is
+// not. Targets that are not regular files (/dev/null, a pipe) are written directly.
 class LocalFile {
  public:
   static absl::StatusOr<LocalFile> Create(const std::string& target, Interrupts* interrupts);

@@ -1,5 +1,5 @@
-// `cairn ckpt verify`: reads every byte of every shard back. The SDK checks each block's CRC on the way; this
-// checks the CRC of each whole shard against the manifest on top.
+// `cairn ckpt verify`: reads every byte of every shard back. The SDK checks each block's CRC on the
+// way; this checks the CRC of each whole shard against the manifest on top.
 #include <algorithm>
 #include <memory>
 #include <utility>
@@ -111,17 +111,17 @@ int RunVerify(Context& context, const VerifyOptions& options) {
   auto info = client->ShowCheckpoint(path, &result.shards);
   if (!info.ok()) return context.Fail({"cannot verify", path, info.status()});
   if (!info->committed) {
-    return context.Fail({"cannot verify", path,
-                         absl::FailedPreconditionError(
-                             "it is still being written; wait until it is committed")});
+    return context.Fail(
+        {"cannot verify", path,
+         absl::FailedPreconditionError("it is still being written; wait until it is committed")});
   }
   result.info = *std::move(info);
   result.statuses.resize(result.shards.size(), absl::CancelledError("not read"));
   if (result.info.shard_count != result.shards.size()) {
-    context.Complain({"bad manifest of", path,
-                      absl::DataLossError(absl::StrCat(result.shards.size(), " shards are listed, ",
-                                                       result.info.shard_count,
-                                                       " were committed"))});
+    context.Complain(
+        {"bad manifest of", path,
+         absl::DataLossError(absl::StrCat(result.shards.size(), " shards are listed, ",
+                                          result.info.shard_count, " were committed"))});
   }
   uint64_t total = 0;
   for (const ShardInfo& shard : result.shards) total += shard.size_bytes;

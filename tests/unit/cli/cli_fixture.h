@@ -1,0 +1,50 @@
+// Runs command lines against the fake SDK and keeps what they print.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "client/cli/arguments.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/unit/cli/fake_sdk.h"
+
+namespace cairn::cli {
+
+struct RunResult {
+  int code;
+  std::string out;
+  std::string err;
+  nlohmann::json json() const { return nlohmann::json::parse(out); }
+};
+
+class ManualClock final : public Clock {
+ public:
+  MonoTime Now() const override { return now; }
+  absl::Time WallNow() const override { return wall; }
+  MonoTime now{0};
+  absl::Time wall = absl::FromUnixSeconds(1100);
+};
+
+class CliTest : public ::testing::Test {
+ protected:
+  CliTest();
+  ~CliTest() override;
+
+  RunResult Run(std::vector<std::string> arguments);
+  // A file in the test's own directory.
+  std::string LocalPath(const std::string& name) const { return directory_ + "/" + name; }
+  void WriteLocal(const std::string& name, const std::string& content);
+  std::string ReadLocal(const std::string& name);
+  std::vector<std::string> LocalNames();
+
+  testing::FakeCluster& cluster_ = testing::FakeCluster::Get();
+  ManualClock clock_;
+  Interrupts interrupts_;
+  StreamKind err_kind_ = StreamKind::kOther;
+
+ private:
+  std::string directory_;
+};
+
+}  // namespace cairn::cli

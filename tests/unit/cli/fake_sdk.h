@@ -1,0 +1,47 @@
+// The SDK's public classes over a map in memory. Linked in the place of client/core, so that the
+// commands and the C binding are tested without a server, and with the errors that a server rarely
+// gives.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "cairn/client.h"
+
+namespace cairn::testing {
+
+struct FakeFile {
+  std::vector<std::byte> content;
+  uint32_t crc32c = 0;
+};
+
+// What every Client of the process sees. The mutex guards all; tests touch it between commands
+// only.
+struct FakeCluster {
+  std::mutex mutex;
+  std::map<std::string, FakeFile> files;
+  std::map<std::string, EntryType> directories;  // kDirectory or kCheckpoint
+  std::map<std::string, CheckpointInfo> checkpoints;
+  std::map<std::string, std::vector<ShardInfo>> shards;
+  std::map<std::string, RetentionPolicy> retention;
+  std::string status_json = "{}";
+  // Errors to give: at Connect, and by path at any call on it ("read:PATH": at File::Read only).
+  absl::Status connect_status;
+  std::map<std::string, absl::Status> errors;
+  ClientOptions last_options;
+  int flushes = 0;
+  int aborts = 0;
+
+  static FakeCluster& Get();
+  // Empty again, with the bucket "b".
+  void Reset();
+  void AddFile(const std::string& path, std::string_view content);
+  // Committed, with one shard "rank<i>.bin" a rank that holds `content`.
+  void AddCheckpoint(const std::string& path, uint32_t ranks, std::string_view content);
+};
+
+}  // namespace cairn::testing
