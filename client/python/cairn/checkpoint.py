@@ -1,0 +1,86 @@
+"""One rank's part in writing one checkpoint."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from cairn.errors import CairnError, DeadlineExceeded
+from cairn.io import ShardWriter
+from cairn.types import CheckpointInfo
+
+if TYPE_CHECKING:
+    from cairn import _cairn
+
+__all__ = ["CheckpointWriter"]
+
+# A commit waits for other ranks in slices of this many seconds, so that an interrupted one stops soon and does not
+# commit behind the caller's back.
+_COMMIT_SLICE = 2.0
+
+
+class CheckpointWriter:
+    """One rank's part in writing one checkpoint. Made by :meth:`cairn.Client.begin_checkpoint`. Thread-safe.
+
+    As a context manager it aborts the attempt, for all ranks, when the block raises; at a normal end it does nothing.
+    """
+
+    def __init__(self, handle: _cairn.CheckpointWriter) -> None:
+        self._writer = handle
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt; tell it to the other ranks so that stale ones are refused."""
+        return self._writer.attempt
+
+    @property
+    def path(self) -> str:
+        return self._writer.path
+
+    def shard(self, name: str) -> ShardWriter:
+        """Starts a shard: a file ``name``, a relative path unique in the checkpoint.
+
+        Several shards of one rank may be written side by side by several threads.
+        """
+        return ShardWriter(self._writer.new_shard(name), name)
+
+    def rank_done(self) -> None:
+        """All shards of this rank are closed, and there will be no more. Durable when it returns."""
+        self._writer.rank_done()
+
+    def commit(self, timeout: float = 600.0) -> CheckpointInfo:
+        """Waits up to ``timeout`` seconds for the other ranks and makes the checkpoint visible, atomically.
+
+        It takes the place of an older one of that name, which stays whole until then. One rank calls it, or several:
+        it is idempotent. Raises DeadlineExceeded, naming the ranks that are missing, and leaves the attempt open;
+        Aborted when the attempt was aborted or superseded. Durable when it returns.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            remaining = max(deadline - time.monotonic(), 0.0)
+            try:
+                return CheckpointInfo(**self._writer.commit(min(remaining, _COMMIT_SLICE)))
+            except DeadlineExceeded:
+                if remaining <= _COMMIT_SLICE:
+                    raise
+
+    def abort(self, reason: str) -> None:
+        """Drops the attempt of all ranks and its space. Other ranks see Aborted with ``reason``."""
+        self._writer.abort(reason)
+
+    def __enter__(self) -> CheckpointWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            return
+        try:
+            self.abort(f"{kind.__name__}: {error}"[:1000])
+        except CairnError:
+            pass  # the error of the block is the one to report; the lease ends the attempt anyway
+
+    def __repr__(self) -> str:
+        return f"<cairn.CheckpointWriter {self.path!r}, attempt {self.attempt}>"
