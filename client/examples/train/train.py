@@ -28,8 +28,7 @@ from torch.distributed.checkpoint.stateful import Stateful
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-import cairn
-from cairn.torch import CairnStorageReader, CairnStorageWriter
+from cairn.torch import CairnStorageReader, CairnStorageWriter, latest
 
 
 class TrainState(Stateful):
@@ -67,20 +66,14 @@ class Checkpoints:
 
     def __init__(self, run: str, log: Callable[..., None]) -> None:
         self.run, self.log = run, log
-        self.client = cairn.Client()
+        self.writer = CairnStorageWriter()
         # The background save talks between ranks while the training does: it needs a group of its own.
         self.group = dist.new_group(backend="gloo")
         self.pending: Future | None = None
 
     def resume(self, state: TrainState) -> bool:
         """Loads the newest committed checkpoint of the run into `state`; False when there is none."""
-        found: list[str | None] = [None]
-        if dist.get_rank() == 0:
-            self.client.make_directory(self.run)  # the bucket too; harmless when it is there
-            try:
-                found[0] = self.client.latest_checkpoint(self.run).path
-            except cairn.NotFound:
-                pass
+        found = [latest(self.run) if dist.get_rank() == 0 else None]
         dist.broadcast_object_list(found, src=0)  # all ranks resume from the same one
         if found[0] is None:
             return False
@@ -105,7 +98,7 @@ class Checkpoints:
         future = dcp.async_save(
             {"train": state},
             checkpoint_id=path,
-            storage_writer=CairnStorageWriter(path),
+            storage_writer=self.writer,
             process_group=self.group,
         )
         stalled = time.perf_counter() - begun
