@@ -60,6 +60,8 @@ class ControlConnection {
   virtual const std::string& hello() const = 0;
   // Set when the other side is gone.
   virtual Event& closed() = 0;
+  // Ends the connection from this side; closed() is set soon after.
+  virtual void HangUp() = 0;
 };
 
 // Answers a hello with the reply to send, or an error whose message the stranger gets to read. `connection` comes

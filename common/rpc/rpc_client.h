@@ -1,5 +1,5 @@
 // Calls nodes. One RpcClient an endpoint; one NodeConnection a node. Used by client/core (and, from node to node,
-// by the servers).
+// by the servers). Who makes a client passes on what arrives: ConnectReceiver() of receiver.h.
 #pragma once
 
 #include <memory>
@@ -33,9 +33,9 @@ class RpcClient {
                                                                 std::string expected_cluster_id,
                                                                 Deadline deadline);
   // Closes the endpoint and opens another: after it no server reads or writes memory that was exposed. Every
-  // connection is lost.
+  // connection is lost. When no new endpoint can be opened, every later call fails with UNAVAILABLE.
   void ResetEndpoint();
-  // Fails all calls with CANCELLED and waits for them.
+  // Fails all calls with CANCELLED, hangs up and waits for everything under way. To be called before destruction.
   Task<void> Stop();
 
  private:
@@ -81,11 +81,13 @@ class NodeConnection {
   Task<absl::StatusOr<std::string>> CallRaw(uint32_t core, wire::Method method, std::string request,
                                             CallOptions options);
 
+  struct Impl;
+
  private:
   friend class RpcClient;
-  struct Impl;
-  explicit NodeConnection(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit NodeConnection(std::shared_ptr<Impl> impl);
+  // Shared with the calls under way and with the watcher of the control connection.
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace cairn

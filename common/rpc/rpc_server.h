@@ -30,9 +30,18 @@ class RpcServer {
   Task<void> Stop();
   size_t calls_running() const { return scope_.running(); }
 
+  // What happened since the start, for metrics.
+  struct Counters {
+    uint64_t calls = 0;      // handlers started
+    uint64_t refused = 0;    // answered without starting a handler
+    uint64_t malformed = 0;  // dropped without an answer
+  };
+  const Counters& counters() const;
+
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  // Joined before anything that its coroutines use goes away.
+  std::shared_ptr<Impl> impl_;
   Scope scope_;
 };
 

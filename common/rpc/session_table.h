@@ -43,11 +43,19 @@ class SessionTable final : public HelloHandler {
   ~SessionTable() override;
 
   std::optional<SessionInfo> Find(SessionId id) const;
+  // Told to clients in every hello and reply, so that they fetch a newer map.
+  void SetMapVersion(uint64_t version);
+  uint64_t map_version() const;
   // The window of each session at the moment.
   uint32_t credits() const;
   size_t size() const;
   // Hangs up on everyone. On the listening executor.
   Task<void> Stop();
+
+  // Runs `on_ended` on `executor` for every session that ends from now on, until Unsubscribe(). For RpcServers.
+  uint64_t Subscribe(Executor& executor, std::function<void(SessionId)> on_ended);
+  // A message already on its way to the executor may still arrive.
+  void Unsubscribe(uint64_t subscription);
 
   absl::StatusOr<std::string> OnHello(std::string_view hello, std::string_view peer_name) override;
   void OnConnected(std::unique_ptr<ControlConnection> connection, std::string_view reply) override;

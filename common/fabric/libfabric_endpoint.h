@@ -1,0 +1,105 @@
+// The libfabric objects of one core: fabric, domain, completion queue, address vector and the endpoint, which can be
+// closed and opened again. Knows what the provider demands of memory (mr_mode). Owned by LibfabricNet.
+#pragma once
+
+#include <rdma/fabric.h>
+#include <rdma/fi_cm.h>
+#include <rdma/fi_domain.h>
+#include <rdma/fi_endpoint.h>
+#include <rdma/fi_errno.h>
+#include <rdma/fi_rma.h>
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/units.h"
+#include "common/fabric/net.h"
+
+namespace cairn {
+
+// "reading: Connection reset by peer".
+absl::Status FabricError(absl::StatusCode code, const std::string& doing, ssize_t error);
+
+struct FidCloser {
+  template <class Fid>
+  void operator()(Fid* object) const {
+    (void)fi_close(&object->fid);
+  }
+};
+template <class Fid>
+using FidPtr = std::unique_ptr<Fid, FidCloser>;
+
+// One registered piece of memory. `mr` is null where the provider needs no registration of local memory, and
+// between the closing of an endpoint and the opening of the next.
+struct FabricMemory {
+  MutableBytes bytes;
+  MemoryAccess access = MemoryAccess::kLocal;
+  FidPtr<fid_mr> mr;
+  BulkDescriptor descriptor;
+
+  void* local_descriptor() const { return mr == nullptr ? nullptr : fi_mr_desc(mr.get()); }
+};
+
+// Not thread-safe.
+class LibfabricEndpoint {
+ public:
+  // Opens everything but the endpoint itself. FAILED_PRECONDITION in words.
+  static absl::StatusOr<std::unique_ptr<LibfabricEndpoint>> Create(const std::string& provider,
+                                                                   const std::string& bind_host,
+                                                                   size_t completions_max);
+
+  // Opens and enables the endpoint. Its address differs from all before.
+  absl::Status Open();
+  // Nothing reaches the endpoint's memory afterwards. -FI_EBUSY of a provider that wants its memory closed first is
+  // UNAVAILABLE: close the regions and call again.
+  absl::Status Close();
+
+  // Fills in mr and descriptor as the provider wants it. A null mr is right for local memory that needs none.
+  absl::Status Register(FabricMemory& memory);
+
+  // INVALID_ARGUMENT when it is no address of this provider.
+  absl::StatusOr<fi_addr_t> InsertAddress(std::string_view address);
+  void RemoveAddress(fi_addr_t address);
+
+  // Right before sleeping: false when completions are there.
+  bool TryWait();
+
+  fid_ep* ep() const { return endpoint_.get(); }
+  fid_cq* cq() const { return queue_.get(); }
+  int wait_fd() const { return wait_fd_; }
+  const std::string& address() const { return address_; }
+  size_t inject_bytes() const { return info_->tx_attr->inject_size; }
+  size_t message_bytes_max() const { return info_->ep_attr->max_msg_size; }
+
+ private:
+  struct InfoFreer {
+    void operator()(fi_info* info) const { fi_freeinfo(info); }
+  };
+  using InfoPtr = std::unique_ptr<fi_info, InfoFreer>;
+
+  LibfabricEndpoint() = default;
+  static absl::StatusOr<InfoPtr> FindProvider(const std::string& provider,
+                                              const std::string& bind_host);
+  absl::Status OpenDomain(size_t completions_max);
+  absl::Status ReadAddress();
+  uint64_t NextKey();
+  bool Demands(int mr_mode_bit) const { return (info_->domain_attr->mr_mode & mr_mode_bit) != 0; }
+
+  // In the order of their dependence: destroyed from the last to the first.
+  InfoPtr info_;
+  FidPtr<fid_fabric> fabric_;
+  FidPtr<fid_domain> domain_;
+  FidPtr<fid_cq> queue_;
+  FidPtr<fid_av> addresses_;
+  FidPtr<fid_ep> endpoint_;
+  int wait_fd_ = -1;
+  std::string address_;
+  uint64_t next_key_ = 0;
+};
+
+}  // namespace cairn
