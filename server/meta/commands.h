@@ -92,6 +92,10 @@ template <>
 struct Mutation<disk::FinishReclaim> : Answer<disk::FinishReclaimReply> {
   static auto* Body(disk::Command& command) { return command.mutable_finish_reclaim(); }
 };
+template <>
+struct Mutation<disk::SetClusterMap> : Answer<disk::SetClusterMapReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_set_cluster_map(); }
+};
 
 // Query<Request>::Reply: what reads the store and changes nothing.
 template <class Request>
@@ -110,6 +114,8 @@ template <>
 struct Query<wire::ListRequest> : Answer<wire::ListReply> {};
 template <>
 struct Query<wire::GetExtentsRequest> : Answer<wire::GetExtentsReply> {};
+template <>
+struct Query<wire::GetMapRequest> : Answer<wire::GetMapReply> {};
 
 }  // namespace meta_internal
 

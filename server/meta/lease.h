@@ -22,6 +22,8 @@ class LeaseTable {
   void Grant(LeaseId lease);
   // False when the lease is unknown or has run out.
   bool Renew(LeaseId lease);
+  // It is known, and not run out by the last look.
+  bool IsLive(LeaseId lease) const { return entries_.contains(lease); }
   // Its end has been applied.
   void End(LeaseId lease);
 

@@ -60,6 +60,9 @@ class MetaEngine {
     if (!bytes.ok()) co_return bytes.status();
     MutationReply<Request> reply;
     if (!reply.ParseFromString(*bytes)) co_return absl::InternalError("a stored reply does not parse");
+    if constexpr (requires { reply.set_lease_ttl_ms(0); }) {
+      reply.set_lease_ttl_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(options_.lease_ttl)));
+    }
     co_return reply;
   }
 
@@ -68,13 +71,16 @@ class MetaEngine {
   Task<absl::StatusOr<QueryReply<Request>>> Query(Request request) {
     absl::StatusOr<QueryReply<Request>> reply = absl::InternalError("the query did not run");
     if (absl::Status failed = committer_.failure(); !failed.ok()) co_return failed;
-    auto work = [this, &request, &reply] { reply = store_.Answer(request); };
+    absl::AnyInvocable<void()> work = [this, &request, &reply] { reply = store_.Answer(request); };
     co_await read_runner_.Run(std::move(work));
     co_return reply;
   }
 
   // Renews leases in memory; never blocks. Names those that have ended or are unknown.
   wire::RenewLeasesReply RenewLeases(const wire::RenewLeasesRequest& request);
+
+  // False once a lease has ended or run out: nobody may refer to what was written under it any more.
+  bool LeaseIsLive(LeaseId lease) const { return leases_.IsLive(lease); }
 
   // Counts of what there is, kept up to date by every mutation.
   Task<absl::StatusOr<MetaCounters>> Counters();
@@ -91,8 +97,13 @@ class MetaEngine {
   Task<absl::StatusOr<std::string>> Execute(disk::Command command, MutationId id);
   Task<void> RunLeaseLoop();
   Task<void> RunCleanupLoop();
+  void OnCommitted(const Effects& effects);
   uint64_t ReclaimableBelow(uint64_t next_sequence);
 
+  static constexpr size_t kGraceMarks = 16;
+
+  Kv& kv_;
+  BlockingRunner& write_runner_;
   BlockingRunner& read_runner_;
   const Clock& clock_;
   const MetaOptions options_;
@@ -111,7 +122,7 @@ class MetaEngine {
     MonoTime at;
     uint64_t sequence;
   };
-  std::vector<GraceMark> grace_marks_;  // at most kGraceMarks
+  std::vector<GraceMark> grace_marks_;  // oldest first, some kGraceMarks a grace
 };
 
 }  // namespace cairn

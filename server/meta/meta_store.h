@@ -36,6 +36,7 @@ class MetaStore {
   absl::StatusOr<wire::StatReply> Answer(const wire::StatRequest& request);
   absl::StatusOr<wire::ListReply> Answer(const wire::ListRequest& request);
   absl::StatusOr<wire::GetExtentsReply> Answer(const wire::GetExtentsRequest& request);
+  absl::StatusOr<wire::GetMapReply> Answer(const wire::GetMapRequest& request);
 
   absl::StatusOr<MetaCounters> Counters();
   absl::StatusOr<std::vector<LeaseId>> Leases();

@@ -96,13 +96,12 @@ class Transaction {
 
   Effects& effects() { return effects_; }
 
-  // A point to which RollBack() returns.
+  // A point to which RollBack() returns; forgets the one before.
   struct Savepoint {
-    size_t undo;
     size_t granted, ended;
     bool cleanup_queued;
   };
-  Savepoint Save() const;
+  Savepoint Save();
   void RollBack(const Savepoint& point);
 
   // The changes in order of family and key, each key once; the transaction is empty afterwards.

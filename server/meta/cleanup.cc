@@ -1,0 +1,210 @@
+#include "server/meta/cleanup.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "server/meta/attempt.h"
+#include "server/meta/checkpoint.h"
+#include "server/meta/extents.h"
+#include "server/meta/keys.h"
+#include "server/meta/pending_free.h"
+#include "server/meta/prune.h"
+#include "server/meta/records.h"
+#include "server/meta/tree.h"
+
+namespace cairn {
+namespace {
+
+// A command's worth of work in records, whatever it asks for: some 10 ms.
+constexpr size_t kMaxItems = 4096;
+
+enum class Progress { kDone, kMore };
+
+absl::Status Queue(Transaction& txn, const disk::CleanupRecord& record) {
+  ASSIGN_OR_RETURN(const uint64_t sequence, txn.Add(Counter::kNextCleanup, 1));
+  Store(txn, kFamilyCleanup, SequenceKey(sequence), record);
+  txn.effects().cleanup_queued = true;
+  return txn.Add(Counter::kCleanupBacklog, 1).status();
+}
+
+// Copies up to `limit` entries of a prefix: a scan must not see its own changes.
+absl::StatusOr<std::vector<Transaction::KeyValue>> Collect(const Transaction& txn, ColumnFamily family,
+                                                           const std::string& prefix, size_t limit) {
+  std::vector<Transaction::KeyValue> entries;
+  Transaction::Scan scan(txn, family, prefix, PrefixEnd(prefix));
+  for (; scan.Valid() && entries.size() < limit; scan.Next()) entries.emplace_back(scan.key(), scan.value());
+  RETURN_IF_ERROR(scan.status());
+  return entries;
+}
+
+absl::StatusOr<Progress> FreeFile(Transaction& txn, InodeId inode, CountedFiles counted, size_t* budget) {
+  RETURN_IF_ERROR(ReleaseExtents(txn, inode, budget));
+  if (*budget == 0) return Progress::kMore;
+  --*budget;
+  txn.Delete(kFamilyInode, InodeKey(inode));
+  if (counted == CountedFiles::kYes) RETURN_IF_ERROR(txn.Subtract(Counter::kFiles, 1));
+  return Progress::kDone;
+}
+
+absl::StatusOr<Progress> FreeEntry(Transaction& txn, const Node& node, CountedFiles counted, size_t* budget) {
+  if (!node.is_directory()) return FreeFile(txn, node.inode, counted, budget);
+  --*budget;
+  if (node.type == disk::INODE_CHECKPOINT) {
+    RETURN_IF_ERROR(DropCheckpoint(txn, node.inode));
+  } else {
+    RETURN_IF_ERROR(QueueTree(txn, node.inode, counted));
+  }
+  return Progress::kDone;
+}
+
+absl::Status AbortInside(Transaction& txn, InodeId directory, const Transaction::KeyValue& entry,
+                         const CommandFacts& facts) {
+  disk::AttemptRecord record;
+  RETURN_IF_ERROR(ParseRecord(kFamilyAttempt, entry.second, record));
+  if (record.state() == disk::ATTEMPT_OPEN) {
+    std::string name(DentryKeyName(entry.first));
+    name.pop_back();  // the slash
+    Attempt attempt{directory, std::move(name), std::move(record)};
+    RETURN_IF_ERROR(AbortAttempt(txn, std::move(attempt), "its directory was removed", facts));
+  }
+  txn.Delete(kFamilyAttempt, entry.first);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Progress> FreeDirectory(Transaction& txn, InodeId inode, CountedFiles counted, size_t* budget,
+                                       const CommandFacts& facts) {
+  ASSIGN_OR_RETURN(const auto entries, Collect(txn, kFamilyDentry, DentryPrefix(inode), *budget));
+  for (const auto& [key, value] : entries) {
+    if (*budget == 0) return Progress::kMore;
+    disk::DentryRecord dentry;
+    RETURN_IF_ERROR(ParseRecord(kFamilyDentry, value, dentry));
+    ASSIGN_OR_RETURN(const Progress progress,
+                     FreeEntry(txn, {InodeId(dentry.inode()), dentry.type()}, counted, budget));
+    if (progress == Progress::kMore) return Progress::kMore;
+    txn.Delete(kFamilyDentry, key);
+  }
+  if (*budget == 0) return Progress::kMore;
+  ASSIGN_OR_RETURN(const auto attempts, Collect(txn, kFamilyAttempt, AttemptPrefix(inode), *budget));
+  for (const auto& entry : attempts) RETURN_IF_ERROR(AbortInside(txn, inode, entry, facts));
+  *budget -= attempts.size();
+  if (*budget == 0) return Progress::kMore;
+  txn.Delete(kFamilyInode, InodeKey(inode));
+  txn.Delete(kFamilyPolicy, BucketKey(inode));
+  txn.Delete(kFamilyPolicy, RetentionKey(inode));
+  --*budget;
+  return Progress::kDone;
+}
+
+absl::StatusOr<Progress> FreeTree(Transaction& txn, const disk::CleanupRecord::Tree& tree, size_t* budget,
+                                  const CommandFacts& facts) {
+  const InodeId inode(tree.inode());
+  const CountedFiles counted = tree.counted() ? CountedFiles::kYes : CountedFiles::kNo;
+  ASSIGN_OR_RETURN(const disk::InodeRecord record, LoadInode(txn, inode));
+  const bool directory = record.type() == disk::INODE_DIRECTORY || record.type() == disk::INODE_CHECKPOINT;
+  return directory ? FreeDirectory(txn, inode, counted, budget, facts) : FreeFile(txn, inode, counted, budget);
+}
+
+// Ranks that began one after the other hold ranges that follow each other: merged, they make few entries.
+absl::StatusOr<Progress> ForgetRanks(Transaction& txn, AttemptId attempt, size_t* budget) {
+  ASSIGN_OR_RETURN(const auto records, Collect(txn, kFamilyAttemptRank, RankPrefix(attempt), *budget));
+  std::vector<StripeSpan> granted;
+  for (const auto& [key, value] : records) {
+    KeyReader reader(key);
+    uint64_t id = 0;
+    char kind = 0;
+    if (!reader.ReadU64(&id) || !reader.ReadByte(&kind)) {
+      return absl::DataLossError("metadata: a key of family \"attempt_rank\" is damaged");
+    }
+    if (kind == 'r') {
+      disk::RankRecord rank;
+      RETURN_IF_ERROR(ParseRecord(kFamilyAttemptRank, value, rank));
+      for (const disk::IdRange& range : rank.granted()) granted.push_back({range.first(), range.count()});
+    }
+    txn.Delete(kFamilyAttemptRank, key);
+  }
+  for (const StripeSpan& range : MergeAdjacent(std::move(granted))) RETURN_IF_ERROR(QueueRange(txn, range));
+  *budget -= records.size();
+  return *budget > 0 ? Progress::kDone : Progress::kMore;
+}
+
+absl::StatusOr<Progress> Prune(Transaction& txn, const disk::CleanupRecord::Prune& prune, size_t* budget,
+                               const CommandFacts& facts) {
+  const InodeId directory(prune.directory());
+  ASSIGN_OR_RETURN(const auto set_policy, FindRetention(txn, directory));
+  --*budget;
+  // A directory or policy that has gone since asks for nothing.
+  if (!prune.has_policy() && !set_policy.has_value()) return Progress::kDone;
+  const disk::RetentionRecord& policy = prune.has_policy() ? prune.policy() : *set_policy;
+  RETURN_IF_ERROR(PruneDirectory(txn, directory, policy, budget, facts));
+  return *budget > 0 ? Progress::kDone : Progress::kMore;
+}
+
+absl::StatusOr<Progress> RunTask(Transaction& txn, const disk::CleanupRecord& task, size_t* budget,
+                                 const CommandFacts& facts) {
+  switch (task.work_case()) {
+    case disk::CleanupRecord::kTree:
+      return FreeTree(txn, task.tree(), budget, facts);
+    case disk::CleanupRecord::kAttempt:
+      return ForgetRanks(txn, AttemptId(task.attempt().id()), budget);
+    case disk::CleanupRecord::kPrune:
+      return Prune(txn, task.prune(), budget, facts);
+    case disk::CleanupRecord::WORK_NOT_SET:
+      break;
+  }
+  return absl::DataLossError("metadata: a cleanup task of unknown kind");
+}
+
+}  // namespace
+
+absl::Status QueueTree(Transaction& txn, InodeId inode, CountedFiles counted) {
+  disk::CleanupRecord record;
+  record.mutable_tree()->set_inode(inode.value());
+  record.mutable_tree()->set_counted(counted == CountedFiles::kYes);
+  return Queue(txn, record);
+}
+
+absl::Status QueueEndedAttempt(Transaction& txn, AttemptId attempt) {
+  disk::CleanupRecord record;
+  record.mutable_attempt()->set_id(attempt.value());
+  return Queue(txn, record);
+}
+
+absl::Status QueuePrune(Transaction& txn, InodeId directory, const disk::RetentionRecord* policy) {
+  disk::CleanupRecord record;
+  record.mutable_prune()->set_directory(directory.value());
+  if (policy != nullptr) *record.mutable_prune()->mutable_policy() = *policy;
+  return Queue(txn, record);
+}
+
+absl::StatusOr<disk::RunCleanupReply> RunCleanup(Transaction& txn, const disk::RunCleanup& request,
+                                                 const CommandFacts& facts) {
+  size_t budget = std::clamp<size_t>(request.max_items(), 1, kMaxItems);
+  while (budget > 0) {
+    Transaction::KeyValue first;
+    {
+      Transaction::Scan scan(txn, kFamilyCleanup, SequenceKey(0), SequenceKey(UINT64_MAX));
+      if (!scan.Valid()) {
+        RETURN_IF_ERROR(scan.status());
+        break;
+      }
+      first = {std::string(scan.key()), std::string(scan.value())};
+    }
+    disk::CleanupRecord task;
+    RETURN_IF_ERROR(ParseRecord(kFamilyCleanup, first.second, task));
+    ASSIGN_OR_RETURN(const Progress progress, RunTask(txn, task, &budget, facts));
+    if (progress == Progress::kMore) break;
+    txn.Delete(kFamilyCleanup, first.first);
+    RETURN_IF_ERROR(txn.Subtract(Counter::kCleanupBacklog, 1));
+  }
+  ASSIGN_OR_RETURN(const uint64_t backlog, txn.Read(Counter::kCleanupBacklog));
+  disk::RunCleanupReply reply;
+  reply.set_more(backlog > 0);
+  return reply;
+}
+
+}  // namespace cairn

@@ -1,0 +1,94 @@
+#include "server/meta/commit.h"
+
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/strings.h"
+#include "server/meta/state_machine.h"
+
+namespace cairn {
+namespace {
+
+absl::Status StoreFailed(const absl::Status& cause) {
+  return absl::UnavailableError(StrCat("metadata store failed: ", ToStd(cause.message())));
+}
+
+}  // namespace
+
+GroupCommitter::GroupCommitter(Kv& kv, BlockingRunner& runner, OnCommitted on_committed)
+    : kv_(kv), runner_(runner), on_committed_(std::move(on_committed)) {}
+
+GroupCommitter::~GroupCommitter() { CAIRN_CHECK(queue_.empty()); }
+
+Task<absl::StatusOr<std::string>> GroupCommitter::Execute(disk::Command command) {
+  if (!failure_.ok()) co_return failure_;
+  if (stopping_) co_return absl::UnavailableError("the metadata service is shutting down");
+  Waiting waiting;
+  waiting.bytes = command.ByteSizeLong();
+  if (queue_.size() >= kMaxQueued || queued_bytes_ + waiting.bytes > kMaxQueuedBytes) {
+    co_return absl::UnavailableError("the metadata service has too many commands waiting; try again");
+  }
+  waiting.command = std::move(command);
+  waiting.reply = absl::InternalError("the command was not applied");
+  queued_bytes_ += waiting.bytes;
+  queue_.push_back(&waiting);
+  work_.Set();
+  co_await waiting.done;
+  co_return std::move(waiting.reply);
+}
+
+Task<void> GroupCommitter::Run() {
+  for (;;) {
+    while (queue_.empty() && !stopping_) {
+      work_.Reset();
+      co_await work_;
+    }
+    if (queue_.empty()) co_return;
+    Group group = TakeGroup();
+    if (failure_.ok()) {
+      absl::AnyInvocable<void()> apply = [this, &group] { ApplyAndWrite(group); };
+      co_await runner_.Run(std::move(apply));
+    }
+    if (failure_.ok() && !group.written.ok()) failure_ = StoreFailed(group.written);
+    if (failure_.ok()) on_committed_(group.effects);
+    for (Waiting* member : group.members) {
+      if (!failure_.ok()) member->reply = failure_;
+      member->done.Set();
+    }
+  }
+}
+
+void GroupCommitter::Stop() {
+  stopping_ = true;
+  work_.Set();
+}
+
+GroupCommitter::Group GroupCommitter::TakeGroup() {
+  Group group;
+  size_t bytes = 0;
+  while (!queue_.empty() && group.members.size() < kMaxGroup) {
+    if (bytes > 0 && bytes + queue_.front()->bytes > kMaxGroupBytes) break;
+    bytes += queue_.front()->bytes;
+    group.members.push_back(queue_.front());
+    queue_.pop_front();
+  }
+  queued_bytes_ -= bytes;
+  return group;
+}
+
+void GroupCommitter::ApplyAndWrite(Group& group) {
+  Transaction txn(kv_);
+  for (Waiting* member : group.members) {
+    member->reply = Apply(member->command, txn);
+    // No command answers so by itself: reading the store failed, and what follows cannot be trusted.
+    if (absl::IsUnavailable(member->reply.status())) {
+      group.written = member->reply.status();
+      return;
+    }
+  }
+  group.effects = std::move(txn.effects());
+  const KvBatch batch = txn.TakeBatch();
+  if (!batch.empty()) group.written = kv_.Write(batch, KvDurability::kSynced);
+}
+
+}  // namespace cairn

@@ -1,0 +1,26 @@
+// What a command knows besides the store and its request: the time and the leases that have run out, both stamped
+// before the command is logged, so that applying it anywhere gives the same result.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "common/base/ids.h"
+#include "proto/disk/meta_log.pb.h"
+
+namespace cairn {
+
+class CommandFacts {
+ public:
+  explicit CommandFacts(const disk::Command& command) : command_(command) {}
+  int64_t now_ns() const { return command_.time_ns(); }
+  bool HasExpired(LeaseId lease) const {
+    const auto& expired = command_.expired_leases();
+    return std::find(expired.begin(), expired.end(), lease.value()) != expired.end();
+  }
+
+ private:
+  const disk::Command& command_;
+};
+
+}  // namespace cairn

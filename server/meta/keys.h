@@ -1,0 +1,83 @@
+// How keys are written. Numbers are big endian, so that byte order is numeric order; what is scanned together shares
+// a prefix. On disk: changing anything here needs a new format version (tests/compat pins every key).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "common/base/ids.h"
+
+namespace cairn {
+
+enum class Counter : uint8_t;
+
+std::string U64(uint64_t number);
+// The first key after all that start with `prefix`. REQUIRES: some byte of it is not 0xff.
+std::string PrefixEnd(std::string_view prefix);
+
+// system
+std::string SystemKey();
+std::string ClusterMapKey();
+std::string CounterKey(Counter counter);
+
+// inode
+std::string InodeKey(InodeId inode);
+
+// dentry: parent, name, and "/" after the name of a directory, so that a scan yields S3's byte order.
+std::string DentryPrefix(InodeId parent);
+std::string FileDentryKey(InodeId parent, std::string_view name);
+std::string DirectoryDentryKey(InodeId parent, std::string_view name);
+// The name as it is in a dentry key, "/" and all. REQUIRES: it is a dentry key.
+std::string_view DentryKeyName(std::string_view key);
+
+// extent: inode, offset in the file.
+std::string ExtentPrefix(InodeId inode);
+std::string ExtentKey(InodeId inode, uint64_t offset_bytes);
+
+// stripe_run: the first stripe.
+std::string StripeRunKey(uint64_t first_stripe);
+
+// checkpoint: 'i' and the inode of the directory; 'c', parent and commit sequence for the order of commits.
+std::string CheckpointKey(InodeId inode);
+std::string CheckpointIndexPrefix(InodeId parent);
+std::string CheckpointIndexKey(InodeId parent, uint64_t commit_sequence);
+
+// attempt: parent and name of the checkpoint, as in a dentry key.
+std::string AttemptPrefix(InodeId parent);
+std::string AttemptKey(InodeId parent, std::string_view name);
+
+// attempt_rank: attempt, then 'b' and a chunk of the bitmap of done ranks, or 'r' and a rank.
+std::string RankPrefix(AttemptId attempt);
+std::string RankKey(AttemptId attempt, uint32_t rank);
+std::string RankBitmapKey(AttemptId attempt, uint32_t chunk);
+
+// lease
+std::string LeaseKey(LeaseId lease);
+
+// policy: 'b' and a bucket's inode; 'r' and a directory's inode.
+std::string BucketKey(InodeId bucket);
+std::string RetentionKey(InodeId directory);
+
+// pending_free, cleanup: order of arrival.
+std::string SequenceKey(uint64_t sequence);
+
+// request: 'q', client and sequence; 'o' and the order of arrival.
+std::string RequestKey(uint64_t client, uint64_t sequence);
+std::string RequestOrderKey(uint64_t order);
+
+// Takes keys apart. Every function returns false, and moves nothing, when too little is left.
+class KeyReader {
+ public:
+  explicit KeyReader(std::string_view key) : rest_(key) {}
+  bool ReadU64(uint64_t* number);
+  bool ReadU32(uint32_t* number);
+  bool ReadByte(char* byte);
+  std::string_view rest() const { return rest_; }
+  bool empty() const { return rest_.empty(); }
+
+ private:
+  std::string_view rest_;
+};
+
+}  // namespace cairn

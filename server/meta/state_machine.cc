@@ -1,0 +1,91 @@
+#include "server/meta/state_machine.h"
+
+#include <optional>
+
+#include "common/base/status_macros.h"
+#include "server/meta/attempt.h"
+#include "server/meta/checkpoint.h"
+#include "server/meta/cluster_map_record.h"
+#include "server/meta/cleanup.h"
+#include "server/meta/facts.h"
+#include "server/meta/file.h"
+#include "server/meta/namespace.h"
+#include "server/meta/pending_free.h"
+#include "server/meta/prune.h"
+#include "server/meta/records.h"
+#include "server/meta/requests.h"
+#include "server/meta/shard.h"
+
+namespace cairn {
+namespace {
+
+template <class Reply>
+absl::StatusOr<std::string> Serialize(const absl::StatusOr<Reply>& reply) {
+  if (!reply.ok()) return reply.status();
+  return SerializeRecord(*reply);
+}
+
+absl::StatusOr<std::string> Dispatch(const disk::Command& command, Transaction& txn) {
+  const CommandFacts facts(command);
+  switch (command.body_case()) {
+    case disk::Command::kBeginCheckpoint:
+      return Serialize(BeginCheckpoint(txn, command.begin_checkpoint(), facts));
+    case disk::Command::kStageShard:
+      return Serialize(StageShard(txn, command.stage_shard(), facts));
+    case disk::Command::kRankDone:
+      return Serialize(RankDone(txn, command.rank_done(), facts));
+    case disk::Command::kCommitCheckpoint:
+      return Serialize(CommitCheckpoint(txn, command.commit_checkpoint(), facts));
+    case disk::Command::kAbortCheckpoint:
+      return Serialize(AbortCheckpoint(txn, command.abort_checkpoint(), facts));
+    case disk::Command::kPinCheckpoint:
+      return Serialize(PinCheckpoint(txn, command.pin_checkpoint()));
+    case disk::Command::kSetRetention:
+      return Serialize(SetRetention(txn, command.set_retention()));
+    case disk::Command::kPruneCheckpoints:
+      return Serialize(PruneCheckpoints(txn, command.prune_checkpoints(), facts));
+    case disk::Command::kBeginFile:
+      return Serialize(BeginFile(txn, command.begin_file(), facts));
+    case disk::Command::kCommitFile:
+      return Serialize(CommitFile(txn, command.commit_file(), facts));
+    case disk::Command::kAbortFile:
+      return Serialize(AbortFile(txn, command.abort_file()));
+    case disk::Command::kRemove:
+      return Serialize(Remove(txn, command.remove(), facts));
+    case disk::Command::kRename:
+      return Serialize(Rename(txn, command.rename(), facts));
+    case disk::Command::kMakeDirectory:
+      return Serialize(MakeDirectory(txn, command.make_directory(), facts));
+    case disk::Command::kExpireLease:
+      return Serialize(ExpireLease(txn, command.expire_lease(), facts));
+    case disk::Command::kRunCleanup:
+      return Serialize(RunCleanup(txn, command.run_cleanup(), facts));
+    case disk::Command::kFinishReclaim:
+      RETURN_IF_ERROR(FinishReclaim(txn, command.finish_reclaim()));
+      return SerializeRecord(disk::FinishReclaimReply());
+    case disk::Command::kSetClusterMap:
+      return Serialize(SetClusterMap(txn, command.set_cluster_map()));
+    case disk::Command::BODY_NOT_SET:
+      break;
+  }
+  return absl::UnimplementedError("this build does not know that command");
+}
+
+absl::StatusOr<std::string> ApplyOnce(const disk::Command& command, Transaction& txn) {
+  ASSIGN_OR_RETURN(std::optional<std::string> earlier, FindResult(txn, command));
+  if (earlier.has_value()) return *std::move(earlier);
+  ASSIGN_OR_RETURN(std::string reply, Dispatch(command, txn));
+  RETURN_IF_ERROR(KeepResult(txn, command, reply));
+  return reply;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> Apply(const disk::Command& command, Transaction& txn) {
+  const Transaction::Savepoint before = txn.Save();
+  absl::StatusOr<std::string> reply = ApplyOnce(command, txn);
+  if (!reply.ok()) txn.RollBack(before);
+  return reply;
+}
+
+}  // namespace cairn

@@ -1,0 +1,17 @@
+// The deterministic state machine: a command and the store before it give the store after it and a reply. No clock,
+// no randomness, no network, no iteration in hash order: on every replica the same commands give the same bytes.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "proto/disk/meta_log.pb.h"
+#include "server/meta/transaction.h"
+
+namespace cairn {
+
+// Applies `command` to `txn` and returns the serialized reply. A retry of an earlier command gets its first reply.
+// On error `txn` is as it was. DATA_LOSS and INTERNAL mean that the store is damaged; UNAVAILABLE that it failed.
+absl::StatusOr<std::string> Apply(const disk::Command& command, Transaction& txn);
+
+}  // namespace cairn
