@@ -1,5 +1,6 @@
-// What a reactor sleeps on. Two kinds: the io_uring ring (ring_backend.h) and, where the kernel refuses that,
-// ppoll (poll_backend.h). Everything above sees one-shot readiness reports; only disks see the ring itself.
+// What a reactor sleeps on. Two kinds: the io_uring ring (ring_backend.h) and, where the kernel
+// refuses that, ppoll (poll_backend.h). Everything above sees one-shot readiness reports; only
+// disks see the ring itself.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,8 @@ class ReactorBackend {
   // Called by each Run() on the thread that will do everything else.
   virtual void BindToThread() = 0;
 
-  // Reports `events` of `fd` (poll(2)'s bits; errors and hang-ups always) to `operation` once: the bits, or a
-  // negative errno. The fd stays open and the operation in place until then.
+  // Reports `events` of `fd` (poll(2)'s bits; errors and hang-ups always) to `operation` once: the
+  // bits, or a negative errno. The fd stays open and the operation in place until then.
   virtual void ArmPoll(int fd, short events, RingOperation* operation) = 0;
   // Makes an armed operation complete soon, with -ECANCELED unless its event came first.
   virtual void DisarmPoll(RingOperation* operation) = 0;

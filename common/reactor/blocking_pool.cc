@@ -9,7 +9,8 @@
 namespace cairn {
 namespace {
 
-// Callers bound their work by slabs, credits and sessions; more than any sum of those is a runaway loop.
+// Callers bound their work by slabs, credits and sessions; more than any sum of those is a runaway
+// loop.
 constexpr size_t kMaxUnfinished = 1 << 18;
 
 }  // namespace

@@ -1,5 +1,5 @@
-// BlockingPool: threads for calls that block (RocksDB, getaddrinfo, fsync where there is no ring). The simulated
-// counterpart is SimBlockingRunner.
+// BlockingPool: threads for calls that block (RocksDB, getaddrinfo, fsync where there is no ring).
+// The simulated counterpart is SimBlockingRunner.
 #pragma once
 
 #include <condition_variable>
@@ -11,8 +11,8 @@
 
 namespace cairn {
 
-// Run() from any executor; with one thread, work runs in the order given. The destructor asserts that nothing
-// waits or runs, and joins the threads.
+// Run() from any executor; with one thread, work runs in the order given. The destructor asserts
+// that nothing waits or runs, and joins the threads.
 class BlockingPool final : public BlockingRunner {
  public:
   explicit BlockingPool(int threads);

@@ -18,7 +18,8 @@ Mailbox::Mailbox() : fd_(eventfd(0, EFD_CLOEXEC)) { CAIRN_CHECK(fd_ >= 0); }
 Mailbox::~Mailbox() { close(fd_); }
 
 void Mailbox::Push(Message message) {
-  // The write stays inside the lock: the owner may destroy the reactor as soon as it has seen this message.
+  // The write stays inside the lock: the owner may destroy the reactor as soon as it has seen this
+  // message.
   std::lock_guard<std::mutex> lock(mutex_);
   messages_.push_back(std::move(message));
   has_mail_.store(true, std::memory_order_release);

@@ -1,5 +1,5 @@
-// The mailbox of a reactor: functions that other threads want run on it, and the eventfd that wakes it when it
-// sleeps. Owned by Reactor (reactor.cc).
+// The mailbox of a reactor: functions that other threads want run on it, and the eventfd that wakes
+// it when it sleeps. Owned by Reactor (reactor.cc).
 #pragma once
 
 #include <atomic>
@@ -10,8 +10,8 @@
 
 namespace cairn {
 
-// Unbounded by itself: senders are other cores and blocking threads, whose work in flight is bounded where it is
-// admitted.
+// Unbounded by itself: senders are other cores and blocking threads, whose work in flight is
+// bounded where it is admitted.
 class Mailbox {
  public:
   using Message = absl::AnyInvocable<void()>;

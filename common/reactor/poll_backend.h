@@ -1,5 +1,5 @@
-// The reactor's way to sleep where the kernel refuses io_uring: ppoll over everything armed. Linear in the number
-// of descriptors, which is fine for a client and bearable for a small server.
+// The reactor's way to sleep where the kernel refuses io_uring: ppoll over everything armed. Linear
+// in the number of descriptors, which is fine for a client and bearable for a small server.
 #pragma once
 
 #include <poll.h>

@@ -1,6 +1,6 @@
-// The loop itself. One turn: messages, timers, ready coroutines, pollers; then either a look at the backend, or a
-// sleep on it when nothing is left to do. Submissions of a turn reach the kernel together, in the call that also
-// waits.
+// The loop itself. One turn: messages, timers, ready coroutines, pollers; then either a look at the
+// backend, or a sleep on it when nothing is left to do. Submissions of a turn reach the kernel
+// together, in the call that also waits.
 #include "common/reactor/reactor.h"
 
 #include <poll.h>
@@ -23,8 +23,9 @@
 namespace cairn {
 namespace {
 
-// Coroutines and timers that run between two looks at the backend and the pollers. A look costs about as much as
-// three short steps; 64 steps keep that below 5 % and new events waiting for some 10 us.
+// Coroutines and timers that run between two looks at the backend and the pollers. A look costs
+// about as much as three short steps; 64 steps keep that below 5 % and new events waiting for some
+// 10 us.
 constexpr int kStepsPerTurn = 64;
 
 // A descriptor that wakes the loop, watched only while it sleeps.
@@ -216,7 +217,9 @@ void Reactor::Post(std::coroutine_handle<> handle) {
   impl_->ready.push_back(handle);
 }
 
-void Reactor::PostRemote(absl::AnyInvocable<void()> function) { impl_->mailbox.Push(std::move(function)); }
+void Reactor::PostRemote(absl::AnyInvocable<void()> function) {
+  impl_->mailbox.Push(std::move(function));
+}
 
 TimerId Reactor::AddTimer(MonoTime at, absl::AnyInvocable<void()> function) {
   return impl_->timers.Add(at, std::move(function));
@@ -242,8 +245,8 @@ void Reactor::RemovePoller(Poller* poller) {
 
 namespace {
 
-// One wait for one descriptor. It ends only with the backend's report, also after its deadline, because the
-// backend holds its address until then.
+// One wait for one descriptor. It ends only with the backend's report, also after its deadline,
+// because the backend holds its address until then.
 struct DescriptorWait final : RingOperation {
   Executor& executor;
   ReactorBackend& backend;
@@ -256,7 +259,11 @@ struct DescriptorWait final : RingOperation {
 
   DescriptorWait(Executor& executor_in, ReactorBackend& backend_in, int fd_in, short events_in,
                  Deadline deadline_in)
-      : executor(executor_in), backend(backend_in), fd(fd_in), events(events_in), deadline(deadline_in) {}
+      : executor(executor_in),
+        backend(backend_in),
+        fd(fd_in),
+        events(events_in),
+        deadline(deadline_in) {}
 
   bool await_ready() const { return false; }
   void await_suspend(std::coroutine_handle<> handle) {
@@ -299,7 +306,9 @@ Task<absl::Status> Reactor::WaitWritable(int fd, Deadline deadline) {
 
 io_uring* Reactor::ring() { return impl_->backend->ring(); }
 
-io_uring_sqe* Reactor::GetSqe(RingOperation* operation) { return impl_->backend->GetSqe(operation); }
+io_uring_sqe* Reactor::GetSqe(RingOperation* operation) {
+  return impl_->backend->GetSqe(operation);
+}
 
 const std::string& Reactor::ring_refusal() const { return impl_->refusal; }
 

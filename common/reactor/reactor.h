@@ -1,6 +1,7 @@
-// The reactor: one core's loop. It runs coroutines, fires timers, drives the io_uring ring and the fabric
-// endpoint, spins briefly when idle and then sleeps on all of them at once. Where the kernel refuses io_uring (or
-// the SDK runs in a container that forbids it) the same loop sleeps in ppoll and there is no ring.
+// The reactor: one core's loop. It runs coroutines, fires timers, drives the io_uring ring and the
+// fabric endpoint, spins briefly when idle and then sleeps on all of them at once. Where the kernel
+// refuses io_uring (or the SDK runs in a container that forbids it) the same loop sleeps in ppoll
+// and there is no ring.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +21,8 @@ struct io_uring_sqe;
 
 namespace cairn {
 
-// Something that makes progress only when called: a fabric completion queue. Lives on the reactor's thread.
+// Something that makes progress only when called: a fabric completion queue. Lives on the reactor's
+// thread.
 class Poller {
  public:
   virtual ~Poller() = default;
@@ -32,8 +34,9 @@ class Poller {
   virtual bool PrepareToSleep() = 0;
 };
 
-// One operation in the ring. Stays where it is until OnCompletion(), which the reactor calls exactly once, on its
-// thread, with the CQE's result: the kernel may work on its buffers until then, whoever stopped waiting.
+// One operation in the ring. Stays where it is until OnCompletion(), which the reactor calls
+// exactly once, on its thread, with the CQE's result: the kernel may work on its buffers until
+// then, whoever stopped waiting.
 class RingOperation {
  public:
   virtual void OnCompletion(int32_t result) = 0;
@@ -51,17 +54,19 @@ class Reactor final : public Executor {
   };
   struct Options {
     Backend backend = Backend::kAuto;
-    // Twice the disk operations that a core's slabs allow; the ring refuses more by making GetSqe() submit first.
+    // Twice the disk operations that a core's slabs allow; the ring refuses more by making GetSqe()
+    // submit first.
     unsigned ring_entries = 256;
     // How long an idle loop polls before it sleeps. Spinning pays only where cores are plenty.
     absl::Duration spin = absl::ZeroDuration();
   };
-  // FAILED_PRECONDITION when kIoUring is wanted and refused; the message names the setting to change.
+  // FAILED_PRECONDITION when kIoUring is wanted and refused; the message names the setting to
+  // change.
   static absl::StatusOr<std::unique_ptr<Reactor>> Create(Options options);
   ~Reactor() override;
 
-  // Runs on the calling thread until Stop(). What was posted before runs first. May be called again, on the same
-  // thread.
+  // Runs on the calling thread until Stop(). What was posted before runs first. May be called
+  // again, on the same thread.
   void Run();
   // Ends Run() once it has run the messages that came before. From any thread.
   void Stop();
@@ -75,20 +80,21 @@ class Reactor final : public Executor {
   void AddPoller(Poller* poller);
   void RemovePoller(Poller* poller);
 
-  // OK when `fd` is readable (writable) or has an error or a hang-up to report; DEADLINE_EXCEEDED. The fd stays
-  // open until the call returns.
+  // OK when `fd` is readable (writable) or has an error or a hang-up to report; DEADLINE_EXCEEDED.
+  // The fd stays open until the call returns.
   Task<absl::Status> WaitReadable(int fd, Deadline deadline);
   Task<absl::Status> WaitWritable(int fd, Deadline deadline);
 
-  // Null without io_uring. The reactor submits once a step; an entry from GetSqe() must be prepared before the
-  // next step and carry `operation` (set by this call) until its completion.
+  // Null without io_uring. The reactor submits once a step; an entry from GetSqe() must be prepared
+  // before the next step and carry `operation` (set by this call) until its completion.
   io_uring* ring();
   io_uring_sqe* GetSqe(RingOperation* operation);
-  // Why there is no ring: what the kernel said and which setting to change. Empty when there is one.
+  // Why there is no ring: what the kernel said and which setting to change. Empty when there is
+  // one.
   const std::string& ring_refusal() const;
 
-  // The longest single step (one coroutine resumption, timer, message or poll) since the last call: a step over
-  // 10 ms stalls everything on this core.
+  // The longest single step (one coroutine resumption, timer, message or poll) since the last call:
+  // a step over 10 ms stalls everything on this core.
   absl::Duration TakeLongestStep();
 
  private:

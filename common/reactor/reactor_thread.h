@@ -1,5 +1,5 @@
-// ReactorThread: a reactor on a thread of its own, and the bridge from threads that block to its coroutines. The
-// SDK's background thread and each core of a server are one of these.
+// ReactorThread: a reactor on a thread of its own, and the bridge from threads that block to its
+// coroutines. The SDK's background thread and each core of a server are one of these.
 #pragma once
 
 #include <condition_variable>
@@ -21,17 +21,21 @@ namespace cairn {
 
 class ReactorThread {
  public:
-  // Starts the thread; `name` shows in ps and debuggers (15 characters). Errors as Reactor::Create().
-  static absl::StatusOr<std::unique_ptr<ReactorThread>> Start(Reactor::Options options, std::string name);
-  // Stops the reactor and joins the thread. Everything spawned must have ended and no RunBlocking() be under way.
+  // Starts the thread; `name` shows in ps and debuggers (15 characters). Errors as
+  // Reactor::Create().
+  static absl::StatusOr<std::unique_ptr<ReactorThread>> Start(Reactor::Options options,
+                                                              std::string name);
+  // Stops the reactor and joins the thread. Everything spawned must have ended and no RunBlocking()
+  // be under way.
   ~ReactorThread();
   ReactorThread(const ReactorThread&) = delete;
   ReactorThread& operator=(const ReactorThread&) = delete;
 
   Reactor& reactor() { return *reactor_; }
 
-  // Makes a task on the reactor's thread, runs it there and blocks the calling thread until it has ended. Returns
-  // its result. From any thread but the reactor's own. The task's arguments may refer to the caller's stack.
+  // Makes a task on the reactor's thread, runs it there and blocks the calling thread until it has
+  // ended. Returns its result. From any thread but the reactor's own. The task's arguments may
+  // refer to the caller's stack.
   template <class T>
   T RunBlocking(absl::AnyInvocable<Task<T>()> make_task);
 

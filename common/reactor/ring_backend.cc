@@ -14,8 +14,9 @@
 namespace cairn {
 namespace {
 
-// user_data is the operation's address. Polls, which the reactor arms for itself, have the low bit set, so that
-// only operations of GetSqe() count as outstanding; 0 is a cancel request, whose result nobody needs.
+// user_data is the operation's address. Polls, which the reactor arms for itself, have the low bit
+// set, so that only operations of GetSqe() count as outstanding; 0 is a cancel request, whose
+// result nobody needs.
 constexpr uint64_t kPollTag = 1;
 
 // Linux 6.1 has them all.
@@ -39,8 +40,9 @@ absl::Status Refusal(int error) {
   std::string advice;
   switch (error) {
     case EPERM:
-      advice = absl::StrCat("kernel.io_uring_disabled is ", DisabledSetting(),
-                            "; set it to 0, or allow io_uring_setup in the container's seccomp profile");
+      advice =
+          absl::StrCat("kernel.io_uring_disabled is ", DisabledSetting(),
+                       "; set it to 0, or allow io_uring_setup in the container's seccomp profile");
       break;
     case ENOSYS:
       advice = "this kernel has no io_uring, or a seccomp profile hides it";
@@ -60,17 +62,20 @@ absl::Status Refusal(int error) {
 
 // What a submission may report without anything being wrong: try again later.
 bool IsTransient(int result) {
-  return result >= 0 || result == -EINTR || result == -EAGAIN || result == -EBUSY || result == -ETIME;
+  return result >= 0 || result == -EINTR || result == -EAGAIN || result == -EBUSY ||
+         result == -ETIME;
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<RingBackend>> RingBackend::Create(unsigned entries, StepMeter* meter) {
+absl::StatusOr<std::unique_ptr<RingBackend>> RingBackend::Create(unsigned entries,
+                                                                 StepMeter* meter) {
   auto backend = std::unique_ptr<RingBackend>(new RingBackend(meter));
   int result = -EINVAL;
   io_uring_params params{};
   // Disabled until Run(): the thread that enables a SINGLE_ISSUER ring is its issuer.
-  for (const unsigned flags : {kWantedFlags | IORING_SETUP_R_DISABLED, unsigned{IORING_SETUP_R_DISABLED}}) {
+  for (const unsigned flags :
+       {kWantedFlags | IORING_SETUP_R_DISABLED, unsigned{IORING_SETUP_R_DISABLED}}) {
     params = {};
     params.flags = flags;
     result = io_uring_queue_init_params(entries, &backend->ring_, &params);
@@ -93,7 +98,8 @@ RingBackend::~RingBackend() {
 void RingBackend::BindToThread() {
   if (enabled_) return;
   // Not io_uring_enable_rings(): liburing before 2.4 declares it but does not export it.
-  CAIRN_CHECK(syscall(__NR_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0) == 0);
+  CAIRN_CHECK(syscall(__NR_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr,
+                      0) == 0);
   enabled_ = true;
 }
 

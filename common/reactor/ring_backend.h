@@ -1,5 +1,6 @@
-// The reactor's io_uring ring. It belongs to one thread, so that the kernel takes no lock (SINGLE_ISSUER) and runs
-// completion work only when that thread asks for it (DEFER_TASKRUN): no interrupted steps, better batches.
+// The reactor's io_uring ring. It belongs to one thread, so that the kernel takes no lock
+// (SINGLE_ISSUER) and runs completion work only when that thread asks for it (DEFER_TASKRUN): no
+// interrupted steps, better batches.
 #pragma once
 
 #include <liburing.h>
@@ -41,7 +42,8 @@ class RingBackend final : public ReactorBackend {
   bool enabled_ = false;
   // Operations of GetSqe() that the kernel still works on.
   int64_t outstanding_ = 0;
-  // Completions taken from the ring. Apart from it, because an operation that completes may need the ring.
+  // Completions taken from the ring. Apart from it, because an operation that completes may need
+  // the ring.
   std::vector<std::pair<uint64_t, int32_t>> completed_;
   std::vector<std::pair<uint64_t, int32_t>> dispatching_;
 };

@@ -1,4 +1,5 @@
-// Measures how long the steps of a reactor take: a step that computes for 10 ms stalls everything on its core.
+// Measures how long the steps of a reactor take: a step that computes for 10 ms stalls everything
+// on its core.
 #pragma once
 
 #include <atomic>
@@ -19,7 +20,8 @@ class StepMeter {
     const MonoTime now = clock_.Now();
     const int64_t took = now.nanoseconds() - last_.nanoseconds();
     last_ = now;
-    if (took > longest_.load(std::memory_order_relaxed)) longest_.store(took, std::memory_order_relaxed);
+    if (took > longest_.load(std::memory_order_relaxed))
+      longest_.store(took, std::memory_order_relaxed);
   }
   // When the last step ended: the time, at no cost.
   MonoTime last() const { return last_; }

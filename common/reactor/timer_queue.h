@@ -1,5 +1,6 @@
-// The timers of one executor, the real and the simulated alike. Most timers are deadlines that never fire, so
-// adding and cancelling must be cheap and leave nothing behind; hence an ordered map and not a lazy heap.
+// The timers of one executor, the real and the simulated alike. Most timers are deadlines that
+// never fire, so adding and cancelling must be cheap and leave nothing behind; hence an ordered map
+// and not a lazy heap.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +22,8 @@ class TimerQueue {
   bool Cancel(TimerId timer);
   // Never() when there is none.
   MonoTime next() const;
-  // Removes the earliest timer not after `now` and returns its function; an empty one when there is none. Timers
-  // of the same time come in the order in which they were added.
+  // Removes the earliest timer not after `now` and returns its function; an empty one when there is
+  // none. Timers of the same time come in the order in which they were added.
   absl::AnyInvocable<void()> TakeDue(MonoTime now);
   size_t size() const { return timers_.size(); }
 

@@ -10,7 +10,8 @@
 
 namespace cairn {
 
-// Lives on one executor. Set() posts every waiter; later waiters do not suspend. Reset() arms it again.
+// Lives on one executor. Set() posts every waiter; later waiters do not suspend. Reset() arms it
+// again.
 class Event {
  public:
   Event() = default;
@@ -21,7 +22,8 @@ class Event {
   bool is_set() const { return set_; }
   void Set() {
     set_ = true;
-    for (std::coroutine_handle<> waiter : std::exchange(waiters_, {})) Executor::Current().Post(waiter);
+    for (std::coroutine_handle<> waiter : std::exchange(waiters_, {}))
+      Executor::Current().Post(waiter);
   }
   void Reset() { set_ = false; }
 

@@ -1,5 +1,5 @@
-// The executor seam: who runs coroutines next and when timers fire. The reactor is the real one; the simulation
-// has one that picks the next ready coroutine from a seed.
+// The executor seam: who runs coroutines next and when timers fire. The reactor is the real one;
+// the simulation has one that picks the next ready coroutine from a seed.
 #pragma once
 
 #include <coroutine>
@@ -19,8 +19,8 @@ class Executor {
 
   // Resumes `handle` in a later step, never from inside this call.
   virtual void Post(std::coroutine_handle<> handle) = 0;
-  // Runs `function` on this executor's thread in a later step. From any thread; wakes a sleeping executor.
-  // After the executor has stopped, functions are destroyed without being run.
+  // Runs `function` on this executor's thread in a later step. From any thread; wakes a sleeping
+  // executor. After the executor has stopped, functions are destroyed without being run.
   virtual void PostRemote(absl::AnyInvocable<void()> function) = 0;
   // Runs `function` once the clock has reached `at`. Ids are never reused.
   virtual TimerId AddTimer(MonoTime at, absl::AnyInvocable<void()> function) = 0;
@@ -28,7 +28,8 @@ class Executor {
   virtual bool CancelTimer(TimerId timer) = 0;
   virtual Clock& clock() = 0;
 
-  // The executor whose thread this is. REQUIRES: called from a coroutine or timer run by an executor.
+  // The executor whose thread this is. REQUIRES: called from a coroutine or timer run by an
+  // executor.
   static Executor& Current();
   // As Current(), or null on a thread that no executor runs.
   static Executor* CurrentOrNull();

@@ -8,11 +8,13 @@
 
 #include "common/base/check.h"
 #include "common/task/event.h"
+#include "common/task/frame_pool.h"
 #include "common/task/task.h"
 
 namespace cairn {
 
-// Lives on one executor. Join() waits until everything spawned has ended; the destructor asserts that it has.
+// Lives on one executor. Join() waits until everything spawned has ended; the destructor asserts
+// that it has.
 class Scope {
  public:
   Scope() = default;
@@ -20,7 +22,8 @@ class Scope {
   Scope& operator=(const Scope&) = delete;
   ~Scope() { CAIRN_CHECK(running_ == 0); }
 
-  // Starts `task` in a later step of the current executor. Its arguments must be values or outlive the scope.
+  // Starts `task` in a later step of the current executor. Its arguments must be values or outlive
+  // the scope.
   void Spawn(Task<void> task) {
     if (running_++ == 0) idle_.Reset();
     Run(this, std::move(task));
@@ -35,6 +38,8 @@ class Scope {
   // A coroutine that owns itself: starts suspended in the run queue, frees its frame at the end.
   struct Detached {
     struct promise_type {
+      static void* operator new(size_t bytes) { return AllocateFrame(bytes); }
+      static void operator delete(void* frame, size_t bytes) noexcept { FreeFrame(frame, bytes); }
       Detached get_return_object() { return {}; }
       auto initial_suspend() noexcept {
         struct Awaiter {
@@ -46,7 +51,9 @@ class Scope {
       }
       std::suspend_never final_suspend() noexcept { return {}; }
       void return_void() {}
-      void unhandled_exception() { CheckFailed(__FILE__, __LINE__, "exception left a detached coroutine"); }
+      void unhandled_exception() {
+        CheckFailed(__FILE__, __LINE__, "exception left a detached coroutine");
+      }
     };
   };
   static Detached Run(Scope* scope, Task<void> task) {

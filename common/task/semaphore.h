@@ -19,13 +19,14 @@ class Semaphore {
   Semaphore& operator=(const Semaphore&) = delete;
   ~Semaphore() { CAIRN_CHECK(waiters_.empty()); }
 
-  // Waits for `units`. DEADLINE_EXCEEDED when they did not come in time (nothing is taken then), CANCELLED after
-  // Break(). A large request at the head is not overtaken by small ones.
+  // Waits for `units`. DEADLINE_EXCEEDED when they did not come in time (nothing is taken then),
+  // CANCELLED after Break(). A large request at the head is not overtaken by small ones.
   Task<absl::Status> Acquire(int64_t units, Deadline deadline);
   bool TryAcquire(int64_t units);
   // Gives units back, or adds new ones; posts the waiters that now fit.
   void Release(int64_t units);
-  // Takes `units` out of circulation without waiting; available() may become negative until they are released.
+  // Takes `units` out of circulation without waiting; available() may become negative until they
+  // are released.
   void Shrink(int64_t units) { available_ -= units; }
   // Fails all waiters, present and future, with CANCELLED.
   void Break();

@@ -27,7 +27,8 @@ struct StopSource::Awaiter {
 
 void StopSource::RequestStop() {
   stopped_ = true;
-  for (Sleeper* sleeper = std::exchange(sleepers_, nullptr); sleeper != nullptr; sleeper = sleeper->next) {
+  for (Sleeper* sleeper = std::exchange(sleepers_, nullptr); sleeper != nullptr;
+       sleeper = sleeper->next) {
     Executor::Current().CancelTimer(sleeper->timer);
     Executor::Current().Post(sleeper->handle);
   }

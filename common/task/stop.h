@@ -1,4 +1,5 @@
-// Cooperative stopping. A stopped task ends with CANCELLED, which is not an error: never logged, never retried.
+// Cooperative stopping. A stopped task ends with CANCELLED, which is not an error: never logged,
+// never retried.
 #pragma once
 
 #include <coroutine>

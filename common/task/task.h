@@ -1,8 +1,9 @@
-// Task<T>: a lazy coroutine. It starts when awaited and resumes its awaiter when done, on the same executor.
+// Task<T>: a lazy coroutine. It starts when awaited and resumes its awaiter when done, on the same
+// executor.
 //
-// Rules (HACKING.md, "Coroutines"): await a task where it is created; no capturing coroutine lambdas; detached
-// work goes through a Scope; a suspended task is never destroyed, because the kernel or the NIC may be working
-// on memory that its frame keeps alive.
+// Rules (HACKING.md, "Coroutines"): await a task where it is created; no capturing coroutine
+// lambdas; detached work goes through a Scope; a suspended task is never destroyed, because the
+// kernel or the NIC may be working on memory that its frame keeps alive.
 #pragma once
 
 #include <coroutine>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/task/frame_pool.h"
 
 namespace cairn {
 
@@ -18,9 +20,10 @@ class Task;
 
 namespace task_internal {
 
-// A task that ends inside the call that starts it tells its awaiter so and returns; only one that ends later
-// resumes its awaiter itself. A transfer in both cases would be shorter, but without optimization GCC makes it a
-// nested call, and a loop of tasks that end at once would run out of stack.
+// A task that ends inside the call that starts it tells its awaiter so and returns; only one that
+// ends later resumes its awaiter itself. A transfer in both cases would be shorter, but without
+// optimization GCC makes it a nested call, and a loop of tasks that end at once would run out of
+// stack.
 struct FinalAwaiter {
   bool await_ready() noexcept { return false; }
   template <class Promise>
@@ -34,13 +37,18 @@ struct FinalAwaiter {
 };
 
 struct PromiseBase {
+  static void* operator new(size_t bytes) { return AllocateFrame(bytes); }
+  static void operator delete(void* frame, size_t bytes) noexcept { FreeFrame(frame, bytes); }
+
   std::coroutine_handle<> continuation;
   bool starting = false;
   bool ended_at_once = false;
   std::suspend_always initial_suspend() noexcept { return {}; }
   FinalAwaiter final_suspend() noexcept { return {}; }
   // No exceptions cross our functions; one that does is a broken invariant.
-  void unhandled_exception() noexcept { CheckFailed(__FILE__, __LINE__, "exception left a coroutine"); }
+  void unhandled_exception() noexcept {
+    CheckFailed(__FILE__, __LINE__, "exception left a coroutine");
+  }
 };
 
 template <class T>

@@ -1,4 +1,5 @@
-// WhenAll: runs tasks side by side on the current executor and waits for all of them, also when some fail.
+// WhenAll: runs tasks side by side on the current executor and waits for all of them, also when
+// some fail.
 #pragma once
 
 #include <algorithm>

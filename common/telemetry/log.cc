@@ -26,8 +26,8 @@ std::shared_ptr<spdlog::logger> MakeLogger(spdlog::sink_ptr sink) {
 
 // Never destroyed: threads may log while the process exits.
 std::shared_ptr<spdlog::logger>& Logger() {
-  static auto& logger =
-      *new std::shared_ptr<spdlog::logger>(MakeLogger(std::make_shared<spdlog::sinks::stderr_sink_mt>()));
+  static auto& logger = *new std::shared_ptr<spdlog::logger>(
+      MakeLogger(std::make_shared<spdlog::sinks::stderr_sink_mt>()));
   return logger;
 }
 
@@ -59,13 +59,14 @@ void Write(LogLevel level, const char* file, int line, std::string_view message)
 absl::Status InitLog(const LogOptions& options) {
   if (!options.file.empty()) {
     try {
-      log_internal::Logger() =
-          log_internal::MakeLogger(std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file));
+      log_internal::Logger() = log_internal::MakeLogger(
+          std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file));
     } catch (const std::exception& error) {
       return absl::PermissionDeniedError(error.what());
     }
   } else {
-    log_internal::Logger() = log_internal::MakeLogger(std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    log_internal::Logger() =
+        log_internal::MakeLogger(std::make_shared<spdlog::sinks::stderr_sink_mt>());
   }
   log_internal::threshold.store(options.level, std::memory_order_relaxed);
   return absl::OkStatus();
@@ -73,10 +74,10 @@ absl::Status InitLog(const LogOptions& options) {
 
 absl::Status ParseLogLevel(std::string_view name, LogLevel* level) {
   constexpr std::pair<std::string_view, LogLevel> kNames[] = {{"debug", LogLevel::kDebug},
-                                                             {"info", LogLevel::kInfo},
-                                                             {"warn", LogLevel::kWarn},
-                                                             {"error", LogLevel::kError},
-                                                             {"off", LogLevel::kOff}};
+                                                              {"info", LogLevel::kInfo},
+                                                              {"warn", LogLevel::kWarn},
+                                                              {"error", LogLevel::kError},
+                                                              {"off", LogLevel::kOff}};
   for (const auto& [known, value] : kNames) {
     if (known != name) continue;
     *level = value;

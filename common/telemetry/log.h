@@ -1,5 +1,5 @@
-// The log: one line an event, for operators. main() decides where it goes; everything else only writes. Formatting
-// is {fmt}'s, checked at compile time:
+// The log: one line an event, for operators. main() decides where it goes; everything else only
+// writes. Formatting is {fmt}'s, checked at compile time:
 //
 //   CAIRN_LOG_WARN("target {} is full: {}", target, status);
 #pragma once
@@ -39,11 +39,11 @@ void Write(LogLevel level, const char* file, int line, std::string_view message)
 }  // namespace log_internal
 }  // namespace cairn
 
-#define CAIRN_LOG(level, ...)                                                                 \
-  do {                                                                                        \
-    if ((level) >= ::cairn::log_internal::threshold.load(std::memory_order_relaxed)) {        \
-      ::cairn::log_internal::Write(level, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__));    \
-    }                                                                                         \
+#define CAIRN_LOG(level, ...)                                                              \
+  do {                                                                                     \
+    if ((level) >= ::cairn::log_internal::threshold.load(std::memory_order_relaxed)) {     \
+      ::cairn::log_internal::Write(level, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__)); \
+    }                                                                                      \
   } while (false)
 #define CAIRN_LOG_DEBUG(...) CAIRN_LOG(::cairn::LogLevel::kDebug, __VA_ARGS__)
 #define CAIRN_LOG_INFO(...) CAIRN_LOG(::cairn::LogLevel::kInfo, __VA_ARGS__)

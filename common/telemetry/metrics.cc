@@ -19,7 +19,8 @@ bool IsMetricName(std::string_view name) {
 std::string FormatLabels(const Registry::Labels& labels) {
   std::string text;
   for (const auto& [key, value] : labels) {
-    const std::string escaped = absl::StrReplaceAll(value, {{"\\", "\\\\"}, {"\"", "\\\""}, {"\n", "\\n"}});
+    const std::string escaped =
+        absl::StrReplaceAll(value, {{"\\", "\\\\"}, {"\"", "\\\""}, {"\n", "\\n"}});
     absl::StrAppend(&text, text.empty() ? "" : ",", key, "=\"", escaped, "\"");
   }
   return text;
@@ -36,8 +37,8 @@ void AppendHistogram(const Histogram& histogram, const std::string& name, const 
   for (int i = 0; i < Histogram::kBuckets; ++i) {
     if (histogram.bucket(i) == 0) continue;
     cumulative += histogram.bucket(i);
-    absl::StrAppend(text, name, "_bucket{", labels, comma, "le=\"", Histogram::UpperBound(i), "\"} ",
-                    cumulative, "\n");
+    absl::StrAppend(text, name, "_bucket{", labels, comma, "le=\"", Histogram::UpperBound(i),
+                    "\"} ", cumulative, "\n");
   }
   absl::StrAppend(text, name, "_bucket{", labels, comma, "le=\"+Inf\"} ", cumulative, "\n");
   absl::StrAppend(text, name, "_sum", InBraces(labels), " ", histogram.sum(), "\n");
@@ -104,7 +105,8 @@ std::map<std::string, int64_t> Registry::Snapshot() const {
   std::map<std::string, int64_t> values;
   for (const auto& [key, metric] : metrics_) {
     const std::string labels = InBraces(metric.labels);
-    if (metric.counter != nullptr) values[metric.name + labels] = static_cast<int64_t>(metric.counter->value());
+    if (metric.counter != nullptr)
+      values[metric.name + labels] = static_cast<int64_t>(metric.counter->value());
     if (metric.gauge != nullptr) values[metric.name + labels] = metric.gauge->value();
     if (metric.histogram == nullptr) continue;
     const Histogram& histogram = *metric.histogram;
@@ -126,14 +128,18 @@ std::string Registry::ToPrometheusText() const {
   std::string_view previous;
   for (const auto& [key, metric] : metrics_) {
     if (metric.name != previous) {
-      const char* kind = metric.counter != nullptr ? "counter" : metric.gauge != nullptr ? "gauge" : "histogram";
+      const char* kind = metric.counter != nullptr ? "counter"
+                         : metric.gauge != nullptr ? "gauge"
+                                                   : "histogram";
       absl::StrAppend(&text, "# TYPE ", metric.name, " ", kind, "\n");
       previous = metric.name;
     }
     if (metric.counter != nullptr) {
-      absl::StrAppend(&text, metric.name, InBraces(metric.labels), " ", metric.counter->value(), "\n");
+      absl::StrAppend(&text, metric.name, InBraces(metric.labels), " ", metric.counter->value(),
+                      "\n");
     } else if (metric.gauge != nullptr) {
-      absl::StrAppend(&text, metric.name, InBraces(metric.labels), " ", metric.gauge->value(), "\n");
+      absl::StrAppend(&text, metric.name, InBraces(metric.labels), " ", metric.gauge->value(),
+                      "\n");
     } else {
       AppendHistogram(*metric.histogram, metric.name, metric.labels, &text);
     }

@@ -1,5 +1,6 @@
-// Metrics: numbers that components count and operators read. A Registry is passed to whoever counts; there is no
-// global one. Names are cairn_<component>_<what>_<unit>, counters end in _total.
+// Metrics: numbers that components count and operators read. A Registry is passed to whoever
+// counts; there is no global one. Names are cairn_<component>_<what>_<unit>, counters end in
+// _total.
 #pragma once
 
 #include <array>
@@ -37,8 +38,8 @@ class Gauge {
   std::atomic<int64_t> value_{0};
 };
 
-// Buckets of powers of two: bucket i counts values below 2^i that no lower bucket counts. Coarse, but the same for
-// nanoseconds and for bytes, fixed in memory, and one addition a sample.
+// Buckets of powers of two: bucket i counts values below 2^i that no lower bucket counts. Coarse,
+// but the same for nanoseconds and for bytes, fixed in memory, and one addition a sample.
 class Histogram {
  public:
   static constexpr int kBuckets = 65;
@@ -51,9 +52,11 @@ class Histogram {
   uint64_t sum() const { return sum_.load(std::memory_order_relaxed); }
   uint64_t bucket(int index) const { return buckets_[index].load(std::memory_order_relaxed); }
   // The largest value of bucket `index`.
-  static uint64_t UpperBound(int index) { return index == 64 ? UINT64_MAX : (uint64_t{1} << index) - 1; }
-  // An upper bound, at most twice too high, of the value that `fraction` of all samples do not exceed; 0 without
-  // samples.
+  static uint64_t UpperBound(int index) {
+    return index == 64 ? UINT64_MAX : (uint64_t{1} << index) - 1;
+  }
+  // An upper bound, at most twice too high, of the value that `fraction` of all samples do not
+  // exceed; 0 without samples.
   uint64_t Quantile(double fraction) const;
 
  private:
@@ -64,16 +67,18 @@ class Histogram {
 // Owns the metrics; they live as long as it does. Thread-safe.
 class Registry {
  public:
-  // What tells metrics of one name apart, for example {"target", "3"}. Few values: every one is a metric.
+  // What tells metrics of one name apart, for example {"target", "3"}. Few values: every one is a
+  // metric.
   using Labels = std::vector<std::pair<std::string, std::string>>;
 
-  // The metric of this name and labels, made if need be: the cores of a node share it. REQUIRES: the name follows
-  // the rule above and is not of another kind.
+  // The metric of this name and labels, made if need be: the cores of a node share it. REQUIRES:
+  // the name follows the rule above and is not of another kind.
   Counter& AddCounter(std::string_view name, const Labels& labels = {});
   Gauge& AddGauge(std::string_view name, const Labels& labels = {});
   Histogram& AddHistogram(std::string_view name, const Labels& labels = {});
 
-  // Name, with labels as Prometheus writes them, to value. A histogram gives _count, _sum, _p50, _p99 and _max.
+  // Name, with labels as Prometheus writes them, to value. A histogram gives _count, _sum, _p50,
+  // _p99 and _max.
   std::map<std::string, int64_t> Snapshot() const;
   // Prometheus' text format.
   std::string ToPrometheusText() const;

@@ -65,11 +65,12 @@ std::shared_ptr<Ring> MakeRing() {
 void AppendSpan(const Span& span, pid_t thread, uint64_t id, std::string* json) {
   for (const auto& [phase, nanoseconds] :
        {std::pair('b', span.start_nanoseconds), std::pair('e', span.end_nanoseconds)}) {
-    absl::StrAppendFormat(json,
-                          "%s\n{\"name\":\"%s\",\"cat\":\"cairn\",\"ph\":\"%c\",\"id\":\"%d.%d\",\"pid\":%d,"
-                          "\"tid\":%d,\"ts\":%d.%03d,\"args\":{\"subject\":\"%d\"}}",
-                          json->back() == '[' ? "" : ",", span.name, phase, thread, id, getpid(), thread,
-                          nanoseconds / 1000, nanoseconds % 1000, span.subject);
+    absl::StrAppendFormat(
+        json,
+        "%s\n{\"name\":\"%s\",\"cat\":\"cairn\",\"ph\":\"%c\",\"id\":\"%d.%d\",\"pid\":%d,"
+        "\"tid\":%d,\"ts\":%d.%03d,\"args\":{\"subject\":\"%d\"}}",
+        json->back() == '[' ? "" : ",", span.name, phase, thread, id, getpid(), thread,
+        nanoseconds / 1000, nanoseconds % 1000, span.subject);
   }
 }
 
@@ -100,7 +101,8 @@ std::string DumpTraceJson() {
   for (const auto& ring : rings.all) {
     std::lock_guard<std::mutex> ring_lock(ring->mutex);
     uint64_t id = 0;
-    for (const auto& span : ring->spans) trace_internal::AppendSpan(span, ring->thread, ++id, &json);
+    for (const auto& span : ring->spans)
+      trace_internal::AppendSpan(span, ring->thread, ++id, &json);
   }
   return json + "\n]}\n";
 }

@@ -1,5 +1,5 @@
-// Runs one task to its end on a real reactor, on the calling thread. For tests; a program that calls coroutines
-// from other threads uses ReactorThread.
+// Runs one task to its end on a real reactor, on the calling thread. For tests; a program that
+// calls coroutines from other threads uses ReactorThread.
 #pragma once
 
 #include <utility>

@@ -1,4 +1,5 @@
-// The simulation's clock: it stands still until someone moves it, mostly SimExecutor when nothing else can run.
+// The simulation's clock: it stands still until someone moves it, mostly SimExecutor when nothing
+// else can run.
 #pragma once
 
 #include "absl/time/time.h"

@@ -51,8 +51,10 @@ void SimExecutor::RunUntil(const bool* done) {
   const MonoTime limit = clock_.Now() + hang_limit_;
   while (!*done) {
     if (Step()) continue;
-    if (timers_.next() == MonoTime::Never()) Fail("deadlock: the task waits and nothing can run any more");
-    if (timers_.next() > limit) Fail("hang: the task did not end within the limit of simulated time");
+    if (timers_.next() == MonoTime::Never())
+      Fail("deadlock: the task waits and nothing can run any more");
+    if (timers_.next() > limit)
+      Fail("hang: the task did not end within the limit of simulated time");
     clock_.Advance(timers_.next() - clock_.Now());
   }
 }

@@ -1,6 +1,6 @@
-// SimExecutor: the simulated executor. One thread, a clock that jumps to the next timer when nothing can run, and
-// a seed that decides which of the ready coroutines runs next: the same seed replays the same run, another seed
-// tries another interleaving.
+// SimExecutor: the simulated executor. One thread, a clock that jumps to the next timer when
+// nothing can run, and a seed that decides which of the ready coroutines runs next: the same seed
+// replays the same run, another seed tries another interleaving.
 #pragma once
 
 #include <coroutine>
@@ -29,7 +29,9 @@ class SimExecutor final : public Executor {
 
   void Post(std::coroutine_handle<> handle) override { ready_.push_back(handle); }
   // Messages run in the order given, as a reactor's mailbox does.
-  void PostRemote(absl::AnyInvocable<void()> function) override { messages_.push_back(std::move(function)); }
+  void PostRemote(absl::AnyInvocable<void()> function) override {
+    messages_.push_back(std::move(function));
+  }
   TimerId AddTimer(MonoTime at, absl::AnyInvocable<void()> function) override {
     return timers_.Add(at, std::move(function));
   }
@@ -40,8 +42,9 @@ class SimExecutor final : public Executor {
   Random& random() { return random_; }
   uint64_t seed() const { return seed_; }
 
-  // Runs `task` to its end and returns its result, moving the clock as needed. Aborts, naming the seed, on a
-  // deadlock (nothing can run and no timer is set) and when the simulated time moves by more than hang_limit.
+  // Runs `task` to its end and returns its result, moving the clock as needed. Aborts, naming the
+  // seed, on a deadlock (nothing can run and no timer is set) and when the simulated time moves by
+  // more than hang_limit.
   template <class T>
   T Run(Task<T> task) {
     StoredResult<T> result;

@@ -1,4 +1,5 @@
-// How tests run a task from outside a coroutine: it is wrapped into one that keeps its result for later.
+// How tests run a task from outside a coroutine: it is wrapped into one that keeps its result for
+// later.
 #pragma once
 
 #include <optional>

@@ -1,4 +1,5 @@
-// The executors on which the same typed test runs: the reactor on io_uring, the reactor on ppoll, the simulation.
+// The executors on which the same typed test runs: the reactor on io_uring, the reactor on ppoll,
+// the simulation.
 //
 //   template <class World> class MyTest : public ::testing::Test { protected: World world_; };
 //   TYPED_TEST_SUITE(MyTest, Worlds);

@@ -22,7 +22,8 @@ static_assert(!std::is_convertible_v<uint64_t, StripeId>);
 static_assert(!std::is_convertible_v<StripeId, uint64_t>);
 static_assert(AlignUp(0, 4096) == 0 && AlignUp(1, 4096) == 4096 && AlignUp(4096, 4096) == 4096);
 static_assert(AlignDown(4095, 4096) == 0 && AlignDown(8191, 4096) == 4096);
-static_assert(DivideUp(0, 3) == 0 && DivideUp(1, 3) == 1 && DivideUp(3, 3) == 1 && DivideUp(4, 3) == 2);
+static_assert(DivideUp(0, 3) == 0 && DivideUp(1, 3) == 1 && DivideUp(3, 3) == 1 &&
+              DivideUp(4, 3) == 2);
 
 TEST(StrongId, ComparesHashesAndPrintsAsItsValue) {
   EXPECT_LT(StripeId(1), StripeId(2));

@@ -1,4 +1,5 @@
-// CRC32C against published vectors and against a bitwise definition of the polynomial; blocks against whole pieces.
+// CRC32C against published vectors and against a bitwise definition of the polynomial; blocks
+// against whole pieces.
 #include "common/base/crc32c.h"
 
 #include <gmock/gmock.h>
@@ -11,7 +12,9 @@
 namespace cairn {
 namespace {
 
-ConstBytes Bytes(std::string_view text) { return std::as_bytes(std::span(text.data(), text.size())); }
+ConstBytes Bytes(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
 
 std::vector<std::byte> RandomBytes(size_t count) {
   SeededRandom random(count);
@@ -65,7 +68,8 @@ TEST(BlockCrcs, PiecesOfAnySizeGiveTheCrcsOfTheBlocks) {
                                           Crc32c(all.subspan(kBlockBytes, kBlockBytes)),
                                           Crc32c(all.subspan(2 * kBlockBytes))};
   BlockCrcs crcs;
-  for (const size_t piece : {size_t{1} << 30, size_t{kBlockBytes}, size_t{kBlockBytes} - 1, size_t{4097}, size_t{333}}) {
+  for (const size_t piece :
+       {size_t{1} << 30, size_t{kBlockBytes}, size_t{kBlockBytes} - 1, size_t{4097}, size_t{333}}) {
     for (size_t at = 0; at < all.size(); at += piece) {
       crcs.Add(all.subspan(at, std::min(piece, all.size() - at)));
     }

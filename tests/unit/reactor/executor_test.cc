@@ -1,5 +1,5 @@
-// What every executor promises, on both reactors and on the simulation: order of timers and messages, fairness,
-// blocking work.
+// What every executor promises, on both reactors and on the simulation: order of timers and
+// messages, fairness, blocking work.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -34,7 +34,8 @@ Task<std::vector<int>> FireTimers(Executor& executor) {
   executor.AddTimer(now + absl::Milliseconds(1), [&] { fired.push_back(1); });
   executor.AddTimer(now + absl::Milliseconds(2), [&] { fired.push_back(2); });
   executor.AddTimer(now + absl::Milliseconds(1), [&] { fired.push_back(11); });
-  const TimerId cancelled = executor.AddTimer(now + absl::Milliseconds(2), [&] { fired.push_back(99); });
+  const TimerId cancelled =
+      executor.AddTimer(now + absl::Milliseconds(2), [&] { fired.push_back(99); });
   EXPECT_TRUE(executor.CancelTimer(cancelled));
   EXPECT_FALSE(executor.CancelTimer(cancelled));
   co_await last;
@@ -118,7 +119,8 @@ Task<std::vector<int>> RunBlockingInOrder(BlockingRunner& runner) {
 }
 
 TYPED_TEST(ExecutorTest, BlockingWorkRunsAndItsCallersResume) {
-  EXPECT_THAT(this->world_.Run(RunBlockingInOrder(this->world_.blocking())), ElementsAre(0, 1, 2, 3, 4));
+  EXPECT_THAT(this->world_.Run(RunBlockingInOrder(this->world_.blocking())),
+              ElementsAre(0, 1, 2, 3, 4));
 }
 
 Task<Executor*> ExecutorAfterBlockingWork(BlockingRunner& runner) {
@@ -127,7 +129,8 @@ Task<Executor*> ExecutorAfterBlockingWork(BlockingRunner& runner) {
 }
 
 TYPED_TEST(ExecutorTest, BlockingWorkReturnsToItsExecutor) {
-  EXPECT_EQ(this->world_.Run(ExecutorAfterBlockingWork(this->world_.blocking())), &this->executor());
+  EXPECT_EQ(this->world_.Run(ExecutorAfterBlockingWork(this->world_.blocking())),
+            &this->executor());
 }
 
 }  // namespace

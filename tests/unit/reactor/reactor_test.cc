@@ -1,6 +1,6 @@
-// The reactor on both of its backends: what executors share with the simulation is in executor_test.cc; here are
-// descriptors, pollers, the ring, sleeping and threads. Real descriptors, no waiting on wall time but where idle
-// CPU time is the question.
+// The reactor on both of its backends: what executors share with the simulation is in
+// executor_test.cc; here are descriptors, pollers, the ring, sleeping and threads. Real
+// descriptors, no waiting on wall time but where idle CPU time is the question.
 #include "common/reactor/reactor.h"
 
 #include <fcntl.h>
@@ -56,28 +56,33 @@ Deadline In(absl::Duration duration) {
 
 TYPED_TEST(ReactorTest, ReadyDescriptorEndsTheWait) {
   Pipe pipe;
-  EXPECT_TRUE(this->world_.Run(this->reactor().WaitWritable(pipe.writer(), Deadline::Infinite())).ok());
+  EXPECT_TRUE(
+      this->world_.Run(this->reactor().WaitWritable(pipe.writer(), Deadline::Infinite())).ok());
   ASSERT_EQ(write(pipe.writer(), "x", 1), 1);
-  EXPECT_TRUE(this->world_.Run(this->reactor().WaitReadable(pipe.reader(), Deadline::Infinite())).ok());
+  EXPECT_TRUE(
+      this->world_.Run(this->reactor().WaitReadable(pipe.reader(), Deadline::Infinite())).ok());
 }
 
 TYPED_TEST(ReactorTest, HangUpEndsTheWait) {
   Pipe pipe;
   pipe.CloseWriter();
-  EXPECT_TRUE(this->world_.Run(this->reactor().WaitReadable(pipe.reader(), Deadline::Infinite())).ok());
+  EXPECT_TRUE(
+      this->world_.Run(this->reactor().WaitReadable(pipe.reader(), Deadline::Infinite())).ok());
 }
 
 TYPED_TEST(ReactorTest, DataFromAnotherThreadEndsTheWait) {
   Pipe pipe;
   std::thread writer([&pipe] { ASSERT_EQ(write(pipe.writer(), "x", 1), 1); });
-  EXPECT_TRUE(this->world_.Run(this->reactor().WaitReadable(pipe.reader(), Deadline::Infinite())).ok());
+  EXPECT_TRUE(
+      this->world_.Run(this->reactor().WaitReadable(pipe.reader(), Deadline::Infinite())).ok());
   writer.join();
 }
 
 TYPED_TEST(ReactorTest, PassedDeadlineEndsTheWait) {
   Pipe pipe;
   for (const auto wait : {absl::Milliseconds(2), absl::ZeroDuration(), -absl::Seconds(1)}) {
-    const absl::Status status = this->world_.Run(this->reactor().WaitReadable(pipe.reader(), In(wait)));
+    const absl::Status status =
+        this->world_.Run(this->reactor().WaitReadable(pipe.reader(), In(wait)));
     EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
   }
 }
@@ -85,18 +90,21 @@ TYPED_TEST(ReactorTest, PassedDeadlineEndsTheWait) {
 TYPED_TEST(ReactorTest, ReadyDescriptorWinsOverPassedDeadline) {
   Pipe pipe;
   ASSERT_EQ(write(pipe.writer(), "x", 1), 1);
-  EXPECT_TRUE(this->world_.Run(this->reactor().WaitReadable(pipe.reader(), In(-absl::Seconds(1)))).ok());
+  EXPECT_TRUE(
+      this->world_.Run(this->reactor().WaitReadable(pipe.reader(), In(-absl::Seconds(1)))).ok());
 }
 
 TYPED_TEST(ReactorTest, BadDescriptorIsAnError) {
-  const absl::Status status = this->world_.Run(this->reactor().WaitReadable(987654, Deadline::Infinite()));
+  const absl::Status status =
+      this->world_.Run(this->reactor().WaitReadable(987654, Deadline::Infinite()));
   EXPECT_FALSE(status.ok());
   EXPECT_THAT(status.message(), HasSubstr("987654"));
 }
 
 Task<std::vector<absl::Status>> WaitForMany(Reactor& reactor, std::vector<Pipe>& pipes) {
   std::vector<Task<absl::Status>> waits;
-  for (Pipe& pipe : pipes) waits.push_back(reactor.WaitReadable(pipe.reader(), In(absl::Seconds(100))));
+  for (Pipe& pipe : pipes)
+    waits.push_back(reactor.WaitReadable(pipe.reader(), In(absl::Seconds(100))));
   co_return co_await WhenAll(std::move(waits));
 }
 

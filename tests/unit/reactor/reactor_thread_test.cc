@@ -25,7 +25,9 @@ class ReactorThreadTest : public ::testing::TestWithParam<Reactor::Backend> {
 INSTANTIATE_TEST_SUITE_P(Backends, ReactorThreadTest,
                          ::testing::Values(Reactor::Backend::kIoUring, Reactor::Backend::kPoll));
 
-Task<std::unique_ptr<int>> Twice(std::unique_ptr<int> value) { co_return std::make_unique<int>(*value * 2); }
+Task<std::unique_ptr<int>> Twice(std::unique_ptr<int> value) {
+  co_return std::make_unique<int>(*value * 2);
+}
 Task<void> Increment(int* counter) {
   ++*counter;
   co_return;
@@ -33,8 +35,8 @@ Task<void> Increment(int* counter) {
 
 TEST_P(ReactorThreadTest, ResultReachesTheCaller) {
   auto seven = std::make_unique<int>(7);
-  const auto result = thread_->RunBlocking<std::unique_ptr<int>>(
-      [&seven] { return Twice(std::move(seven)); });
+  const auto result =
+      thread_->RunBlocking<std::unique_ptr<int>>([&seven] { return Twice(std::move(seven)); });
   EXPECT_EQ(*result, 14);
 }
 
@@ -43,7 +45,8 @@ TEST_P(ReactorThreadTest, CallsOfManyThreadsRunOnOne) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([this, &counter] {
-      for (int j = 0; j < 500; ++j) thread_->RunBlocking<void>([&counter] { return Increment(&counter); });
+      for (int j = 0; j < 500; ++j)
+        thread_->RunBlocking<void>([&counter] { return Increment(&counter); });
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -59,7 +62,8 @@ Task<std::vector<int>> RunMany(BlockingRunner& runner, int count) {
   co_return order;
 }
 
-// Detached coroutines start in the order spawned on a reactor, so the pool sees the jobs in that order.
+// Detached coroutines start in the order spawned on a reactor, so the pool sees the jobs in that
+// order.
 TEST_P(ReactorThreadTest, PoolOfOneThreadRunsJobsInTheOrderGiven) {
   BlockingPool pool(1);
   const std::vector<int> order =

@@ -1,5 +1,5 @@
-// Semaphore: order, deadlines, breaking. On the simulated executor with several seeds, because waiters are posted
-// and the order in which they run must not matter.
+// Semaphore: order, deadlines, breaking. On the simulated executor with several seeds, because
+// waiters are posted and the order in which they run must not matter.
 #include "common/task/semaphore.h"
 
 #include <gmock/gmock.h>
@@ -28,7 +28,8 @@ class SemaphoreTest : public ::testing::TestWithParam<uint64_t> {
 };
 INSTANTIATE_TEST_SUITE_P(Seeds, SemaphoreTest, ::testing::Range<uint64_t>(1, 20));
 
-Task<void> Acquire(Semaphore* semaphore, int64_t units, Deadline deadline, int id, std::vector<int>* granted,
+Task<void> Acquire(Semaphore* semaphore, int64_t units, Deadline deadline, int id,
+                   std::vector<int>* granted,
                    std::vector<std::pair<int, absl::StatusCode>>* failed) {
   const absl::Status status = co_await semaphore->Acquire(units, deadline);
   if (status.ok()) {

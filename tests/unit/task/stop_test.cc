@@ -38,8 +38,10 @@ TEST_P(StopTest, RequestEndsAllSleepsAtOnce) {
   executor_.AddTimer(executor_.clock().Now(), [this] { stop_.RequestStop(); });
   executor_.RunUntilIdle();
   EXPECT_EQ(executor_.clock().Now(), start + absl::Seconds(1));
-  for (const absl::Status& status : statuses) EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
-  EXPECT_EQ(executor_.Run(SleepUntil(Deadline::Infinite(), stop_)).code(), absl::StatusCode::kCancelled);
+  for (const absl::Status& status : statuses)
+    EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(executor_.Run(SleepUntil(Deadline::Infinite(), stop_)).code(),
+            absl::StatusCode::kCancelled);
 }
 
 TEST_P(StopTest, StopAtTheDeadlineEndsTheSleepOnce) {

@@ -58,8 +58,8 @@ Task<int> SumInPlace(int count) {
   co_return sum;
 }
 
-// Compilers turn a coroutine's transfer to the next into a jump only when optimizing; a loop of tasks that end
-// at once must not need that.
+// Compilers turn a coroutine's transfer to the next into a jump only when optimizing; a loop of
+// tasks that end at once must not need that.
 TEST_F(TaskTest, LoopOfTasksThatEndAtOnceKeepsTheStackFlat) {
   EXPECT_EQ(executor_.Run(SumInPlace(1'000'000)), 7'000'000);
 }
@@ -72,8 +72,9 @@ Task<absl::StatusOr<std::string>> Concatenate(absl::StatusOr<std::string> a, abs
 
 TEST_F(TaskTest, MacrosReturnTheFirstError) {
   EXPECT_EQ(*executor_.Run(Concatenate("a", absl::OkStatus())), "a!");
-  EXPECT_EQ(executor_.Run(Concatenate(absl::AbortedError("x"), absl::InternalError("y"))).status().code(),
-            absl::StatusCode::kAborted);
+  EXPECT_EQ(
+      executor_.Run(Concatenate(absl::AbortedError("x"), absl::InternalError("y"))).status().code(),
+      absl::StatusCode::kAborted);
   EXPECT_EQ(executor_.Run(Concatenate("a", absl::InternalError("y"))).status().code(),
             absl::StatusCode::kInternal);
 }
@@ -81,12 +82,14 @@ TEST_F(TaskTest, MacrosReturnTheFirstError) {
 Task<absl::Status> AwaitInMacro(absl::Status status) { co_return status; }
 Task<absl::StatusOr<std::string>> ChainInMacros(absl::Status status) {
   CO_RETURN_IF_ERROR(co_await AwaitInMacro(status));
-  CO_ASSIGN_OR_RETURN(std::string text, co_await Concatenate("long enough to be on the heap, surely", status));
+  CO_ASSIGN_OR_RETURN(std::string text,
+                      co_await Concatenate("long enough to be on the heap, surely", status));
   co_return text;
 }
 
 TEST_F(TaskTest, MacrosAwaitInside) {
-  EXPECT_EQ(*executor_.Run(ChainInMacros(absl::OkStatus())), "long enough to be on the heap, surely!");
+  EXPECT_EQ(*executor_.Run(ChainInMacros(absl::OkStatus())),
+            "long enough to be on the heap, surely!");
   EXPECT_EQ(executor_.Run(ChainInMacros(absl::DataLossError("z"))).status().message(), "z");
 }
 

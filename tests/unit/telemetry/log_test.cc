@@ -34,8 +34,8 @@ TEST_F(LogTest, FileGetsWhatReachesTheThreshold) {
   CAIRN_LOG_DEBUG("too fine");
   CAIRN_LOG_INFO("target {} says {}", TargetId(7), absl::DataLossError("bad block"));
   CAIRN_LOG_ERROR("no arguments");
-  EXPECT_THAT(Contents(), AllOf(HasSubstr("target 7 says DATA_LOSS: bad block\n"),
-                                HasSubstr(" E "), HasSubstr("log_test.cc:"), HasSubstr("no arguments\n"),
+  EXPECT_THAT(Contents(), AllOf(HasSubstr("target 7 says DATA_LOSS: bad block\n"), HasSubstr(" E "),
+                                HasSubstr("log_test.cc:"), HasSubstr("no arguments\n"),
                                 Not(HasSubstr("too fine"))));
 }
 
@@ -56,7 +56,8 @@ TEST_F(LogTest, LevelNamesAreParsed) {
   LogLevel level = LogLevel::kOff;
   EXPECT_TRUE(ParseLogLevel("warn", &level).ok());
   EXPECT_EQ(level, LogLevel::kWarn);
-  EXPECT_THAT(ParseLogLevel("loud", &level).message(), AllOf(HasSubstr("loud"), HasSubstr("debug, info")));
+  EXPECT_THAT(ParseLogLevel("loud", &level).message(),
+              AllOf(HasSubstr("loud"), HasSubstr("debug, info")));
 }
 
 }  // namespace

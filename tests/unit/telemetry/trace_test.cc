@@ -17,7 +17,8 @@ class TraceTest : public ::testing::Test {
   void TearDown() override { SetTracing(false); }
   static size_t Count(const std::string& text, const std::string& what) {
     size_t count = 0;
-    for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++count;
+    for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1))
+      ++count;
     return count;
   }
 };
