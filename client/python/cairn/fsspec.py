@@ -241,6 +241,8 @@ class CairnFileSystem(AbstractFileSystem):
 class _RawFile(io.RawIOBase):
     """The unbuffered side of :class:`CairnFile`."""
 
+    mode = "rb"
+
     def __init__(self, file: File) -> None:
         self.file = file
         self._position = 0
@@ -288,7 +290,6 @@ class CairnFile(io.BufferedReader):
         self.fs = fs
         self.path = file.path
         self.size = file.size_bytes
-        self.mode = "rb"
 
     def info(self) -> dict[str, Any]:
         return self.fs.info(self.path)
