@@ -1,0 +1,97 @@
+#include "server/chunk/chunk_index.h"
+
+#include <utility>
+
+#include "common/base/status_macros.h"
+
+namespace cairn {
+namespace {
+
+constexpr ColumnFamily kFragments = 0;
+constexpr ColumnFamily kIdentity = 1;
+constexpr char kIdentityKey[] = "target";
+
+absl::StatusOr<ChunkIndex::Entry> DecodeEntry(const KvIterator& at) {
+  const std::optional<FragmentKey> key = DecodeFragmentKey(at.key());
+  if (!key) return absl::DataLossError("the index holds a key that is no fragment's");
+  ASSIGN_OR_RETURN(IndexRecord record, DecodeIndexRecord(*key, at.value()));
+  return ChunkIndex::Entry{*key, std::move(record)};
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<IndexIdentity>> ChunkIndex::LoadIdentity() {
+  ASSIGN_OR_RETURN(const std::optional<std::string> encoded, kv_.Get(kIdentity, kIdentityKey));
+  if (!encoded) return std::nullopt;
+  ASSIGN_OR_RETURN(const IndexIdentity identity, DecodeIndexIdentity(*encoded));
+  return identity;
+}
+
+absl::Status ChunkIndex::StoreIdentity(TargetId target, const TargetUuid& uuid) {
+  KvBatch batch;
+  batch.Put(kIdentity, kIdentityKey, EncodeIndexIdentity(target, uuid));
+  return kv_.Write(batch, KvDurability::kSynced);
+}
+
+absl::StatusOr<std::optional<IndexRecord>> ChunkIndex::Find(const FragmentKey& key) {
+  ASSIGN_OR_RETURN(const std::optional<std::string> encoded, kv_.Get(kFragments, EncodeFragmentKey(key)));
+  if (!encoded) return std::nullopt;
+  ASSIGN_OR_RETURN(IndexRecord record, DecodeIndexRecord(key, *encoded));
+  return std::optional<IndexRecord>(std::move(record));
+}
+
+absl::StatusOr<std::vector<FragmentKey>> ChunkIndex::FindMissing(std::span<const FragmentKey> keys, size_t limit) {
+  std::vector<FragmentKey> missing;
+  for (const FragmentKey& key : keys) {
+    if (missing.size() == limit) break;
+    ASSIGN_OR_RETURN(const std::optional<IndexRecord> record, Find(key));
+    if (!record) missing.push_back(key);
+  }
+  return missing;
+}
+
+absl::Status ChunkIndex::Add(std::span<const Entry* const> entries) {
+  KvBatch batch;
+  for (const Entry* entry : entries) {
+    batch.Put(kFragments, EncodeFragmentKey(entry->key), EncodeIndexRecord(entry->key, entry->record));
+  }
+  return kv_.Write(batch, KvDurability::kSynced);
+}
+
+absl::StatusOr<std::vector<ChunkIndex::Entry>> ChunkIndex::Remove(std::span<const FragmentKey> keys) {
+  KvBatch batch;
+  std::vector<Entry> removed;
+  for (const FragmentKey& key : keys) {
+    ASSIGN_OR_RETURN(std::optional<IndexRecord> record, Find(key));
+    if (!record) continue;
+    batch.Delete(kFragments, EncodeFragmentKey(key));
+    removed.push_back({key, *std::move(record)});
+  }
+  if (!batch.empty()) RETURN_IF_ERROR(kv_.Write(batch, KvDurability::kSynced));
+  return removed;
+}
+
+absl::StatusOr<std::vector<ChunkIndex::Entry>> ChunkIndex::List(std::optional<FragmentKey> after, size_t limit) {
+  std::vector<Entry> entries;
+  const auto at = kv_.NewIterator(kFragments);
+  // The next key in byte order is the same with a zero byte appended.
+  at->Seek(after ? EncodeFragmentKey(*after) + '\0' : std::string());
+  for (; at->Valid() && entries.size() < limit; at->Next()) {
+    ASSIGN_OR_RETURN(Entry entry, DecodeEntry(*at));
+    entries.push_back(std::move(entry));
+  }
+  RETURN_IF_ERROR(at->status());
+  return entries;
+}
+
+absl::Status ChunkIndex::ForEach(
+    const std::function<absl::Status(const FragmentKey&, const IndexRecord&)>& visit) {
+  const auto at = kv_.NewIterator(kFragments);
+  for (at->Seek(""); at->Valid(); at->Next()) {
+    ASSIGN_OR_RETURN(const Entry entry, DecodeEntry(*at));
+    RETURN_IF_ERROR(visit(entry.key, entry.record));
+  }
+  return at->status();
+}
+
+}  // namespace cairn

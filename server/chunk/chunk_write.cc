@@ -1,0 +1,166 @@
+// The write path's last step: from a checked slab to a pending fragment on the device. Before: chunk_service.cc; after:
+// chunk_seal.cc.
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/crc32c.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "common/task/scope.h"
+#include "server/chunk/target.h"
+#include "server/chunk/target_state.h"
+
+namespace cairn {
+namespace {
+
+// About 400 bytes each, with the checksums of 4 MiB: 1 TiB of stripes in 100 MiB of memory. A writer that meets it
+// must seal first.
+constexpr size_t kPendingFragmentsMax = 256 * 1024;
+
+bool SameContent(const IndexRecord& a, const IndexRecord& b) {
+  return a.lease == b.lease && a.length_bytes == b.length_bytes && a.block_crcs == b.block_crcs;
+}
+
+absl::Status Conflict(TargetId target, FragmentKey key) {
+  return absl::FailedPreconditionError(StrCat("target ", target.value(), " holds stripe ", key.stripe.value(),
+                                              ", fragment ", key.index, ", with other content or of another lease"));
+}
+
+}  // namespace
+
+absl::Status Target::CheckWrite(const IndexRecord& record, ConstBytes data) const {
+  if (record.length_bytes == 0 || data.size() != ExtentBytes(record.length_bytes)) {
+    return absl::InvalidArgumentError(StrCat("a fragment of ", record.length_bytes, " bytes in ", data.size(),
+                                             " bytes of memory"));
+  }
+  if (record.block_crcs.size() != DivideUp(record.length_bytes, kBlockBytes)) {
+    return absl::InvalidArgumentError("a fragment needs one checksum for each 64 KiB block");
+  }
+  return absl::OkStatus();
+}
+
+// Takes space for a new fragment and makes it pending.
+absl::StatusOr<std::shared_ptr<Target::Pending>> Target::Admit(FragmentKey key, IndexRecord record) {
+  if (pending_.size() >= kPendingFragmentsMax) {
+    return absl::ResourceExhaustedError(StrCat("target ", options_.id.value(), " has ", pending_.size(),
+                                               " fragments that wait for a seal; seal before writing more"));
+  }
+  const uint64_t needed = ExtentBytes(record.length_bytes);
+  const std::optional<Extent> extent = allocator_->Allocate(needed);
+  if (!extent) {
+    return absl::ResourceExhaustedError(
+        StrCat("target ", options_.id.value(), " has no ", needed, " bytes in one piece: ",
+               allocator_->free_bytes(), " of ", allocator_->capacity_bytes(), " are free, at most ",
+               allocator_->largest_free_bytes(), " together"));
+  }
+  usage_.pending += needed;
+  auto pending = std::make_shared<Pending>();
+  record.offset_bytes = extent->offset_bytes;
+  pending->entry = {key, std::move(record)};
+  CAIRN_CHECK(pending_.emplace(key, pending).second);
+  by_lease_[pending->entry.record.lease].insert(key);
+  return pending;
+}
+
+Task<void> Target::FindInto(FragmentKey key, absl::StatusOr<std::optional<IndexRecord>>* result) {
+  co_await runner_.Run([&] { *result = index_.Find(key); });
+}
+
+Task<absl::Status> Target::Write(FragmentKey key, LeaseId lease, ConstBytes data, uint64_t length_bytes,
+                                 std::vector<uint32_t> block_crcs) {
+  CO_RETURN_IF_ERROR(Refusal());
+  if (length_bytes > kFragmentBytesMax) co_return absl::InvalidArgumentError("the fragment is too long");
+  const CallGuard guard(this);
+  IndexRecord record{lease, 0, static_cast<uint32_t>(length_bytes), std::move(block_crcs)};
+  CO_RETURN_IF_ERROR(CheckWrite(record, data));
+  // Somebody may be writing it: wait, and write only if that fails.
+  for (auto found = pending_.find(key); found != pending_.end(); found = pending_.find(key)) {
+    const std::shared_ptr<Pending> other = found->second;
+    if (!SameContent(other->entry.record, record)) co_return Conflict(id(), key);
+    if (other->state != Pending::State::kWriting) co_return absl::OkStatus();
+    co_await other->write_ended;
+  }
+  CO_RETURN_IF_ERROR(Refusal());
+  CO_ASSIGN_OR_RETURN(const std::shared_ptr<Pending> pending, Admit(key, std::move(record)));
+  const Extent extent = pending->entry.record.extent();
+
+  // A retry of what is sealed already is rare; looking that up beside the write costs no time.
+  absl::StatusOr<std::optional<IndexRecord>> sealed;
+  Scope lookup;
+  lookup.Spawn(FindInto(key, &sealed));
+  const absl::Status written = co_await disk_.Write(extent.offset_bytes, data);
+  co_await lookup.Join();
+
+  absl::Status result = written;
+  if (result.ok() && !sealed.ok()) result = IndexReadError(sealed.status());
+  if (result.ok() && pending->dropped) result = absl::AbortedError("the fragment was discarded while being written");
+  const bool fresh = result.ok() && !sealed->has_value();
+  if (fresh) {
+    pending->state = Pending::State::kWritten;
+    ++counters_.writes;
+    counters_.written_bytes += static_cast<int64_t>(length_bytes);
+  } else {
+    if (result.ok() && !SameContent(**sealed, pending->entry.record)) result = Conflict(id(), key);
+    if (!pending->dropped) Forget(pending);
+    if (written.code() == absl::StatusCode::kDataLoss) {
+      // The next writer would be given the same place.
+      ++counters_.media_errors;
+      usage_.pending -= extent.length_bytes;
+      usage_.bad += extent.length_bytes;
+    } else {
+      Release(&Usage::pending, extent);
+    }
+  }
+  pending->write_ended.Set();
+  co_return result;
+}
+
+// Takes it out of the maps; its space stays taken.
+void Target::Forget(const std::shared_ptr<Pending>& pending) {
+  const FragmentKey key = pending->entry.key;
+  CAIRN_CHECK(pending_.erase(key) == 1);
+  const auto lease = by_lease_.find(pending->entry.record.lease);
+  CAIRN_CHECK(lease != by_lease_.end() && lease->second.erase(key) == 1);
+  if (lease->second.empty()) by_lease_.erase(lease);
+}
+
+void Target::Drop(const std::shared_ptr<Pending>& pending) {
+  if (pending->state == Pending::State::kSealing) return;
+  Forget(pending);
+  if (pending->state == Pending::State::kWriting) {
+    pending->dropped = true;
+  } else {
+    Release(&Usage::pending, pending->entry.record.extent());
+  }
+}
+
+void Target::Discard(std::vector<FragmentRun> runs) {
+  for (const FragmentRun& run : runs) {
+    for (uint32_t i = 0; i < run.count; ++i) {
+      const auto found = pending_.find(run.key(i));
+      if (found == pending_.end()) continue;
+      const std::shared_ptr<Pending> pending = found->second;
+      Drop(pending);
+    }
+  }
+}
+
+void Target::DropLease(LeaseId lease) {
+  const auto found = by_lease_.find(lease);
+  if (found == by_lease_.end()) return;
+  // A copy: dropping takes from the set.
+  const std::vector<FragmentKey> keys(found->second.begin(), found->second.end());
+  for (const FragmentKey& key : keys) {
+    const std::shared_ptr<Pending> pending = pending_.at(key);
+    Drop(pending);
+  }
+}
+
+std::vector<LeaseId> Target::PendingLeases() const {
+  std::vector<LeaseId> leases;
+  leases.reserve(by_lease_.size());
+  for (const auto& [lease, keys] : by_lease_) leases.push_back(lease);
+  return leases;
+}
+
+}  // namespace cairn

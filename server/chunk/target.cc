@@ -1,0 +1,63 @@
+#include "server/chunk/target.h"
+
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "server/chunk/target_state.h"
+
+namespace cairn {
+
+Target::Target(Options options, Disk& disk, Kv& index_store, BlockingRunner& runner)
+    : options_(std::move(options)), disk_(disk), index_(index_store), runner_(runner) {}
+
+Target::~Target() { CAIRN_CHECK(calls_ == 0 && !committing_); }
+
+Task<void> Target::Close() { co_await background_.Join(); }
+
+Target::Usage Target::usage() const {
+  Usage usage = usage_;
+  usage.capacity = allocator_->capacity_bytes();
+  usage.free = allocator_->free_bytes();
+  usage.pending_fragments = pending_.size();
+  return usage;
+}
+
+absl::Status Target::Refusal() const {
+  if (failure_.ok()) return absl::OkStatus();
+  return absl::FailedPreconditionError(StrCat("target ", options_.id.value(),
+                                              " has failed and does nothing more until cairnd is restarted: ",
+                                              ToStd(failure_.message())));
+}
+
+absl::Status Target::Fail(const absl::Status& cause) {
+  if (failure_.ok()) failure_ = cause;
+  return Refusal();
+}
+
+absl::Status Target::IndexReadError(const absl::Status& error) {
+  if (error.code() == absl::StatusCode::kDataLoss) {
+    ++counters_.media_errors;
+    return absl::DataLossError(StrCat("target ", options_.id.value(), ": ", ToStd(error.message())));
+  }
+  return Fail(error);
+}
+
+void Target::Release(uint64_t Usage::*from, Extent extent) {
+  CAIRN_CHECK(usage_.*from >= extent.length_bytes);
+  usage_.*from -= extent.length_bytes;
+  allocator_->Free(extent);
+}
+
+Task<absl::StatusOr<std::vector<ChunkIndex::Entry>>> Target::ListFragments(std::optional<FragmentKey> after,
+                                                                           size_t limit) {
+  CO_RETURN_IF_ERROR(Refusal());
+  const CallGuard guard(this);
+  absl::StatusOr<std::vector<ChunkIndex::Entry>> listed;
+  co_await runner_.Run([&] { listed = index_.List(after, limit); });
+  if (!listed.ok()) co_return IndexReadError(listed.status());
+  co_return listed;
+}
+
+}  // namespace cairn
