@@ -119,6 +119,37 @@ TYPED_TEST(ReactorTest, MoreWaitsThanRingEntriesAllEnd) {
   writer.join();
 }
 
+// Gives way to everything else that is ready.
+struct Yield {
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> handle) { Executor::Current().Post(handle); }
+  void await_resume() const {}
+};
+
+Task<void> SpinUntil(const bool* stop) {
+  while (!*stop) {
+    Yield yield;
+    co_await yield;
+  }
+}
+
+Task<absl::Status> WaitWhileSpinning(Reactor& reactor, int fd) {
+  bool stop = false;
+  Scope scope;
+  for (int i = 0; i < 200; ++i) scope.Spawn(SpinUntil(&stop));
+  absl::Status status = co_await reactor.WaitReadable(fd, Deadline::Infinite());
+  stop = true;
+  co_await scope.Join();
+  co_return status;
+}
+
+TYPED_TEST(ReactorTest, BusyCoroutinesDoNotStarveDescriptors) {
+  Pipe pipe;
+  std::thread writer([&pipe] { ASSERT_EQ(write(pipe.writer(), "x", 1), 1); });
+  EXPECT_TRUE(this->world_.Run(WaitWhileSpinning(this->reactor(), pipe.reader())).ok());
+  writer.join();
+}
+
 // Counts down what other threads post.
 struct Countdown {
   Reactor& reactor;
