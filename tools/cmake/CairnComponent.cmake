@@ -25,5 +25,6 @@ function(cairn_unit_tests name)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${arg_DEPS} GTest::gmock GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300)
+  # A death test's child starts the program anew: a fork of one with threads cannot run under ThreadSanitizer.
+  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT GTEST_DEATH_TEST_STYLE=threadsafe)
 endfunction()

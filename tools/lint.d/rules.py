@@ -98,7 +98,8 @@ def libraries(source: Source) -> Iterator[Problem]:
 
 def pragma_once(source: Source) -> Iterator[Problem]:
     """Headers begin with #pragma once."""
-    if source.is_header and not re.search(r"^#pragma once$", source.text, re.MULTILINE):
+    # A header for C as well has the guards that every C compiler knows.
+    if source.is_header and not re.search(r"^#pragma once$|^extern \"C\" \{$", source.text, re.MULTILINE):
         yield Problem(source.path, 1, "pragma-once", "a header starts with #pragma once")
 
 
