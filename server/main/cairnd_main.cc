@@ -64,6 +64,16 @@ absl::StatusOr<config::Server> Configure(const Flags& flags) {
   return config;
 }
 
+absl::Status OpenLog(const config::Server& config) {
+  LogOptions options;
+  options.file = config.log_file();
+  if (!config.log_level().empty()) {
+    absl::Status parsed = ParseLogLevel(config.log_level(), &options.level);
+    if (!parsed.ok()) return parsed;
+  }
+  return InitLog(options);
+}
+
 // Two descriptors a client: its control connection and its fabric connection.
 void RaiseDescriptorLimit() {
   rlimit limit{};
@@ -113,7 +123,7 @@ int Main(int argc, char** argv) {
 
   absl::StatusOr<config::Server> config = Configure(flags);
   if (!config.ok()) return Fail(config.status());
-  if (absl::Status logging = OpenLog(config->log_level(), config->log_file()); !logging.ok())
+  if (absl::Status logging = OpenLog(*config); !logging.ok())
     return Fail(logging);
   absl::StatusOr<std::unique_ptr<Node>> node = Node::Start(*config);
   if (!node.ok()) return Fail(node.status());

@@ -2,6 +2,7 @@
 // services that live on it. Everything on a core is made, used and destroyed on its thread.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,6 +18,21 @@
 #include "server/service/chunk_service.h"
 
 namespace cairn {
+
+// How a target does, for operators.
+struct TargetStatus {
+  TargetId id;
+  Target::Usage usage;
+  absl::Status failure;  // OK while it works
+};
+
+struct CoreStatus {
+  uint64_t slabs = 0;
+  uint64_t slabs_free = 0;
+  uint64_t slab_bytes = 0;
+  std::map<std::string, uint64_t> counters;
+  std::vector<TargetStatus> targets;
+};
 
 class Core {
  public:
@@ -43,13 +59,26 @@ class Core {
   uint32_t index() const { return options_.index; }
   const std::vector<std::unique_ptr<Target>>& targets() const { return targets_; }
 
-  // Takes a target over. On the core's thread.
-  void AddTarget(std::unique_ptr<Disk> disk, std::unique_ptr<Kv> index,
-                 std::unique_ptr<BlockingPool> pool, std::unique_ptr<Target> target);
+  // A target and what it stands on, in the order of making.
+  struct OpenTarget {
+    std::unique_ptr<BlockingPool> runner;
+    std::unique_ptr<Kv> index;
+    std::unique_ptr<Disk> disk;
+    std::unique_ptr<Target> target;
+  };
+  // Takes a target over. On the core's thread, before Serve().
+  void AddTarget(OpenTarget target);
   // Starts to answer calls. On the core's thread.
-  void Serve(SessionTable& sessions, RpcServer::Options options, RpcServer::MapVersion map_version);
-  // Refuses new calls, ends those under way and closes the targets. On the core's thread.
-  Task<absl::Status> Stop();
+  Task<absl::Status> Serve(SessionTable& sessions, RpcServer::Options options);
+  // Refuses new calls and ends those under way. On the core's thread.
+  Task<absl::Status> StopCalls();
+  // Seals what waits for it and closes the targets. After StopCalls() of all cores, on the core's
+  // thread.
+  Task<absl::Status> StopTargets();
+  // These three on the core's thread.
+  Task<CoreStatus> CollectStatus();
+  Task<std::vector<LeaseId>> PendingLeases();
+  Task<absl::Status> DropLease(LeaseId lease);
 
  private:
   explicit Core(Options options) : options_(std::move(options)) {}
@@ -65,9 +94,9 @@ class Core {
   CallTable table_;
   std::unique_ptr<ChunkService> chunks_;
   std::unique_ptr<RpcServer> rpc_;
-  std::vector<std::unique_ptr<Disk>> disks_;
+  std::vector<std::unique_ptr<BlockingPool>> runners_;
   std::vector<std::unique_ptr<Kv>> indexes_;
-  std::vector<std::unique_ptr<BlockingPool>> pools_;
+  std::vector<std::unique_ptr<Disk>> disks_;
   std::vector<std::unique_ptr<Target>> targets_;
 };
 

@@ -15,8 +15,8 @@
 namespace cairn {
 namespace {
 
-// A record of 512 bytes covers so many ranks: small enough to rewrite for each rank, large enough that finding the
-// missing of 10,000 reads three.
+// A record of 512 bytes covers so many ranks: small enough to rewrite for each rank, large enough
+// that finding the missing of 10,000 reads three.
 constexpr uint32_t kRanksPerChunk = 4096;
 // Above it the next number could not be given.
 constexpr uint64_t kMaxAttempt = uint64_t{1} << 62;
@@ -31,22 +31,25 @@ absl::Status CheckRequest(const wire::BeginCheckpointRequest& request) {
         StrCat("rank ", request.rank(), " is not below the world size, ", request.world_size()));
   }
   if (request.attempt() > kMaxAttempt) {
-    return absl::InvalidArgumentError(StrCat("attempt ", request.attempt(), " is too large a number"));
+    return absl::InvalidArgumentError(
+        StrCat("attempt ", request.attempt(), " is too large a number"));
   }
   if (request.job().size() > kMaxJobBytes) {
     return absl::InvalidArgumentError(StrCat("the job's name has over ", kMaxJobBytes, " bytes"));
   }
   size_t attribute_bytes = 0;
-  for (const auto& [key, value] : request.attributes()) attribute_bytes += key.size() + value.size();
+  for (const auto& [key, value] : request.attributes())
+    attribute_bytes += key.size() + value.size();
   if (request.attributes_size() > kMaxAttributes || attribute_bytes > kMaxAttributeBytes) {
-    return absl::InvalidArgumentError(StrCat("over ", kMaxAttributes, " attributes, or ",
-                                             kMaxAttributeBytes, " bytes of them"));
+    return absl::InvalidArgumentError(
+        StrCat("over ", kMaxAttributes, " attributes, or ", kMaxAttributeBytes, " bytes of them"));
   }
   return absl::OkStatus();
 }
 
 absl::Status Superseded(std::string_view path, uint64_t number, uint64_t newer) {
-  return absl::AbortedError(StrCat("attempt ", number, " of ", Quoted(path), " was superseded by attempt ", newer));
+  return absl::AbortedError(
+      StrCat("attempt ", number, " of ", Quoted(path), " was superseded by attempt ", newer));
 }
 
 absl::Status WasAborted(std::string_view path, const disk::AttemptRecord& record) {
@@ -71,8 +74,8 @@ absl::StatusOr<Before> LookBefore(Transaction& txn, const Place& place, std::str
         StrCat(Quoted(path), " is ", Describe(node->type), "; a checkpoint cannot take its name"));
   }
   if (node.has_value()) {
-    ASSIGN_OR_RETURN(const auto committed, Load<disk::CheckpointRecord>(txn, kFamilyCheckpoint,
-                                                                        CheckpointKey(node->inode)));
+    ASSIGN_OR_RETURN(const auto committed, Load<disk::CheckpointRecord>(
+                                               txn, kFamilyCheckpoint, CheckpointKey(node->inode)));
     before.newest = committed.attempt();
   }
   ASSIGN_OR_RETURN(before.head, Find<disk::AttemptRecord>(txn, kFamilyAttempt,
@@ -80,7 +83,8 @@ absl::StatusOr<Before> LookBefore(Transaction& txn, const Place& place, std::str
   if (before.head.has_value()) {
     before.newest = std::max(before.newest, before.head->number());
     before.head_is_open = before.head->state() == disk::ATTEMPT_OPEN;
-    before.head_has_expired = before.head_is_open && facts.HasExpired(LeaseId(before.head->lease()));
+    before.head_has_expired =
+        before.head_is_open && facts.HasExpired(LeaseId(before.head->lease()));
   }
   return before;
 }
@@ -90,8 +94,9 @@ absl::Status CheckJob(const wire::BeginCheckpointRequest& request, const Before&
   const std::string& other = before.head->job();
   if (request.job().empty() || other.empty() || request.job() == other) return absl::OkStatus();
   return absl::FailedPreconditionError(
-      StrCat(Quoted(request.path()), " is being written by another job, ", Quoted(other), " (attempt ",
-             before.head->number(), "), which is alive; use another name, or stop that job and wait for its lease"));
+      StrCat(Quoted(request.path()), " is being written by another job, ", Quoted(other),
+             " (attempt ", before.head->number(),
+             "), which is alive; use another name, or stop that job and wait for its lease"));
 }
 
 enum class Decision { kJoin, kStart };
@@ -101,8 +106,9 @@ absl::StatusOr<Decision> Decide(Transaction& txn, const wire::BeginCheckpointReq
   const bool can_join = before.head_is_open && !before.head_has_expired;
   if (request.attempt() == 0) {
     if (!can_join || before.head->world_size() != request.world_size()) return Decision::kStart;
-    ASSIGN_OR_RETURN(const auto rank, txn.Get(kFamilyAttemptRank,
-                                              RankKey(AttemptId(before.head->id()), request.rank())));
+    ASSIGN_OR_RETURN(
+        const auto rank,
+        txn.Get(kFamilyAttemptRank, RankKey(AttemptId(before.head->id()), request.rank())));
     return rank.has_value() ? Decision::kStart : Decision::kJoin;
   }
   if (request.attempt() > before.newest) return Decision::kStart;
@@ -111,19 +117,22 @@ absl::StatusOr<Decision> Decide(Transaction& txn, const wire::BeginCheckpointReq
   }
   if (!before.head.has_value() || before.head->state() == disk::ATTEMPT_COMMITTED ||
       before.head->number() != request.attempt()) {
-    return absl::FailedPreconditionError(StrCat("attempt ", request.attempt(), " of ", Quoted(request.path()),
-                                                " is committed; begin a newer attempt to write it again"));
+    return absl::FailedPreconditionError(
+        StrCat("attempt ", request.attempt(), " of ", Quoted(request.path()),
+               " is committed; begin a newer attempt to write it again"));
   }
-  if (before.head->state() == disk::ATTEMPT_ABORTED) return WasAborted(request.path(), *before.head);
+  if (before.head->state() == disk::ATTEMPT_ABORTED)
+    return WasAborted(request.path(), *before.head);
   if (before.head->world_size() != request.world_size()) {
-    return absl::FailedPreconditionError(StrCat("attempt ", request.attempt(), " of ", Quoted(request.path()),
-                                                " has a world size of ", before.head->world_size(), ", not ",
-                                                request.world_size()));
+    return absl::FailedPreconditionError(
+        StrCat("attempt ", request.attempt(), " of ", Quoted(request.path()),
+               " has a world size of ", before.head->world_size(), ", not ", request.world_size()));
   }
   return Decision::kJoin;
 }
 
-absl::StatusOr<disk::AttemptRecord> StartAttempt(Transaction& txn, const Place& place, uint64_t number,
+absl::StatusOr<disk::AttemptRecord> StartAttempt(Transaction& txn, const Place& place,
+                                                 uint64_t number,
                                                  const wire::BeginCheckpointRequest& request,
                                                  const CommandFacts& facts) {
   ASSIGN_OR_RETURN(const uint64_t id, txn.Add(Counter::kNextAttempt, 1));
@@ -163,7 +172,8 @@ absl::StatusOr<disk::AttemptRecord> StartAttempt(Transaction& txn, const Place& 
 }
 
 // The rank takes part from now on, with stripes of its own. Saying it again grants more.
-absl::StatusOr<wire::StripeRange> AdmitRank(Transaction& txn, const wire::BeginCheckpointRequest& request,
+absl::StatusOr<wire::StripeRange> AdmitRank(Transaction& txn,
+                                            const wire::BeginCheckpointRequest& request,
                                             disk::AttemptRecord& attempt) {
   const std::string key = RankKey(AttemptId(attempt.id()), request.rank());
   ASSIGN_OR_RETURN(auto known, Find<disk::RankRecord>(txn, kFamilyAttemptRank, key));
@@ -174,9 +184,9 @@ absl::StatusOr<wire::StripeRange> AdmitRank(Transaction& txn, const wire::BeginC
     attempt.set_ranks_begun(attempt.ranks_begun() + 1);
   }
   if (rank.done()) {
-    return absl::FailedPreconditionError(StrCat("rank ", request.rank(), " of attempt ", attempt.number(), " of ",
-                                                Quoted(request.path()),
-                                                " is done; begin a newer attempt to write it again"));
+    return absl::FailedPreconditionError(
+        StrCat("rank ", request.rank(), " of attempt ", attempt.number(), " of ",
+               Quoted(request.path()), " is done; begin a newer attempt to write it again"));
   }
   ASSIGN_OR_RETURN(const wire::StripeRange range,
                    GrantStripes(txn, request.stripes_wanted(), rank.mutable_granted()));
@@ -186,11 +196,11 @@ absl::StatusOr<wire::StripeRange> AdmitRank(Transaction& txn, const wire::BeginC
 
 }  // namespace
 
-absl::StatusOr<wire::BeginCheckpointReply> BeginCheckpoint(Transaction& txn,
-                                                           const wire::BeginCheckpointRequest& request,
-                                                           const CommandFacts& facts) {
+absl::StatusOr<wire::BeginCheckpointReply> BeginCheckpoint(
+    Transaction& txn, const wire::BeginCheckpointRequest& request, const CommandFacts& facts) {
   RETURN_IF_ERROR(CheckRequest(request));
-  ASSIGN_OR_RETURN(const Place place, ResolvePlace(txn, request.path(), Missing::kCreate, facts.now_ns()));
+  ASSIGN_OR_RETURN(const Place place,
+                   ResolvePlace(txn, request.path(), Missing::kCreate, facts.now_ns()));
   ASSIGN_OR_RETURN(const Before before, LookBefore(txn, place, request.path(), facts));
   RETURN_IF_ERROR(CheckJob(request, before));
   ASSIGN_OR_RETURN(const Decision decision, Decide(txn, request, before));
@@ -217,15 +227,15 @@ absl::StatusOr<wire::BeginCheckpointReply> BeginCheckpoint(Transaction& txn,
   return reply;
 }
 
-absl::StatusOr<wire::AbortCheckpointReply> AbortCheckpoint(Transaction& txn,
-                                                           const wire::AbortCheckpointRequest& request,
-                                                           const CommandFacts& facts) {
+absl::StatusOr<wire::AbortCheckpointReply> AbortCheckpoint(
+    Transaction& txn, const wire::AbortCheckpointRequest& request, const CommandFacts& facts) {
   absl::StatusOr<Attempt> attempt = FindAttempt(txn, request.path(), request.attempt());
   // What is aborted already needs no more.
   if (absl::IsAborted(attempt.status())) return wire::AbortCheckpointReply();
   RETURN_IF_ERROR(attempt.status());
   if (attempt->record.state() == disk::ATTEMPT_COMMITTED) {
-    return absl::FailedPreconditionError(StrCat("attempt ", request.attempt(), " of ", Quoted(request.path()),
+    return absl::FailedPreconditionError(StrCat("attempt ", request.attempt(), " of ",
+                                                Quoted(request.path()),
                                                 " is committed; remove the checkpoint instead"));
   }
   const std::string reason = request.reason().empty() ? "by request" : request.reason();
@@ -236,14 +246,15 @@ absl::StatusOr<wire::AbortCheckpointReply> AbortCheckpoint(Transaction& txn,
 absl::StatusOr<Attempt> FindAttempt(Transaction& txn, std::string_view path, uint64_t number) {
   if (number == 0) return absl::InvalidArgumentError("the request names no attempt");
   ASSIGN_OR_RETURN(const Place place, ResolvePlace(txn, path, Missing::kRefuse, 0));
-  ASSIGN_OR_RETURN(auto head, Find<disk::AttemptRecord>(txn, kFamilyAttempt, AttemptKey(place.parent, place.name)));
+  ASSIGN_OR_RETURN(auto head, Find<disk::AttemptRecord>(txn, kFamilyAttempt,
+                                                        AttemptKey(place.parent, place.name)));
   if (!head.has_value()) {
     return absl::NotFoundError(StrCat("no checkpoint ", Quoted(path), " is being written"));
   }
   if (number < head->number()) return Superseded(path, number, head->number());
   if (number > head->number()) {
-    return absl::FailedPreconditionError(
-        StrCat("attempt ", number, " of ", Quoted(path), " was not begun; the newest is ", head->number()));
+    return absl::FailedPreconditionError(StrCat("attempt ", number, " of ", Quoted(path),
+                                                " was not begun; the newest is ", head->number()));
   }
   if (head->state() == disk::ATTEMPT_ABORTED) return WasAborted(path, *head);
   return Attempt{place.parent, std::string(place.name), *std::move(head)};
@@ -253,7 +264,8 @@ void StoreAttempt(Transaction& txn, const Attempt& attempt) {
   Store(txn, kFamilyAttempt, AttemptKey(attempt.parent, attempt.name), attempt.record);
 }
 
-absl::Status AbortAttempt(Transaction& txn, Attempt attempt, std::string_view reason, const CommandFacts& facts) {
+absl::Status AbortAttempt(Transaction& txn, Attempt attempt, std::string_view reason,
+                          const CommandFacts& facts) {
   CAIRN_CHECK(attempt.record.state() == disk::ATTEMPT_OPEN);
   RETURN_IF_ERROR(EndAttempt(txn, attempt.record));
   const InodeId inode(attempt.record.inode());
@@ -285,15 +297,17 @@ absl::Status MarkRankDone(Transaction& txn, AttemptId attempt, uint32_t rank) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<uint32_t>> MissingRanks(const Transaction& txn, const disk::AttemptRecord& record,
+absl::StatusOr<std::vector<uint32_t>> MissingRanks(const Transaction& txn,
+                                                   const disk::AttemptRecord& record,
                                                    size_t limit) {
   std::vector<uint32_t> missing;
   std::string bits;
   for (uint32_t rank = 0; rank < record.world_size() && missing.size() < limit; ++rank) {
     const uint32_t bit = rank % kRanksPerChunk;
     if (bit == 0) {
-      ASSIGN_OR_RETURN(auto stored, txn.Get(kFamilyAttemptRank,
-                                            RankBitmapKey(AttemptId(record.id()), rank / kRanksPerChunk)));
+      ASSIGN_OR_RETURN(auto stored,
+                       txn.Get(kFamilyAttemptRank,
+                               RankBitmapKey(AttemptId(record.id()), rank / kRanksPerChunk)));
       bits = std::move(stored).value_or("");
     }
     if (bit / 8 >= bits.size() || (bits[bit / 8] >> bit % 8 & 1) == 0) missing.push_back(rank);

@@ -1,5 +1,5 @@
-// Attempts at a checkpoint: begin, join, fencing, abort. The shards of its ranks are in shard.h, its commit in
-// checkpoint.h.
+// Attempts at a checkpoint: begin, join, fencing, abort. The shards of its ranks are in shard.h,
+// its commit in checkpoint.h.
 #pragma once
 
 #include <cstdint>
@@ -25,12 +25,10 @@ inline constexpr int kMaxAttributes = 64;
 inline constexpr size_t kMaxAttributeBytes = 4096;
 inline constexpr size_t kMissingRanksNamed = 16;
 
-absl::StatusOr<wire::BeginCheckpointReply> BeginCheckpoint(Transaction& txn,
-                                                           const wire::BeginCheckpointRequest& request,
-                                                           const CommandFacts& facts);
-absl::StatusOr<wire::AbortCheckpointReply> AbortCheckpoint(Transaction& txn,
-                                                           const wire::AbortCheckpointRequest& request,
-                                                           const CommandFacts& facts);
+absl::StatusOr<wire::BeginCheckpointReply> BeginCheckpoint(
+    Transaction& txn, const wire::BeginCheckpointRequest& request, const CommandFacts& facts);
+absl::StatusOr<wire::AbortCheckpointReply> AbortCheckpoint(
+    Transaction& txn, const wire::AbortCheckpointRequest& request, const CommandFacts& facts);
 
 // The newest attempt at a name.
 struct Attempt {
@@ -39,20 +37,22 @@ struct Attempt {
   disk::AttemptRecord record;
   AttemptId id() const { return AttemptId(record.id()); }
 };
-// The attempt that a request names, open or committed. ABORTED: it was aborted or superseded; says why or by which.
-// NOT_FOUND: nothing is being written there. FAILED_PRECONDITION: that attempt was never begun.
+// The attempt that a request names, open or committed. ABORTED: it was aborted or superseded; says
+// why or by which. NOT_FOUND: nothing is being written there. FAILED_PRECONDITION: that attempt was
+// never begun.
 absl::StatusOr<Attempt> FindAttempt(Transaction& txn, std::string_view path, uint64_t number);
 void StoreAttempt(Transaction& txn, const Attempt& attempt);
 
 // Ends an open attempt: nothing of it becomes visible, its lease ends, its space comes back.
-absl::Status AbortAttempt(Transaction& txn, Attempt attempt, std::string_view reason, const CommandFacts& facts);
+absl::Status AbortAttempt(Transaction& txn, Attempt attempt, std::string_view reason,
+                          const CommandFacts& facts);
 // The part of an end that abort and commit share: the lease, the granted stripes, the count.
 absl::Status EndAttempt(Transaction& txn, const disk::AttemptRecord& record);
 
 // Marks a rank done. REQUIRES: it is not.
 absl::Status MarkRankDone(Transaction& txn, AttemptId attempt, uint32_t rank);
 // The lowest ranks that are not done, at most `limit`. Reads a bit a rank, not a record a rank.
-absl::StatusOr<std::vector<uint32_t>> MissingRanks(const Transaction& txn, const disk::AttemptRecord& record,
-                                                   size_t limit);
+absl::StatusOr<std::vector<uint32_t>> MissingRanks(const Transaction& txn,
+                                                   const disk::AttemptRecord& record, size_t limit);
 
 }  // namespace cairn

@@ -16,20 +16,10 @@
 namespace cairn {
 namespace {
 
-absl::Status CheckAllRanksDone(const Transaction& txn, const Attempt& attempt, std::string_view path) {
-  const disk::AttemptRecord& record = attempt.record;
-  if (record.ranks_done() == record.world_size()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::vector<uint32_t> missing, MissingRanks(txn, record, kMissingRanksNamed));
-  std::string names;
-  for (const uint32_t rank : missing) absl::StrAppend(&names, names.empty() ? "" : ", ", rank);
-  const uint32_t count = record.world_size() - record.ranks_done();
-  return absl::FailedPreconditionError(StrCat(count, " of ", record.world_size(), " ranks of ", Quoted(path),
-                                              " are not done: ", names, count > missing.size() ? ", ..." : ""));
-}
-
-// The committed version that a name carries; the commit replaces it. Nothing else can carry it: Begin refused files
-// and directories, and an open attempt keeps its name from them.
-absl::StatusOr<std::optional<InodeId>> FindOlderVersion(const Transaction& txn, const Attempt& attempt,
+// The committed version that a name carries; the commit replaces it. Nothing else can carry it:
+// Begin refused files and directories, and an open attempt keeps its name from them.
+absl::StatusOr<std::optional<InodeId>> FindOlderVersion(const Transaction& txn,
+                                                        const Attempt& attempt,
                                                         std::string_view path) {
   ASSIGN_OR_RETURN(const std::optional<Node> node, FindEntry(txn, attempt.parent, attempt.name));
   if (!node.has_value()) return std::nullopt;
@@ -46,10 +36,10 @@ absl::Status QueuePruneIfAsked(Transaction& txn, InodeId directory) {
 }
 
 // The second commit of an attempt: the same answer, unless its checkpoint has gone since.
-absl::StatusOr<wire::CommitCheckpointReply> AnswerCommitted(const Transaction& txn,
-                                                            const wire::CommitCheckpointRequest& request,
-                                                            InodeId inode) {
-  ASSIGN_OR_RETURN(const auto record, Find<disk::CheckpointRecord>(txn, kFamilyCheckpoint, CheckpointKey(inode)));
+absl::StatusOr<wire::CommitCheckpointReply> AnswerCommitted(
+    const Transaction& txn, const wire::CommitCheckpointRequest& request, InodeId inode) {
+  ASSIGN_OR_RETURN(const auto record,
+                   Find<disk::CheckpointRecord>(txn, kFamilyCheckpoint, CheckpointKey(inode)));
   if (!record.has_value() || record->attempt() != request.attempt()) {
     return absl::NotFoundError(StrCat("attempt ", request.attempt(), " of ", Quoted(request.path()),
                                       " was committed and has been replaced or removed since"));
@@ -59,8 +49,10 @@ absl::StatusOr<wire::CommitCheckpointReply> AnswerCommitted(const Transaction& t
   return reply;
 }
 
-// A late commit of an attempt that is not the newest any more is harmless when its version is the one that stands.
-absl::StatusOr<std::optional<InodeId>> FindCommittedBy(Transaction& txn, const wire::CommitCheckpointRequest& request) {
+// A late commit of an attempt that is not the newest any more is harmless when its version is the
+// one that stands.
+absl::StatusOr<std::optional<InodeId>> FindCommittedBy(
+    Transaction& txn, const wire::CommitCheckpointRequest& request) {
   ASSIGN_OR_RETURN(const Place place, ResolvePlace(txn, request.path(), Missing::kRefuse, 0));
   ASSIGN_OR_RETURN(const std::optional<Node> node, FindEntry(txn, place.parent, place.name));
   if (!node.has_value() || node->type != disk::INODE_CHECKPOINT) return std::nullopt;
@@ -69,7 +61,8 @@ absl::StatusOr<std::optional<InodeId>> FindCommittedBy(Transaction& txn, const w
   return node->inode;
 }
 
-absl::StatusOr<disk::CheckpointRecord> MakeVisible(Transaction& txn, Attempt attempt, std::string_view path,
+absl::StatusOr<disk::CheckpointRecord> MakeVisible(Transaction& txn, Attempt attempt,
+                                                   std::string_view path,
                                                    const CommandFacts& facts) {
   const InodeId inode(attempt.record.inode());
   ASSIGN_OR_RETURN(disk::CheckpointRecord record, LoadCheckpoint(txn, inode));
@@ -101,9 +94,8 @@ absl::StatusOr<disk::CheckpointRecord> MakeVisible(Transaction& txn, Attempt att
 
 }  // namespace
 
-absl::StatusOr<wire::CommitCheckpointReply> CommitCheckpoint(Transaction& txn,
-                                                             const wire::CommitCheckpointRequest& request,
-                                                             const CommandFacts& facts) {
+absl::StatusOr<wire::CommitCheckpointReply> CommitCheckpoint(
+    Transaction& txn, const wire::CommitCheckpointRequest& request, const CommandFacts& facts) {
   absl::StatusOr<Attempt> attempt = FindAttempt(txn, request.path(), request.attempt());
   if (!attempt.ok()) {
     const absl::StatusOr<std::optional<InodeId>> committed = FindCommittedBy(txn, request);
@@ -113,17 +105,21 @@ absl::StatusOr<wire::CommitCheckpointReply> CommitCheckpoint(Transaction& txn,
   if (attempt->record.state() == disk::ATTEMPT_COMMITTED) {
     return AnswerCommitted(txn, request, InodeId(attempt->record.inode()));
   }
-  RETURN_IF_ERROR(CheckAllRanksDone(txn, *attempt, request.path()));
+  wire::CommitCheckpointReply reply;
+  if (attempt->record.ranks_done() < attempt->record.world_size()) {
+    ASSIGN_OR_RETURN(*reply.mutable_info(), DescribeAttempt(txn, request.path(), attempt->record));
+    return reply;
+  }
   const InodeId directory = attempt->parent;
   ASSIGN_OR_RETURN(const disk::CheckpointRecord record,
                    MakeVisible(txn, *std::move(attempt), request.path(), facts));
   RETURN_IF_ERROR(QueuePruneIfAsked(txn, directory));
-  wire::CommitCheckpointReply reply;
   *reply.mutable_info() = DescribeCheckpoint(request.path(), record);
   return reply;
 }
 
-absl::StatusOr<wire::PinCheckpointReply> PinCheckpoint(Transaction& txn, const wire::PinCheckpointRequest& request) {
+absl::StatusOr<wire::PinCheckpointReply> PinCheckpoint(Transaction& txn,
+                                                       const wire::PinCheckpointRequest& request) {
   ASSIGN_OR_RETURN(const Resolved resolved, Resolve(txn, request.path(), LatestAlias::kFollow));
   if (resolved.node.type != disk::INODE_CHECKPOINT) {
     return absl::FailedPreconditionError(
@@ -148,13 +144,15 @@ void StoreCheckpoint(Transaction& txn, InodeId inode, const disk::CheckpointReco
   if (record.has_step()) index.set_step(record.step());
   index.set_committed_at_ns(record.committed_at_ns());
   index.set_pinned(record.pinned());
-  Store(txn, kFamilyCheckpoint, CheckpointIndexKey(InodeId(record.parent()), record.commit_sequence()), index);
+  Store(txn, kFamilyCheckpoint,
+        CheckpointIndexKey(InodeId(record.parent()), record.commit_sequence()), index);
 }
 
 absl::Status DropCheckpoint(Transaction& txn, InodeId inode) {
   ASSIGN_OR_RETURN(const disk::CheckpointRecord record, LoadCheckpoint(txn, inode));
   txn.Delete(kFamilyCheckpoint, CheckpointKey(inode));
-  txn.Delete(kFamilyCheckpoint, CheckpointIndexKey(InodeId(record.parent()), record.commit_sequence()));
+  txn.Delete(kFamilyCheckpoint,
+             CheckpointIndexKey(InodeId(record.parent()), record.commit_sequence()));
   RETURN_IF_ERROR(txn.Subtract(Counter::kCheckpoints, 1));
   return QueueTree(txn, inode, CountedFiles::kYes);
 }
@@ -196,12 +194,14 @@ wire::CheckpointInfo DescribeCheckpoint(std::string path, const disk::Checkpoint
 
 absl::StatusOr<wire::CheckpointInfo> DescribeAttempt(const Transaction& txn, std::string path,
                                                      const disk::AttemptRecord& attempt) {
-  ASSIGN_OR_RETURN(const disk::CheckpointRecord record, LoadCheckpoint(txn, InodeId(attempt.inode())));
+  ASSIGN_OR_RETURN(const disk::CheckpointRecord record,
+                   LoadCheckpoint(txn, InodeId(attempt.inode())));
   wire::CheckpointInfo info = DescribeCheckpoint(std::move(path), record);
   info.set_ranks_done(attempt.ranks_done());
   info.set_shard_count(attempt.shard_count());
   info.set_size_bytes(attempt.size_bytes());
-  ASSIGN_OR_RETURN(const std::vector<uint32_t> missing, MissingRanks(txn, attempt, kMissingRanksNamed));
+  ASSIGN_OR_RETURN(const std::vector<uint32_t> missing,
+                   MissingRanks(txn, attempt, kMissingRanksNamed));
   info.mutable_missing_ranks()->Add(missing.begin(), missing.end());
   return info;
 }

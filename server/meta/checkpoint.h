@@ -1,4 +1,5 @@
-// Committed checkpoints: the commit that makes one visible, its removal, pins, and what people are told about it.
+// Committed checkpoints: the commit that makes one visible, its removal, pins, and what people are
+// told about it.
 #pragma once
 
 #include <optional>
@@ -14,12 +15,12 @@
 
 namespace cairn {
 
-// Costs the same for any number of ranks and shards: links the staging directory, and puts the version it replaces
-// aside for cleanup.
-absl::StatusOr<wire::CommitCheckpointReply> CommitCheckpoint(Transaction& txn,
-                                                             const wire::CommitCheckpointRequest& request,
-                                                             const CommandFacts& facts);
-absl::StatusOr<wire::PinCheckpointReply> PinCheckpoint(Transaction& txn, const wire::PinCheckpointRequest& request);
+// Costs the same for any number of ranks and shards: links the staging directory, and puts the
+// version it replaces aside for cleanup.
+absl::StatusOr<wire::CommitCheckpointReply> CommitCheckpoint(
+    Transaction& txn, const wire::CommitCheckpointRequest& request, const CommandFacts& facts);
+absl::StatusOr<wire::PinCheckpointReply> PinCheckpoint(Transaction& txn,
+                                                       const wire::PinCheckpointRequest& request);
 
 absl::StatusOr<disk::CheckpointRecord> LoadCheckpoint(const Transaction& txn, InodeId inode);
 // Stores a committed checkpoint's record and its place in the order of commits.
@@ -28,7 +29,8 @@ void StoreCheckpoint(Transaction& txn, InodeId inode, const disk::CheckpointReco
 absl::Status DropCheckpoint(Transaction& txn, InodeId inode);
 // Also unlinks it, and forgets the attempt that made it.
 absl::Status RemoveCheckpoint(Transaction& txn, InodeId inode, int64_t now_ns);
-// Forgets the attempt that committed at a name, if that is its newest. For a name that its checkpoint leaves.
+// Forgets the attempt that committed at a name, if that is its newest. For a name that its
+// checkpoint leaves.
 absl::Status ForgetCommittedAttempt(Transaction& txn, InodeId parent, std::string_view name);
 
 wire::CheckpointInfo DescribeCheckpoint(std::string path, const disk::CheckpointRecord& record);

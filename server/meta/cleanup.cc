@@ -33,16 +33,20 @@ absl::Status Queue(Transaction& txn, const disk::CleanupRecord& record) {
 }
 
 // Copies up to `limit` entries of a prefix: a scan must not see its own changes.
-absl::StatusOr<std::vector<Transaction::KeyValue>> Collect(const Transaction& txn, ColumnFamily family,
-                                                           const std::string& prefix, size_t limit) {
+absl::StatusOr<std::vector<Transaction::KeyValue>> Collect(const Transaction& txn,
+                                                           ColumnFamily family,
+                                                           const std::string& prefix,
+                                                           size_t limit) {
   std::vector<Transaction::KeyValue> entries;
   Transaction::Scan scan(txn, family, prefix, PrefixEnd(prefix));
-  for (; scan.Valid() && entries.size() < limit; scan.Next()) entries.emplace_back(scan.key(), scan.value());
+  for (; scan.Valid() && entries.size() < limit; scan.Next())
+    entries.emplace_back(scan.key(), scan.value());
   RETURN_IF_ERROR(scan.status());
   return entries;
 }
 
-absl::StatusOr<Progress> FreeFile(Transaction& txn, InodeId inode, CountedFiles counted, size_t* budget) {
+absl::StatusOr<Progress> FreeFile(Transaction& txn, InodeId inode, CountedFiles counted,
+                                  size_t* budget) {
   RETURN_IF_ERROR(ReleaseExtents(txn, inode, budget));
   if (*budget == 0) return Progress::kMore;
   --*budget;
@@ -51,7 +55,8 @@ absl::StatusOr<Progress> FreeFile(Transaction& txn, InodeId inode, CountedFiles 
   return Progress::kDone;
 }
 
-absl::StatusOr<Progress> FreeEntry(Transaction& txn, const Node& node, CountedFiles counted, size_t* budget) {
+absl::StatusOr<Progress> FreeEntry(Transaction& txn, const Node& node, CountedFiles counted,
+                                   size_t* budget) {
   if (!node.is_directory()) return FreeFile(txn, node.inode, counted, budget);
   --*budget;
   if (node.type == disk::INODE_CHECKPOINT) {
@@ -76,8 +81,8 @@ absl::Status AbortInside(Transaction& txn, InodeId directory, const Transaction:
   return absl::OkStatus();
 }
 
-absl::StatusOr<Progress> FreeDirectory(Transaction& txn, InodeId inode, CountedFiles counted, size_t* budget,
-                                       const CommandFacts& facts) {
+absl::StatusOr<Progress> FreeDirectory(Transaction& txn, InodeId inode, CountedFiles counted,
+                                       size_t* budget, const CommandFacts& facts) {
   ASSIGN_OR_RETURN(const auto entries, Collect(txn, kFamilyDentry, DentryPrefix(inode), *budget));
   for (const auto& [key, value] : entries) {
     if (*budget == 0) return Progress::kMore;
@@ -89,7 +94,8 @@ absl::StatusOr<Progress> FreeDirectory(Transaction& txn, InodeId inode, CountedF
     txn.Delete(kFamilyDentry, key);
   }
   if (*budget == 0) return Progress::kMore;
-  ASSIGN_OR_RETURN(const auto attempts, Collect(txn, kFamilyAttempt, AttemptPrefix(inode), *budget));
+  ASSIGN_OR_RETURN(const auto attempts,
+                   Collect(txn, kFamilyAttempt, AttemptPrefix(inode), *budget));
   for (const auto& entry : attempts) RETURN_IF_ERROR(AbortInside(txn, inode, entry, facts));
   *budget -= attempts.size();
   if (*budget == 0) return Progress::kMore;
@@ -100,18 +106,22 @@ absl::StatusOr<Progress> FreeDirectory(Transaction& txn, InodeId inode, CountedF
   return Progress::kDone;
 }
 
-absl::StatusOr<Progress> FreeTree(Transaction& txn, const disk::CleanupRecord::Tree& tree, size_t* budget,
-                                  const CommandFacts& facts) {
+absl::StatusOr<Progress> FreeTree(Transaction& txn, const disk::CleanupRecord::Tree& tree,
+                                  size_t* budget, const CommandFacts& facts) {
   const InodeId inode(tree.inode());
   const CountedFiles counted = tree.counted() ? CountedFiles::kYes : CountedFiles::kNo;
   ASSIGN_OR_RETURN(const disk::InodeRecord record, LoadInode(txn, inode));
-  const bool directory = record.type() == disk::INODE_DIRECTORY || record.type() == disk::INODE_CHECKPOINT;
-  return directory ? FreeDirectory(txn, inode, counted, budget, facts) : FreeFile(txn, inode, counted, budget);
+  const bool directory =
+      record.type() == disk::INODE_DIRECTORY || record.type() == disk::INODE_CHECKPOINT;
+  return directory ? FreeDirectory(txn, inode, counted, budget, facts)
+                   : FreeFile(txn, inode, counted, budget);
 }
 
-// Ranks that began one after the other hold ranges that follow each other: merged, they make few entries.
+// Ranks that began one after the other hold ranges that follow each other: merged, they make few
+// entries.
 absl::StatusOr<Progress> ForgetRanks(Transaction& txn, AttemptId attempt, size_t* budget) {
-  ASSIGN_OR_RETURN(const auto records, Collect(txn, kFamilyAttemptRank, RankPrefix(attempt), *budget));
+  ASSIGN_OR_RETURN(const auto records,
+                   Collect(txn, kFamilyAttemptRank, RankPrefix(attempt), *budget));
   std::vector<StripeSpan> granted;
   for (const auto& [key, value] : records) {
     KeyReader reader(key);
@@ -123,17 +133,19 @@ absl::StatusOr<Progress> ForgetRanks(Transaction& txn, AttemptId attempt, size_t
     if (kind == 'r') {
       disk::RankRecord rank;
       RETURN_IF_ERROR(ParseRecord(kFamilyAttemptRank, value, rank));
-      for (const disk::IdRange& range : rank.granted()) granted.push_back({range.first(), range.count()});
+      for (const disk::IdRange& range : rank.granted())
+        granted.push_back({range.first(), range.count()});
     }
     txn.Delete(kFamilyAttemptRank, key);
   }
-  for (const StripeSpan& range : MergeAdjacent(std::move(granted))) RETURN_IF_ERROR(QueueRange(txn, range));
+  for (const StripeSpan& range : MergeAdjacent(std::move(granted)))
+    RETURN_IF_ERROR(QueueRange(txn, range));
   *budget -= records.size();
   return *budget > 0 ? Progress::kDone : Progress::kMore;
 }
 
-absl::StatusOr<Progress> Prune(Transaction& txn, const disk::CleanupRecord::Prune& prune, size_t* budget,
-                               const CommandFacts& facts) {
+absl::StatusOr<Progress> Prune(Transaction& txn, const disk::CleanupRecord::Prune& prune,
+                               size_t* budget, const CommandFacts& facts) {
   const InodeId directory(prune.directory());
   ASSIGN_OR_RETURN(const auto set_policy, FindRetention(txn, directory));
   --*budget;

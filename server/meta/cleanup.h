@@ -1,5 +1,6 @@
-// Work that commands put off, done in small pieces by RunCleanup commands: freeing removed trees, forgetting ended
-// attempts, pruning. So no command costs more than its own size, and a crash loses no work.
+// Work that commands put off, done in small pieces by RunCleanup commands: freeing removed trees,
+// forgetting ended attempts, pruning. So no command costs more than its own size, and a crash loses
+// no work.
 #pragma once
 
 #include "absl/status/status.h"
@@ -12,7 +13,10 @@
 
 namespace cairn {
 
-enum class CountedFiles { kYes, kNo };  // whether the files of a tree are part of the count of files
+enum class CountedFiles {
+  kYes,
+  kNo
+};  // whether the files of a tree are part of the count of files
 
 // `inode`, a file or directory that no name leads to any more, goes with all below it.
 absl::Status QueueTree(Transaction& txn, InodeId inode, CountedFiles counted);

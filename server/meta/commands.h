@@ -1,5 +1,5 @@
-// Which request is which command, and what answers it: the types by which MetaEngine::Mutate() and Query() are
-// called.
+// Which request is which command, and what answers it: the types by which MetaEngine::Mutate() and
+// Query() are called.
 #pragma once
 
 #include "proto/disk/meta_log.pb.h"

@@ -26,7 +26,8 @@ Task<absl::StatusOr<std::string>> GroupCommitter::Execute(disk::Command command)
   Waiting waiting;
   waiting.bytes = command.ByteSizeLong();
   if (queue_.size() >= kMaxQueued || queued_bytes_ + waiting.bytes > kMaxQueuedBytes) {
-    co_return absl::UnavailableError("the metadata service has too many commands waiting; try again");
+    co_return absl::UnavailableError(
+        "the metadata service has too many commands waiting; try again");
   }
   waiting.command = std::move(command);
   waiting.reply = absl::InternalError("the command was not applied");
@@ -80,9 +81,8 @@ void GroupCommitter::ApplyAndWrite(Group& group) {
   Transaction txn(kv_);
   for (Waiting* member : group.members) {
     member->reply = Apply(member->command, txn);
-    // No command answers so by itself: reading the store failed, and what follows cannot be trusted.
-    if (absl::IsUnavailable(member->reply.status())) {
-      group.written = member->reply.status();
+    if (!txn.store_error().ok()) {
+      group.written = txn.store_error();
       return;
     }
   }

@@ -1,5 +1,6 @@
-// The commit point: everything that changes the metadata passes through here. Commands that arrive while a write is
-// on its way wait, and go together into the next one. Owned by MetaEngine; next on the data path: state_machine.h.
+// The commit point: everything that changes the metadata passes through here. Commands that arrive
+// while a write is on its way wait, and go together into the next one. Owned by MetaEngine; next on
+// the data path: state_machine.h.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +30,9 @@ class GroupCommitter {
   GroupCommitter(const GroupCommitter&) = delete;
   GroupCommitter& operator=(const GroupCommitter&) = delete;
 
-  // Applies the command in its turn; returns the serialized reply once it is durable. UNAVAILABLE: the queue is
-  // full, the committer has stopped (nothing was done), or the store has failed (the outcome is unknown).
+  // Applies the command in its turn; returns the serialized reply once it is durable. UNAVAILABLE:
+  // the queue is full, the committer has stopped (nothing was done), or the store has failed (the
+  // outcome is unknown).
   Task<absl::StatusOr<std::string>> Execute(disk::Command command);
 
   // The loop. Ends after Stop(), when all that was accepted has been answered.
@@ -40,10 +42,12 @@ class GroupCommitter {
   // Not OK once a write has failed: for good, since nobody knows what the log holds after that.
   const absl::Status& failure() const { return failure_; }
 
-  // A round number of a few groups: clients beyond it are told to come back, and memory stays bounded.
+  // A round number of a few groups: clients beyond it are told to come back, and memory stays
+  // bounded.
   static constexpr size_t kMaxQueued = 32768;
   static constexpr size_t kMaxQueuedBytes = 64 << 20;
-  // Bounds the memory of one overlay and batch, and how long the first command of a group waits for the last.
+  // Bounds the memory of one overlay and batch, and how long the first command of a group waits for
+  // the last.
   static constexpr size_t kMaxGroup = 1024;
   static constexpr size_t kMaxGroupBytes = 4 << 20;
 

@@ -28,8 +28,8 @@ absl::Status CheckShape(const wire::ExtentRun& run, uint64_t offset_bytes) {
   if (run.length_bytes() > uint64_t{INT64_MAX} - offset_bytes) return Bad("a file is too long");
   if (run.stripe_bytes() == 0 || run.stripe_bytes() > kMaxStripeBytes ||
       run.stripe_bytes() % kBlockBytes != 0) {
-    return Bad("stripes of ", run.stripe_bytes(), " bytes: not a multiple of ", kBlockBytes, " up to ",
-               kMaxStripeBytes);
+    return Bad("stripes of ", run.stripe_bytes(), " bytes: not a multiple of ", kBlockBytes,
+               " up to ", kMaxStripeBytes);
   }
   if (run.stripe_count() != DivideUp(run.length_bytes(), run.stripe_bytes())) {
     return Bad("the run at byte ", offset_bytes, " has ", run.stripe_count(), " stripes of ",
@@ -52,10 +52,12 @@ absl::Status CheckGranted(const wire::ExtentRun& run, const GrantedRanges& grant
   return Bad("stripes ", first, " to ", first + count - 1, " were not granted to this writer");
 }
 
-// Only the holder of a grant uses its ids, so the run before the end of this one is the only one that can overlap.
+// Only the holder of a grant uses its ids, so the run before the end of this one is the only one
+// that can overlap.
 absl::Status CheckUnused(const Transaction& txn, const wire::ExtentRun& run) {
   const uint64_t first = run.first_stripe(), end = first + run.stripe_count();
-  ASSIGN_OR_RETURN(const auto before, txn.FindLast(kFamilyStripeRun, StripeRunKey(0), StripeRunKey(end)));
+  ASSIGN_OR_RETURN(const auto before,
+                   txn.FindLast(kFamilyStripeRun, StripeRunKey(0), StripeRunKey(end)));
   if (!before.has_value()) return absl::OkStatus();
   disk::StripeRunRecord other;
   RETURN_IF_ERROR(ParseRecord(kFamilyStripeRun, before->second, other));
@@ -87,7 +89,8 @@ void StoreRun(Transaction& txn, InodeId inode, const wire::ExtentRun& run) {
 
 absl::Status DropReference(Transaction& txn, uint64_t first_stripe) {
   const std::string key = StripeRunKey(first_stripe);
-  ASSIGN_OR_RETURN(disk::StripeRunRecord run, Load<disk::StripeRunRecord>(txn, kFamilyStripeRun, key));
+  ASSIGN_OR_RETURN(disk::StripeRunRecord run,
+                   Load<disk::StripeRunRecord>(txn, kFamilyStripeRun, key));
   if (run.references() > 1) {
     run.set_references(run.references() - 1);
     Store(txn, kFamilyStripeRun, key, run);
@@ -137,8 +140,8 @@ absl::StatusOr<wire::StripeRange> GrantStripes(Transaction& txn, uint64_t wanted
   if (last != nullptr && last->first() + last->count() == first) {
     last->set_count(last->count() + count);
   } else if (granted->size() >= kMaxGrantedRanges) {
-    return absl::ResourceExhaustedError(
-        StrCat("this writer holds ", granted->size(), " ranges of stripes; ask for more at a time"));
+    return absl::ResourceExhaustedError(StrCat("this writer holds ", granted->size(),
+                                               " ranges of stripes; ask for more at a time"));
   } else {
     disk::IdRange* range = granted->Add();
     range->set_first(first);

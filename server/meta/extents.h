@@ -19,21 +19,24 @@ using WireExtents = google::protobuf::RepeatedPtrField<wire::ExtentRun>;
 inline constexpr uint32_t kMaxStripeBytes = 64 << 20;
 inline constexpr int kMaxGroupsPerRun = 1024;
 
-// Adds `extents` to a file whose content so far is `offset_bytes` long, with one reference to each of their stripes;
-// returns the new length. Costs the number of runs, not of stripes. INVALID_ARGUMENT when they do not continue the
-// file, disagree with themselves, or use a stripe that was not granted or is used already; says which.
-absl::StatusOr<uint64_t> AddExtents(Transaction& txn, InodeId inode, uint64_t offset_bytes, const WireExtents& extents,
-                                    const GrantedRanges& granted);
+// Adds `extents` to a file whose content so far is `offset_bytes` long, with one reference to each
+// of their stripes; returns the new length. Costs the number of runs, not of stripes.
+// INVALID_ARGUMENT when they do not continue the file, disagree with themselves, or use a stripe
+// that was not granted or is used already; says which.
+absl::StatusOr<uint64_t> AddExtents(Transaction& txn, InodeId inode, uint64_t offset_bytes,
+                                    const WireExtents& extents, const GrantedRanges& granted);
 
-// Removes up to `*budget` extents of a file and queues the stripes that lose their last reference for reclaim.
-// Takes what it did off the budget; the file has no extents left when some budget is.
+// Removes up to `*budget` extents of a file and queues the stripes that lose their last reference
+// for reclaim. Takes what it did off the budget; the file has no extents left when some budget is.
 absl::Status ReleaseExtents(Transaction& txn, InodeId inode, size_t* budget);
 
-// Takes `count` new stripe ids into `granted`, next to its last range where they follow it. RESOURCE_EXHAUSTED when
-// the holder has too many ranges.
-absl::StatusOr<wire::StripeRange> GrantStripes(Transaction& txn, uint64_t wanted, GrantedRanges* granted);
+// Takes `count` new stripe ids into `granted`, next to its last range where they follow it.
+// RESOURCE_EXHAUSTED when the holder has too many ranges.
+absl::StatusOr<wire::StripeRange> GrantStripes(Transaction& txn, uint64_t wanted,
+                                               GrantedRanges* granted);
 
-// What a rank gets that does not say: 256 GiB in stripes of 4 MiB, more than a rank holds; ids cost nothing.
+// What a rank gets that does not say: 256 GiB in stripes of 4 MiB, more than a rank holds; ids cost
+// nothing.
 inline constexpr uint64_t kDefaultGrant = 65536;
 inline constexpr uint64_t kMaxGrant = 1 << 24;
 // Bounds the record of a rank. Ranges that follow each other count once.

@@ -1,5 +1,6 @@
-// What a command knows besides the store and its request: the time and the leases that have run out, both stamped
-// before the command is logged, so that applying it anywhere gives the same result.
+// What a command knows besides the store and its request: the time and the leases that have run
+// out, both stamped before the command is logged, so that applying it anywhere gives the same
+// result.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// The column families of the metadata store. Their order is the ColumnFamily index; names are on disk.
+// The column families of the metadata store. Their order is the ColumnFamily index; names are on
+// disk.
 #pragma once
 
 #include <string>
@@ -27,8 +28,8 @@ enum MetaFamily : ColumnFamily {
 
 // What to open the metadata's Kv with.
 inline std::vector<std::string> MetaFamilyNames() {
-  return {"system",  "inode", "dentry", "extent",       "stripe_run", "checkpoint", "attempt", "attempt_rank",
-          "lease",   "policy", "pending_free", "cleanup", "request"};
+  return {"system",       "inode", "dentry", "extent",       "stripe_run", "checkpoint", "attempt",
+          "attempt_rank", "lease", "policy", "pending_free", "cleanup",    "request"};
 }
 
 }  // namespace cairn

@@ -44,18 +44,20 @@ absl::Status DropFileWrite(Transaction& txn, LeaseId lease, const FileWrite& wri
 }
 
 // The second commit under a lease is harmless while the file it made stands.
-absl::StatusOr<wire::CommitFileReply> AnswerWithoutLease(Transaction& txn, const wire::CommitFileRequest& request) {
+absl::StatusOr<wire::CommitFileReply> AnswerWithoutLease(Transaction& txn,
+                                                         const wire::CommitFileRequest& request) {
   const absl::StatusOr<Resolved> resolved = Resolve(txn, request.path(), LatestAlias::kIgnore);
   if (resolved.ok()) {
     ASSIGN_OR_RETURN(const disk::InodeRecord record, LoadInode(txn, resolved->node.inode));
-    if (record.write_lease() == request.lease() && request.lease() != 0) return wire::CommitFileReply();
+    if (record.write_lease() == request.lease() && request.lease() != 0)
+      return wire::CommitFileReply();
   }
   return absl::AbortedError(StrCat("the lease under which ", Quoted(request.path()),
                                    " was written has ended; write it again"));
 }
 
-absl::Status ReplaceFile(Transaction& txn, const wire::CommitFileRequest& request, const Place& place,
-                         InodeId inode, int64_t now_ns) {
+absl::Status ReplaceFile(Transaction& txn, const wire::CommitFileRequest& request,
+                         const Place& place, InodeId inode, int64_t now_ns) {
   ASSIGN_OR_RETURN(const std::optional<Node> older, FindEntry(txn, place.parent, place.name));
   RETURN_IF_ERROR(CheckReplaceable(older, request.path()));
   RETURN_IF_ERROR(CheckNotBeingWritten(txn, place, request.path()));
@@ -72,9 +74,11 @@ absl::Status ReplaceFile(Transaction& txn, const wire::CommitFileRequest& reques
 
 }  // namespace
 
-absl::StatusOr<wire::BeginFileReply> BeginFile(Transaction& txn, const wire::BeginFileRequest& request,
+absl::StatusOr<wire::BeginFileReply> BeginFile(Transaction& txn,
+                                               const wire::BeginFileRequest& request,
                                                const CommandFacts& facts) {
-  ASSIGN_OR_RETURN(const Place place, ResolvePlace(txn, request.path(), Missing::kCreate, facts.now_ns()));
+  ASSIGN_OR_RETURN(const Place place,
+                   ResolvePlace(txn, request.path(), Missing::kCreate, facts.now_ns()));
   ASSIGN_OR_RETURN(const std::optional<Node> node, FindEntry(txn, place.parent, place.name));
   RETURN_IF_ERROR(CheckReplaceable(node, request.path()));
   RETURN_IF_ERROR(CheckNotBeingWritten(txn, place, request.path()));
@@ -90,25 +94,28 @@ absl::StatusOr<wire::BeginFileReply> BeginFile(Transaction& txn, const wire::Beg
   write.set_path(request.path());
   write.set_inode(file.id.value());
   wire::BeginFileReply reply;
-  ASSIGN_OR_RETURN(*reply.mutable_stripes(), GrantStripes(txn, request.stripes_wanted(), write.mutable_granted()));
+  ASSIGN_OR_RETURN(*reply.mutable_stripes(),
+                   GrantStripes(txn, request.stripes_wanted(), write.mutable_granted()));
   Store(txn, kFamilyLease, LeaseKey(LeaseId(lease)), record);
   txn.effects().granted_leases.push_back(LeaseId(lease));
   reply.set_lease(lease);
   return reply;
 }
 
-absl::StatusOr<wire::CommitFileReply> CommitFile(Transaction& txn, const wire::CommitFileRequest& request,
+absl::StatusOr<wire::CommitFileReply> CommitFile(Transaction& txn,
+                                                 const wire::CommitFileRequest& request,
                                                  const CommandFacts& facts) {
   const LeaseId lease(request.lease());
   ASSIGN_OR_RETURN(auto record, Find<disk::LeaseRecord>(txn, kFamilyLease, LeaseKey(lease)));
   if (!record.has_value()) return AnswerWithoutLease(txn, request);
   if (!record->has_file() || record->file().path() != request.path()) {
-    return absl::InvalidArgumentError(StrCat("lease ", request.lease(), " is not for writing ", Quoted(request.path())));
+    return absl::InvalidArgumentError(
+        StrCat("lease ", request.lease(), " is not for writing ", Quoted(request.path())));
   }
   FileWrite& write = *record->mutable_file();
   const InodeId inode(write.inode());
-  ASSIGN_OR_RETURN(const uint64_t size,
-                   AddExtents(txn, inode, write.staged_bytes(), request.extents(), write.granted()));
+  ASSIGN_OR_RETURN(const uint64_t size, AddExtents(txn, inode, write.staged_bytes(),
+                                                   request.extents(), write.granted()));
   if (request.more_extents_follow()) {
     write.set_staged_bytes(size);
     Store(txn, kFamilyLease, LeaseKey(lease), *record);
@@ -116,10 +123,12 @@ absl::StatusOr<wire::CommitFileReply> CommitFile(Transaction& txn, const wire::C
     return wire::CommitFileReply();
   }
   if (size != request.size_bytes()) {
-    return absl::InvalidArgumentError(StrCat(Quoted(request.path()), " is said to have ", request.size_bytes(),
-                                             " bytes; its extents have ", size));
+    return absl::InvalidArgumentError(StrCat(Quoted(request.path()), " is said to have ",
+                                             request.size_bytes(), " bytes; its extents have ",
+                                             size));
   }
-  ASSIGN_OR_RETURN(const Place place, ResolvePlace(txn, request.path(), Missing::kCreate, facts.now_ns()));
+  ASSIGN_OR_RETURN(const Place place,
+                   ResolvePlace(txn, request.path(), Missing::kCreate, facts.now_ns()));
   RETURN_IF_ERROR(ReplaceFile(txn, request, place, inode, facts.now_ns()));
 
   ASSIGN_OR_RETURN(disk::InodeRecord file, LoadInode(txn, inode));
@@ -136,7 +145,8 @@ absl::StatusOr<wire::CommitFileReply> CommitFile(Transaction& txn, const wire::C
   return wire::CommitFileReply();
 }
 
-absl::StatusOr<wire::AbortFileReply> AbortFile(Transaction& txn, const wire::AbortFileRequest& request) {
+absl::StatusOr<wire::AbortFileReply> AbortFile(Transaction& txn,
+                                               const wire::AbortFileRequest& request) {
   const LeaseId lease(request.lease());
   ASSIGN_OR_RETURN(const auto record, Find<disk::LeaseRecord>(txn, kFamilyLease, LeaseKey(lease)));
   if (!record.has_value()) return wire::AbortFileReply();
@@ -147,7 +157,8 @@ absl::StatusOr<wire::AbortFileReply> AbortFile(Transaction& txn, const wire::Abo
   return wire::AbortFileReply();
 }
 
-absl::StatusOr<disk::ExpireLeaseReply> ExpireLease(Transaction& txn, const disk::ExpireLease& request,
+absl::StatusOr<disk::ExpireLeaseReply> ExpireLease(Transaction& txn,
+                                                   const disk::ExpireLease& request,
                                                    const CommandFacts& facts) {
   const LeaseId lease(request.lease());
   ASSIGN_OR_RETURN(const auto record, Find<disk::LeaseRecord>(txn, kFamilyLease, LeaseKey(lease)));
@@ -161,12 +172,14 @@ absl::StatusOr<disk::ExpireLeaseReply> ExpireLease(Transaction& txn, const disk:
   }
   const disk::LeaseRecord::Attempt& holder = record->attempt();
   ASSIGN_OR_RETURN(disk::AttemptRecord head,
-                   Load<disk::AttemptRecord>(txn, kFamilyAttempt, AttemptKey(InodeId(holder.parent()), holder.name())));
+                   Load<disk::AttemptRecord>(txn, kFamilyAttempt,
+                                             AttemptKey(InodeId(holder.parent()), holder.name())));
   if (head.id() != holder.id() || head.state() != disk::ATTEMPT_OPEN) {
     return absl::DataLossError("metadata: a lease belongs to an attempt that has ended");
   }
   Attempt attempt{InodeId(holder.parent()), holder.name(), std::move(head)};
-  RETURN_IF_ERROR(AbortAttempt(txn, std::move(attempt), "its lease ran out: no rank renewed it in time", facts));
+  RETURN_IF_ERROR(AbortAttempt(txn, std::move(attempt),
+                               "its lease ran out: no rank renewed it in time", facts));
   return disk::ExpireLeaseReply();
 }
 

@@ -11,14 +11,19 @@
 
 namespace cairn {
 
-absl::StatusOr<wire::BeginFileReply> BeginFile(Transaction& txn, const wire::BeginFileRequest& request,
+absl::StatusOr<wire::BeginFileReply> BeginFile(Transaction& txn,
+                                               const wire::BeginFileRequest& request,
                                                const CommandFacts& facts);
-absl::StatusOr<wire::CommitFileReply> CommitFile(Transaction& txn, const wire::CommitFileRequest& request,
+absl::StatusOr<wire::CommitFileReply> CommitFile(Transaction& txn,
+                                                 const wire::CommitFileRequest& request,
                                                  const CommandFacts& facts);
-absl::StatusOr<wire::AbortFileReply> AbortFile(Transaction& txn, const wire::AbortFileRequest& request);
+absl::StatusOr<wire::AbortFileReply> AbortFile(Transaction& txn,
+                                               const wire::AbortFileRequest& request);
 
-// Ends a lease that has run out: aborts its attempt, drops its file. Unknown ones have ended already.
-absl::StatusOr<disk::ExpireLeaseReply> ExpireLease(Transaction& txn, const disk::ExpireLease& request,
+// Ends a lease that has run out: aborts its attempt, drops its file. Unknown ones have ended
+// already.
+absl::StatusOr<disk::ExpireLeaseReply> ExpireLease(Transaction& txn,
+                                                   const disk::ExpireLease& request,
                                                    const CommandFacts& facts);
 
 }  // namespace cairn

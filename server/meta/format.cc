@@ -34,12 +34,14 @@ absl::StatusOr<std::string> OpenStore(Kv& kv, const std::string& cluster_id, int
   if (!system.has_value()) {
     ASSIGN_OR_RETURN(const auto root, txn.Get(kFamilyInode, InodeKey(kRootInode)));
     if (root.has_value()) return absl::DataLossError("metadata: the system record is missing");
-    if (cluster_id.empty()) return absl::InvalidArgumentError("metadata: a new store needs a cluster id");
+    if (cluster_id.empty())
+      return absl::InvalidArgumentError("metadata: a new store needs a cluster id");
     RETURN_IF_ERROR(Format(kv, cluster_id, now_ns));
     return cluster_id;
   }
   if (system->format_version() != kMetaFormatVersion) {
-    return absl::FailedPreconditionError(StrCat("the metadata has format version ", system->format_version(),
+    return absl::FailedPreconditionError(StrCat("the metadata has format version ",
+                                                system->format_version(),
                                                 "; this build reads version ", kMetaFormatVersion));
   }
   if (!cluster_id.empty() && system->cluster_id() != cluster_id) {

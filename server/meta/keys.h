@@ -1,5 +1,6 @@
-// How keys are written. Numbers are big endian, so that byte order is numeric order; what is scanned together shares
-// a prefix. On disk: changing anything here needs a new format version (tests/compat pins every key).
+// How keys are written. Numbers are big endian, so that byte order is numeric order; what is
+// scanned together shares a prefix. On disk: changing anything here needs a new format version
+// (tests/compat pins every key).
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,8 @@ std::string CounterKey(Counter counter);
 // inode
 std::string InodeKey(InodeId inode);
 
-// dentry: parent, name, and "/" after the name of a directory, so that a scan yields S3's byte order.
+// dentry: parent, name, and "/" after the name of a directory, so that a scan yields S3's byte
+// order.
 std::string DentryPrefix(InodeId parent);
 std::string FileDentryKey(InodeId parent, std::string_view name);
 std::string DirectoryDentryKey(InodeId parent, std::string_view name);
@@ -38,7 +40,8 @@ std::string ExtentKey(InodeId inode, uint64_t offset_bytes);
 // stripe_run: the first stripe.
 std::string StripeRunKey(uint64_t first_stripe);
 
-// checkpoint: 'i' and the inode of the directory; 'c', parent and commit sequence for the order of commits.
+// checkpoint: 'i' and the inode of the directory; 'c', parent and commit sequence for the order of
+// commits.
 std::string CheckpointKey(InodeId inode);
 std::string CheckpointIndexPrefix(InodeId parent);
 std::string CheckpointIndexKey(InodeId parent, uint64_t commit_sequence);

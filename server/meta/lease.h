@@ -1,5 +1,5 @@
-// When leases run out. Only in memory: which leases exist is in the log (attempt.cc, file.cc), how long they still
-// live is not, so a heartbeat costs no write. Owned by MetaEngine.
+// When leases run out. Only in memory: which leases exist is in the log (attempt.cc, file.cc), how
+// long they still live is not, so a heartbeat costs no write. Owned by MetaEngine.
 #pragma once
 
 #include <list>
@@ -13,12 +13,14 @@
 
 namespace cairn {
 
-// Lives on one executor. Measures on the monotonic clock, so a step of the wall clock ends no lease.
+// Lives on one executor. Measures on the monotonic clock, so a step of the wall clock ends no
+// lease.
 class LeaseTable {
  public:
   LeaseTable(const Clock& clock, absl::Duration ttl) : clock_(clock), ttl_(ttl) {}
 
-  // A new lease, or a sign of life of a known one: a full TTL from now. One that has run out stays so.
+  // A new lease, or a sign of life of a known one: a full TTL from now. One that has run out stays
+  // so.
   void Grant(LeaseId lease);
   // False when the lease is unknown or has run out.
   bool Renew(LeaseId lease);
@@ -27,8 +29,8 @@ class LeaseTable {
   // Its end has been applied.
   void End(LeaseId lease);
 
-  // Leases that have run out and are not ended yet, oldest first, at most `limit`. From now on they cannot be
-  // renewed.
+  // Leases that have run out and are not ended yet, oldest first, at most `limit`. From now on they
+  // cannot be renewed.
   std::vector<LeaseId> Expired(size_t limit);
 
   size_t size() const { return entries_.size() + expired_.size(); }

@@ -19,9 +19,12 @@ class DirectoryScan {
  public:
   // From the first key at or after `from`, which is a name as in a dentry key, slash and all.
   DirectoryScan(const Transaction& txn, InodeId directory, std::string path, std::string_view from)
-      : directory_(directory), path_(std::move(path)),
-        entries_(txn, kFamilyDentry, DentryPrefix(directory).append(from), PrefixEnd(DentryPrefix(directory))),
-        attempts_(txn, kFamilyAttempt, AttemptPrefix(directory).append(from), PrefixEnd(AttemptPrefix(directory))) {}
+      : directory_(directory),
+        path_(std::move(path)),
+        entries_(txn, kFamilyDentry, DentryPrefix(directory).append(from),
+                 PrefixEnd(DentryPrefix(directory))),
+        attempts_(txn, kFamilyAttempt, AttemptPrefix(directory).append(from),
+                  PrefixEnd(AttemptPrefix(directory))) {}
 
   // The next entry, or nullopt at the end.
   absl::StatusOr<std::optional<WalkEntry>> Next() {
@@ -29,8 +32,10 @@ class DirectoryScan {
     if (!entries_.Valid()) RETURN_IF_ERROR(entries_.status());
     if (!entries_.Valid() && !attempts_.Valid()) return std::nullopt;
     // Both families use the same keys.
-    const bool entry_first = entries_.Valid() && (!attempts_.Valid() || entries_.key() <= attempts_.key());
-    const bool attempt_first = attempts_.Valid() && (!entries_.Valid() || attempts_.key() <= entries_.key());
+    const bool entry_first =
+        entries_.Valid() && (!attempts_.Valid() || entries_.key() <= attempts_.key());
+    const bool attempt_first =
+        attempts_.Valid() && (!entries_.Valid() || attempts_.key() <= entries_.key());
     WalkEntry entry;
     entry.parent = directory_;
     std::string_view name = DentryKeyName(entry_first ? entries_.key() : attempts_.key());
@@ -65,9 +70,10 @@ class DirectoryScan {
 
 using Stack = std::vector<std::unique_ptr<DirectoryScan>>;
 
-// Opens the directories on the way to `after`, each behind the component that leads on, so that the walk goes on
-// right after it.
-absl::Status OpenAt(const Transaction& txn, InodeId directory, std::string_view after, Stack& stack) {
+// Opens the directories on the way to `after`, each behind the component that leads on, so that the
+// walk goes on right after it.
+absl::Status OpenAt(const Transaction& txn, InodeId directory, std::string_view after,
+                    Stack& stack) {
   std::string path;
   if (after.empty()) {
     stack.push_back(std::make_unique<DirectoryScan>(txn, directory, path, ""));
@@ -78,9 +84,11 @@ absl::Status OpenAt(const Transaction& txn, InodeId directory, std::string_view 
     const std::string_view name = after.substr(0, slash);
     ASSIGN_OR_RETURN(const std::optional<Node> node, FindEntry(txn, directory, name));
     const bool is_directory = node.has_value() && node->is_directory();
-    // A name that is gone, or is only being written, resumes as a directory would if more of a path follows.
+    // A name that is gone, or is only being written, resumes as a directory would if more of a path
+    // follows.
     ASSIGN_OR_RETURN(const auto attempt, txn.Get(kFamilyAttempt, AttemptKey(directory, name)));
-    const bool as_directory = is_directory || attempt.has_value() || slash != std::string_view::npos;
+    const bool as_directory =
+        is_directory || attempt.has_value() || slash != std::string_view::npos;
     std::string from(name);
     if (as_directory) from += '/';
     from += '\0';
@@ -89,7 +97,8 @@ absl::Status OpenAt(const Transaction& txn, InodeId directory, std::string_view 
     if (slash == std::string_view::npos) {
       // The walk may have stopped right behind a directory: its content comes next.
       if (node->type == disk::INODE_DIRECTORY) {
-        stack.push_back(std::make_unique<DirectoryScan>(txn, node->inode, JoinPath(path, name), ""));
+        stack.push_back(
+            std::make_unique<DirectoryScan>(txn, node->inode, JoinPath(path, name), ""));
       }
       return absl::OkStatus();
     }
@@ -101,7 +110,8 @@ absl::Status OpenAt(const Transaction& txn, InodeId directory, std::string_view 
 
 }  // namespace
 
-absl::Status Walk(const Transaction& txn, InodeId directory, std::string_view after, Visitor visit) {
+absl::Status Walk(const Transaction& txn, InodeId directory, std::string_view after,
+                  Visitor visit) {
   Stack stack;
   RETURN_IF_ERROR(OpenAt(txn, directory, after, stack));
   for (int visited = 0; !stack.empty();) {

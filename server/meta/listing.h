@@ -31,12 +31,13 @@ enum class Visit {
 };
 using Visitor = absl::FunctionRef<absl::StatusOr<Visit>(const WalkEntry& entry)>;
 
-// A walk that looks at more entries than this ends with RESOURCE_EXHAUSTED: a question must not hold a thread of the
-// runner for long.
+// A walk that looks at more entries than this ends with RESOURCE_EXHAUSTED: a question must not
+// hold a thread of the runner for long.
 inline constexpr int kMaxVisited = 200'000;
 
-// Visits the entries below `directory` that come after the path `after` (relative, "" for all), parents before their
-// content, siblings in key order. Names under which a checkpoint is being written are visited too.
+// Visits the entries below `directory` that come after the path `after` (relative, "" for all),
+// parents before their content, siblings in key order. Names under which a checkpoint is being
+// written are visited too.
 absl::Status Walk(const Transaction& txn, InodeId directory, std::string_view after, Visitor visit);
 
 }  // namespace cairn

@@ -13,14 +13,20 @@ namespace {
 
 // Leases ended at once; more wait for the next look.
 constexpr size_t kExpiredAtOnce = 256;
-// Records a cleanup command handles: about a millisecond, so that it does not hold up the group it is in.
+// Records a cleanup command handles: about a millisecond, so that it does not hold up the group it
+// is in.
 constexpr uint32_t kCleanupItems = 256;
 
 }  // namespace
 
-MetaEngine::MetaEngine(Kv& kv, BlockingRunner& write_runner, BlockingRunner& read_runner, const Clock& clock,
-                       MetaOptions options)
-    : kv_(kv), write_runner_(write_runner), read_runner_(read_runner), clock_(clock), options_(options), store_(kv),
+MetaEngine::MetaEngine(Kv& kv, BlockingRunner& write_runner, BlockingRunner& read_runner,
+                       const Clock& clock, MetaOptions options)
+    : kv_(kv),
+      write_runner_(write_runner),
+      read_runner_(read_runner),
+      clock_(clock),
+      options_(options),
+      store_(kv),
       leases_(clock, options.lease_ttl),
       committer_(kv, write_runner, [this](const Effects& effects) { OnCommitted(effects); }) {}
 
@@ -61,7 +67,8 @@ Task<absl::StatusOr<std::string>> MetaEngine::Execute(disk::Command command, Mut
   command.set_sequence(id.sequence);
   command.set_time_ns(absl::ToUnixNanos(clock_.WallNow()));
   if (command.has_begin_checkpoint()) {
-    for (const LeaseId lease : leases_.Expired(kExpiredAtOnce)) command.add_expired_leases(lease.value());
+    for (const LeaseId lease : leases_.Expired(kExpiredAtOnce))
+      command.add_expired_leases(lease.value());
   }
   absl::StatusOr<std::string> reply = co_await committer_.Execute(std::move(command));
   co_return reply;
@@ -93,7 +100,9 @@ Task<absl::StatusOr<std::vector<ReclaimItem>>> MetaEngine::NextReclaim(size_t li
   if (!counters.ok()) co_return counters.status();
   const uint64_t below = ReclaimableBelow(counters->next_pending_sequence);
   absl::StatusOr<std::vector<ReclaimItem>> items;
-  absl::AnyInvocable<void()> work = [this, &items, below, limit] { items = store_.Reclaimable(below, limit); };
+  absl::AnyInvocable<void()> work = [this, &items, below, limit] {
+    items = store_.Reclaimable(below, limit);
+  };
   co_await read_runner_.Run(std::move(work));
   co_return items;
 }
@@ -111,16 +120,20 @@ Task<absl::Status> MetaEngine::ReclaimDone(std::vector<ReclaimItem> items) {
 
 uint64_t MetaEngine::ReclaimableBelow(uint64_t next_sequence) {
   const MonoTime now = clock_.Now();
-  if (grace_marks_.empty() || now - grace_marks_.back().at >= options_.reclaim_grace / kGraceMarks) {
+  if (grace_marks_.empty() ||
+      now - grace_marks_.back().at >= options_.reclaim_grace / kGraceMarks) {
     grace_marks_.push_back({now, next_sequence});
   }
   uint64_t below = 0;
   size_t passed = 0;
-  for (; passed < grace_marks_.size() && grace_marks_[passed].at + options_.reclaim_grace <= now; ++passed) {
+  for (; passed < grace_marks_.size() && grace_marks_[passed].at + options_.reclaim_grace <= now;
+       ++passed) {
     below = grace_marks_[passed].sequence;
   }
   // The newest mark whose grace has passed stays: it answers until the next one's has.
-  if (passed > 1) grace_marks_.erase(grace_marks_.begin(), grace_marks_.begin() + static_cast<ptrdiff_t>(passed) - 1);
+  if (passed > 1)
+    grace_marks_.erase(grace_marks_.begin(),
+                       grace_marks_.begin() + static_cast<ptrdiff_t>(passed) - 1);
   return below;
 }
 

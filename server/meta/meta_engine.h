@@ -1,6 +1,6 @@
-// The metadata of a cluster, as the service layer sees it: mutations, queries, leases, and what the reclaim loop
-// asks. Wires the state machine, the group commit (commit.h, next on the data path), the queries (meta_store.h) and
-// the lease table together, and runs the two background loops.
+// The metadata of a cluster, as the service layer sees it: mutations, queries, leases, and what the
+// reclaim loop asks. Wires the state machine, the group commit (commit.h, next on the data path),
+// the queries (meta_store.h) and the lease table together, and runs the two background loops.
 #pragma once
 
 #include <memory>
@@ -24,8 +24,8 @@
 namespace cairn {
 
 struct MetaOptions {
-  // A lease that is not renewed for so long ends, and its attempt with it. Long enough for a rank that swaps or
-  // stops for a while, short enough that a killed job's successor does not wait.
+  // A lease that is not renewed for so long ends, and its attempt with it. Long enough for a rank
+  // that swaps or stops for a while, short enough that a killed job's successor does not wait.
   absl::Duration lease_ttl = absl::Seconds(60);
   // How long the stripes of a removed file stay on the targets for readers that opened it before.
   absl::Duration reclaim_grace = absl::Seconds(60);
@@ -40,18 +40,19 @@ class MetaEngine {
   MetaEngine(const MetaEngine&) = delete;
   MetaEngine& operator=(const MetaEngine&) = delete;
 
-  // Makes an empty store the store of `cluster_id`, with one bucket "default"; of a store with content checks that
-  // it is (""  takes any). Gives every lease a full TTL and starts the loops. FAILED_PRECONDITION: another cluster,
-  // or a format this build does not read; says which.
+  // Makes an empty store the store of `cluster_id`, with one bucket "default"; of a store with
+  // content checks that it is (""  takes any). Gives every lease a full TTL and starts the loops.
+  // FAILED_PRECONDITION: another cluster, or a format this build does not read; says which.
   Task<absl::Status> Start(std::string cluster_id);
   // Lets what was accepted finish, and ends the loops. Mutations after it are UNAVAILABLE.
   Task<void> Stop();
   // After Start().
   const std::string& cluster_id() const { return cluster_id_; }
 
-  // Applies a mutation and makes it durable, together with all others that wait. With a nonzero id, a repetition
-  // gets the first result and changes nothing. Any error means that nothing was changed, but for UNAVAILABLE
-  // "metadata store failed", after which the outcome is unknown until a restart.
+  // Applies a mutation and makes it durable, together with all others that wait. With a nonzero id,
+  // a repetition gets the first result and changes nothing. Any error means that nothing was
+  // changed, but for UNAVAILABLE "metadata store failed", after which the outcome is unknown until
+  // a restart.
   template <class Request>
   Task<absl::StatusOr<MutationReply<Request>>> Mutate(Request request, MutationId id = {}) {
     disk::Command command;
@@ -59,14 +60,16 @@ class MetaEngine {
     absl::StatusOr<std::string> bytes = co_await Execute(std::move(command), id);
     if (!bytes.ok()) co_return bytes.status();
     MutationReply<Request> reply;
-    if (!reply.ParseFromString(*bytes)) co_return absl::InternalError("a stored reply does not parse");
+    if (!reply.ParseFromString(*bytes))
+      co_return absl::InternalError("a stored reply does not parse");
     if constexpr (requires { reply.set_lease_ttl_ms(0); }) {
       reply.set_lease_ttl_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(options_.lease_ttl)));
     }
     co_return reply;
   }
 
-  // Answers from the store, without waiting for mutations under way. Sees every mutation that was replied to.
+  // Answers from the store, without waiting for mutations under way. Sees every mutation that was
+  // replied to.
   template <class Request>
   Task<absl::StatusOr<QueryReply<Request>>> Query(Request request) {
     absl::StatusOr<QueryReply<Request>> reply = absl::InternalError("the query did not run");
@@ -79,14 +82,16 @@ class MetaEngine {
   // Renews leases in memory; never blocks. Names those that have ended or are unknown.
   wire::RenewLeasesReply RenewLeases(const wire::RenewLeasesRequest& request);
 
-  // False once a lease has ended or run out: nobody may refer to what was written under it any more.
+  // False once a lease has ended or run out: nobody may refer to what was written under it any
+  // more.
   bool LeaseIsLive(LeaseId lease) const { return leases_.IsLive(lease); }
 
   // Counts of what there is, kept up to date by every mutation.
   Task<absl::StatusOr<MetaCounters>> Counters();
 
-  // Up to about `limit` ranges of stripes that the targets may free now: whatever the entries hold less what is
-  // referenced, once their grace has passed. Restartable: what is not reported done comes again.
+  // Up to about `limit` ranges of stripes that the targets may free now: whatever the entries hold
+  // less what is referenced, once their grace has passed. Restartable: what is not reported done
+  // comes again.
   Task<absl::StatusOr<std::vector<ReclaimItem>>> NextReclaim(size_t limit);
   // All targets have freed these durably (or never had them).
   Task<absl::Status> ReclaimDone(std::vector<ReclaimItem> items);
@@ -116,8 +121,9 @@ class MetaEngine {
   StopSource stop_;
   Event cleanup_wanted_;
   Scope scope_;
-  // Pending-free entries below `sequence` existed at `at`. Grace is measured on the monotonic clock since this
-  // process has known an entry, so steps of the wall clock and restarts never shorten it.
+  // Pending-free entries below `sequence` existed at `at`. Grace is measured on the monotonic clock
+  // since this process has known an entry, so steps of the wall clock and restarts never shorten
+  // it.
   struct GraceMark {
     MonoTime at;
     uint64_t sequence;

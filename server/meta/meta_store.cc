@@ -5,8 +5,8 @@
 
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
-#include "server/meta/cluster_map_record.h"
 #include "server/meta/checkpoint.h"
+#include "server/meta/cluster_map_record.h"
 #include "server/meta/keys.h"
 #include "server/meta/listing.h"
 #include "server/meta/paths.h"
@@ -18,8 +18,8 @@
 namespace cairn {
 namespace {
 
-// A record that another points to is missing when a removal came between the two reads. Looking again finds the
-// state after it; three in a row mean that the store is damaged.
+// A record that another points to is missing when a removal came between the two reads. Looking
+// again finds the state after it; three in a row mean that the store is damaged.
 constexpr int kLooks = 3;
 
 template <class Look>
@@ -46,7 +46,8 @@ wire::EntryType ToWire(disk::InodeType type) {
   }
 }
 
-absl::StatusOr<wire::Entry> DescribeEntry(const Transaction& txn, std::string_view name, const Node& node) {
+absl::StatusOr<wire::Entry> DescribeEntry(const Transaction& txn, std::string_view name,
+                                          const Node& node) {
   ASSIGN_OR_RETURN(const disk::InodeRecord inode, LoadInode(txn, node.inode));
   wire::Entry entry;
   entry.set_name(std::string(name));
@@ -81,12 +82,13 @@ absl::StatusOr<ExtentPage> ReadExtents(const Transaction& txn, InodeId inode, ui
   ReplyBudget budget;
   // The run that holds the first byte may start before it.
   uint64_t from = offset_bytes;
-  ASSIGN_OR_RETURN(const auto before,
-                   txn.FindLast(kFamilyExtent, ExtentKey(inode, 0), ExtentKey(inode, offset_bytes)));
+  ASSIGN_OR_RETURN(const auto before, txn.FindLast(kFamilyExtent, ExtentKey(inode, 0),
+                                                   ExtentKey(inode, offset_bytes)));
   if (before.has_value()) {
     uint64_t id = 0;
     KeyReader reader(before->first);
-    if (!reader.ReadU64(&id) || !reader.ReadU64(&from)) return absl::DataLossError("metadata: an extent's key is damaged");
+    if (!reader.ReadU64(&id) || !reader.ReadU64(&from))
+      return absl::DataLossError("metadata: an extent's key is damaged");
   }
   Transaction::Scan scan(txn, kFamilyExtent, ExtentKey(inode, from), ExtentKey(inode, end_bytes));
   for (; scan.Valid(); scan.Next()) {
@@ -125,7 +127,8 @@ absl::StatusOr<wire::StatReply> Stat(const Transaction& txn, const wire::StatReq
   wire::StatReply reply;
   ASSIGN_OR_RETURN(*reply.mutable_entry(), DescribeEntry(txn, request.path(), resolved.node));
   if (resolved.node.type == disk::INODE_FILE) {
-    ASSIGN_OR_RETURN(ExtentPage page, ReadExtents(txn, resolved.node.inode, 0, reply.entry().size_bytes()));
+    ASSIGN_OR_RETURN(ExtentPage page,
+                     ReadExtents(txn, resolved.node.inode, 0, reply.entry().size_bytes()));
     reply.set_more_extents(page.more);
     if (!page.more) *reply.mutable_extents() = std::move(page.runs);
   }
@@ -133,19 +136,23 @@ absl::StatusOr<wire::StatReply> Stat(const Transaction& txn, const wire::StatReq
 }
 
 // Where a listing goes on: behind `start_after`, which names an entry of the directory.
-absl::StatusOr<std::string> ListFrom(const Transaction& txn, InodeId directory, const std::string& start_after) {
+absl::StatusOr<std::string> ListFrom(const Transaction& txn, InodeId directory,
+                                     const std::string& start_after) {
   if (start_after.empty()) return DentryPrefix(directory);
   std::string name = start_after;
   if (name.back() == '/') name.pop_back();
   RETURN_IF_ERROR(CheckName(name));
   ASSIGN_OR_RETURN(const std::optional<Node> node, FindEntry(txn, directory, name));
   const bool as_directory = node.has_value() ? node->is_directory() : start_after.back() == '/';
-  return (as_directory ? DirectoryDentryKey(directory, name) : FileDentryKey(directory, name)) + '\0';
+  return (as_directory ? DirectoryDentryKey(directory, name) : FileDentryKey(directory, name)) +
+         '\0';
 }
 
 absl::StatusOr<wire::ListReply> List(const Transaction& txn, const wire::ListRequest& request) {
-  ASSIGN_OR_RETURN(const Resolved directory, ResolveDirectory(txn, request.path(), LatestAlias::kFollow));
-  ASSIGN_OR_RETURN(const std::string from, ListFrom(txn, directory.node.inode, request.start_after()));
+  ASSIGN_OR_RETURN(const Resolved directory,
+                   ResolveDirectory(txn, request.path(), LatestAlias::kFollow));
+  ASSIGN_OR_RETURN(const std::string from,
+                   ListFrom(txn, directory.node.inode, request.start_after()));
   wire::ListReply reply;
   ReplyBudget budget(request.limit());
   Transaction::Scan scan(txn, kFamilyDentry, from, PrefixEnd(DentryPrefix(directory.node.inode)));
@@ -154,7 +161,8 @@ absl::StatusOr<wire::ListReply> List(const Transaction& txn, const wire::ListReq
     RETURN_IF_ERROR(ParseRecord(kFamilyDentry, scan.value(), dentry));
     std::string_view name = DentryKeyName(scan.key());
     if (name.back() == '/') name.remove_suffix(1);
-    absl::StatusOr<wire::Entry> entry = DescribeEntry(txn, name, {InodeId(dentry.inode()), dentry.type()});
+    absl::StatusOr<wire::Entry> entry =
+        DescribeEntry(txn, name, {InodeId(dentry.inode()), dentry.type()});
     // Removed since the scan began.
     if (absl::IsInternal(entry.status())) continue;
     RETURN_IF_ERROR(entry.status());
@@ -168,19 +176,22 @@ absl::StatusOr<wire::ListReply> List(const Transaction& txn, const wire::ListReq
   return reply;
 }
 
-absl::StatusOr<wire::GetExtentsReply> GetExtents(const Transaction& txn, const wire::GetExtentsRequest& request) {
+absl::StatusOr<wire::GetExtentsReply> GetExtents(const Transaction& txn,
+                                                 const wire::GetExtentsRequest& request) {
   const InodeId inode(request.inode());
   ASSIGN_OR_RETURN(const auto record, Find<disk::InodeRecord>(txn, kFamilyInode, InodeKey(inode)));
   if (!record.has_value() || record->incomplete() ||
       (request.version() != 0 && record->version() != request.version())) {
     return absl::NotFoundError("the file was replaced or removed since it was opened");
   }
-  if (record->type() != disk::INODE_FILE) return absl::InvalidArgumentError("only files have extents");
+  if (record->type() != disk::INODE_FILE)
+    return absl::InvalidArgumentError("only files have extents");
   const uint64_t size = record->size_bytes();
   if (request.offset_bytes() > size || request.length_bytes() > size - request.offset_bytes()) {
     return absl::OutOfRangeError(StrCat("bytes beyond the end of the file, which has ", size));
   }
-  const uint64_t end = request.length_bytes() == 0 ? size : request.offset_bytes() + request.length_bytes();
+  const uint64_t end =
+      request.length_bytes() == 0 ? size : request.offset_bytes() + request.length_bytes();
   ASSIGN_OR_RETURN(ExtentPage page, ReadExtents(txn, inode, request.offset_bytes(), end));
   wire::GetExtentsReply reply;
   *reply.mutable_extents() = std::move(page.runs);
@@ -189,8 +200,10 @@ absl::StatusOr<wire::GetExtentsReply> GetExtents(const Transaction& txn, const w
 }
 
 // The infos of one name: the committed version, and the one being written.
-absl::StatusOr<std::vector<wire::CheckpointInfo>> DescribeName(const Transaction& txn, const std::string& path,
-                                                               const WalkEntry& entry, bool include_writing) {
+absl::StatusOr<std::vector<wire::CheckpointInfo>> DescribeName(const Transaction& txn,
+                                                               const std::string& path,
+                                                               const WalkEntry& entry,
+                                                               bool include_writing) {
   std::vector<wire::CheckpointInfo> infos;
   if (entry.node.type == disk::INODE_CHECKPOINT) {
     ASSIGN_OR_RETURN(const disk::CheckpointRecord record, LoadCheckpoint(txn, entry.node.inode));
@@ -198,8 +211,8 @@ absl::StatusOr<std::vector<wire::CheckpointInfo>> DescribeName(const Transaction
   }
   if (entry.being_written && include_writing) {
     const std::string name = entry.path.substr(entry.path.rfind('/') + 1);
-    ASSIGN_OR_RETURN(const auto attempt,
-                     Find<disk::AttemptRecord>(txn, kFamilyAttempt, AttemptKey(entry.parent, name)));
+    ASSIGN_OR_RETURN(const auto attempt, Find<disk::AttemptRecord>(txn, kFamilyAttempt,
+                                                                   AttemptKey(entry.parent, name)));
     if (attempt.has_value() && attempt->state() == disk::ATTEMPT_OPEN) {
       ASSIGN_OR_RETURN(wire::CheckpointInfo info, DescribeAttempt(txn, path, *attempt));
       infos.push_back(std::move(info));
@@ -212,19 +225,21 @@ absl::StatusOr<std::string> RelativeStart(const wire::ListCheckpointsRequest& re
   if (request.start_after().empty()) return std::string();
   const std::string prefix = request.path().empty() ? "" : request.path() + "/";
   if (request.start_after().compare(0, prefix.size(), prefix) != 0) {
-    return absl::InvalidArgumentError(StrCat("start_after, ", Quoted(request.start_after()), ", does not lie in ",
-                                             Quoted(request.path())));
+    return absl::InvalidArgumentError(StrCat("start_after, ", Quoted(request.start_after()),
+                                             ", does not lie in ", Quoted(request.path())));
   }
   const std::string relative = request.start_after().substr(prefix.size());
   RETURN_IF_ERROR(SplitPath(relative).status());
   return relative;
 }
 
-absl::StatusOr<wire::ListCheckpointsReply> ListCheckpoints(const Transaction& txn,
-                                                           const wire::ListCheckpointsRequest& request) {
-  ASSIGN_OR_RETURN(const Resolved directory, ResolveDirectory(txn, request.path(), LatestAlias::kIgnore));
+absl::StatusOr<wire::ListCheckpointsReply> ListCheckpoints(
+    const Transaction& txn, const wire::ListCheckpointsRequest& request) {
+  ASSIGN_OR_RETURN(const Resolved directory,
+                   ResolveDirectory(txn, request.path(), LatestAlias::kIgnore));
   if (directory.node.type == disk::INODE_CHECKPOINT) {
-    return absl::FailedPreconditionError(StrCat(Quoted(request.path()), " is a checkpoint, not a directory of them"));
+    return absl::FailedPreconditionError(
+        StrCat(Quoted(request.path()), " is a checkpoint, not a directory of them"));
   }
   ASSIGN_OR_RETURN(const std::string after, RelativeStart(request));
   const bool recursive = request.recursive() || request.path().empty();
@@ -239,7 +254,8 @@ absl::StatusOr<wire::ListCheckpointsReply> ListCheckpoints(const Transaction& tx
       reply.set_more(true);
       return Visit::kStop;
     }
-    // Both versions of a name go on one page, since the next page starts after the name. They are 5 KiB at most.
+    // Both versions of a name go on one page, since the next page starts after the name. They are 5
+    // KiB at most.
     for (wire::CheckpointInfo& info : infos) *reply.add_checkpoints() = std::move(info);
     return Visit::kNext;
   };
@@ -260,7 +276,8 @@ struct Shown {
 absl::StatusOr<Shown> FindShown(const Transaction& txn, const std::string& path) {
   const absl::StatusOr<Resolved> resolved = Resolve(txn, path, LatestAlias::kFollow);
   if (resolved.ok() && resolved->node.type == disk::INODE_CHECKPOINT) {
-    ASSIGN_OR_RETURN(const disk::CheckpointRecord record, LoadCheckpoint(txn, resolved->node.inode));
+    ASSIGN_OR_RETURN(const disk::CheckpointRecord record,
+                     LoadCheckpoint(txn, resolved->node.inode));
     return Shown{resolved->node.inode, DescribeCheckpoint(resolved->path, record)};
   }
   if (resolved.ok()) {
@@ -270,18 +287,21 @@ absl::StatusOr<Shown> FindShown(const Transaction& txn, const std::string& path)
   if (!absl::IsNotFound(resolved.status())) return resolved.status();
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) return resolved.status();
-  ASSIGN_OR_RETURN(const Resolved parent, ResolveDirectory(txn, path.substr(0, slash), LatestAlias::kIgnore));
-  ASSIGN_OR_RETURN(const auto attempt, Find<disk::AttemptRecord>(txn, kFamilyAttempt,
-                                                                 AttemptKey(parent.node.inode, path.substr(slash + 1))));
+  ASSIGN_OR_RETURN(const Resolved parent,
+                   ResolveDirectory(txn, path.substr(0, slash), LatestAlias::kIgnore));
+  ASSIGN_OR_RETURN(const auto attempt,
+                   Find<disk::AttemptRecord>(
+                       txn, kFamilyAttempt, AttemptKey(parent.node.inode, path.substr(slash + 1))));
   if (!attempt.has_value() || attempt->state() != disk::ATTEMPT_OPEN) return resolved.status();
   ASSIGN_OR_RETURN(wire::CheckpointInfo info, DescribeAttempt(txn, path, *attempt));
   return Shown{InodeId(attempt->inode()), std::move(info)};
 }
 
-absl::StatusOr<wire::ShowCheckpointReply> ShowCheckpoint(const Transaction& txn,
-                                                         const wire::ShowCheckpointRequest& request) {
+absl::StatusOr<wire::ShowCheckpointReply> ShowCheckpoint(
+    const Transaction& txn, const wire::ShowCheckpointRequest& request) {
   ASSIGN_OR_RETURN(Shown shown, FindShown(txn, request.path()));
-  if (!request.start_after_shard().empty()) RETURN_IF_ERROR(SplitPath(request.start_after_shard()).status());
+  if (!request.start_after_shard().empty())
+    RETURN_IF_ERROR(SplitPath(request.start_after_shard()).status());
   wire::ShowCheckpointReply reply;
   *reply.mutable_info() = std::move(shown.info);
   ReplyBudget budget(request.limit());
@@ -305,14 +325,16 @@ absl::StatusOr<wire::ShowCheckpointReply> ShowCheckpoint(const Transaction& txn,
   return reply;
 }
 
-absl::StatusOr<wire::LatestCheckpointReply> LatestCheckpoint(const Transaction& txn,
-                                                             const wire::LatestCheckpointRequest& request) {
-  ASSIGN_OR_RETURN(const Resolved directory, ResolveDirectory(txn, request.path(), LatestAlias::kIgnore));
+absl::StatusOr<wire::LatestCheckpointReply> LatestCheckpoint(
+    const Transaction& txn, const wire::LatestCheckpointRequest& request) {
+  ASSIGN_OR_RETURN(const Resolved directory,
+                   ResolveDirectory(txn, request.path(), LatestAlias::kIgnore));
   ASSIGN_OR_RETURN(const auto newest, FindNewestCheckpoint(txn, directory.node.inode));
   if (!newest.has_value()) {
     return absl::NotFoundError(StrCat("no checkpoint is committed in ", Quoted(request.path())));
   }
-  ASSIGN_OR_RETURN(const disk::CheckpointRecord record, LoadCheckpoint(txn, InodeId(newest->inode())));
+  ASSIGN_OR_RETURN(const disk::CheckpointRecord record,
+                   LoadCheckpoint(txn, InodeId(newest->inode())));
   wire::LatestCheckpointReply reply;
   *reply.mutable_info() = DescribeCheckpoint(JoinPath(request.path(), newest->name()), record);
   return reply;
@@ -320,16 +342,20 @@ absl::StatusOr<wire::LatestCheckpointReply> LatestCheckpoint(const Transaction& 
 
 }  // namespace
 
-absl::StatusOr<wire::ListCheckpointsReply> MetaStore::Answer(const wire::ListCheckpointsRequest& request) {
+absl::StatusOr<wire::ListCheckpointsReply> MetaStore::Answer(
+    const wire::ListCheckpointsRequest& request) {
   return LookAgain(kv_, [&](const Transaction& txn) { return ListCheckpoints(txn, request); });
 }
-absl::StatusOr<wire::ShowCheckpointReply> MetaStore::Answer(const wire::ShowCheckpointRequest& request) {
+absl::StatusOr<wire::ShowCheckpointReply> MetaStore::Answer(
+    const wire::ShowCheckpointRequest& request) {
   return LookAgain(kv_, [&](const Transaction& txn) { return ShowCheckpoint(txn, request); });
 }
-absl::StatusOr<wire::LatestCheckpointReply> MetaStore::Answer(const wire::LatestCheckpointRequest& request) {
+absl::StatusOr<wire::LatestCheckpointReply> MetaStore::Answer(
+    const wire::LatestCheckpointRequest& request) {
   return LookAgain(kv_, [&](const Transaction& txn) { return LatestCheckpoint(txn, request); });
 }
-absl::StatusOr<wire::GetRetentionReply> MetaStore::Answer(const wire::GetRetentionRequest& request) {
+absl::StatusOr<wire::GetRetentionReply> MetaStore::Answer(
+    const wire::GetRetentionRequest& request) {
   return LookAgain(kv_, [&](const Transaction& txn) { return GetRetention(txn, request); });
 }
 absl::StatusOr<wire::StatReply> MetaStore::Answer(const wire::StatRequest& request) {
@@ -363,14 +389,16 @@ absl::StatusOr<std::vector<LeaseId>> MetaStore::Leases() {
   Transaction::Scan scan(txn, kFamilyLease, U64(0), U64(UINT64_MAX));
   for (; scan.Valid(); scan.Next()) {
     uint64_t lease = 0;
-    if (!KeyReader(scan.key()).ReadU64(&lease)) return absl::DataLossError("metadata: a lease's key is damaged");
+    if (!KeyReader(scan.key()).ReadU64(&lease))
+      return absl::DataLossError("metadata: a lease's key is damaged");
     leases.emplace_back(lease);
   }
   RETURN_IF_ERROR(scan.status());
   return leases;
 }
 
-absl::StatusOr<std::vector<ReclaimItem>> MetaStore::Reclaimable(uint64_t below_sequence, size_t limit) {
+absl::StatusOr<std::vector<ReclaimItem>> MetaStore::Reclaimable(uint64_t below_sequence,
+                                                                size_t limit) {
   return CollectReclaimable(Transaction(kv_), below_sequence, limit);
 }
 

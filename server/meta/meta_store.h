@@ -1,5 +1,5 @@
-// The questions: everything that reads the metadata and changes nothing. Blocking; MetaEngine runs it on the read
-// runner. Replies are cut into pages that fit an RPC.
+// The questions: everything that reads the metadata and changes nothing. Blocking; MetaEngine runs
+// it on the read runner. Replies are cut into pages that fit an RPC.
 #pragma once
 
 #include <cstdint>
@@ -15,16 +15,16 @@
 namespace cairn {
 
 struct MetaCounters {
-  uint64_t checkpoints = 0;         // committed and visible
-  uint64_t files = 0;               // shards of committed checkpoints included
+  uint64_t checkpoints = 0;  // committed and visible
+  uint64_t files = 0;        // shards of committed checkpoints included
   uint64_t open_attempts = 0;
   uint64_t pending_free_bytes = 0;  // known to be written and not reclaimed yet
   uint64_t next_pending_sequence = 0;
-  uint64_t cleanup_backlog = 0;     // put-off tasks
+  uint64_t cleanup_backlog = 0;  // put-off tasks
 };
 
-// Thread-safe as its Kv is. Each answer is of one moment per record, not of one moment in all: a listing that
-// races with changes shows each entry before or after its change.
+// Thread-safe as its Kv is. Each answer is of one moment per record, not of one moment in all: a
+// listing that races with changes shows each entry before or after its change.
 class MetaStore {
  public:
   explicit MetaStore(Kv& kv) : kv_(kv) {}

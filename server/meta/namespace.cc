@@ -16,7 +16,8 @@
 namespace cairn {
 namespace {
 
-// Aborted attempts lie between open ones; more than so many in one directory means looking is too expensive.
+// Aborted attempts lie between open ones; more than so many in one directory means looking is too
+// expensive.
 constexpr int kMaxAttemptsSeen = 100'000;
 
 // OK when nothing is in a directory and nothing is being written to it.
@@ -24,8 +25,9 @@ absl::Status CheckEmpty(const Transaction& txn, InodeId directory, std::string_v
   const std::string prefix = DentryPrefix(directory);
   Transaction::Scan entries(txn, kFamilyDentry, prefix, PrefixEnd(prefix));
   if (entries.Valid()) {
-    return absl::FailedPreconditionError(
-        StrCat("the directory ", Quoted(path), " is not empty (", Quoted(DentryKeyName(entries.key())), " is in it)"));
+    return absl::FailedPreconditionError(StrCat("the directory ", Quoted(path), " is not empty (",
+                                                Quoted(DentryKeyName(entries.key())),
+                                                " is in it)"));
   }
   RETURN_IF_ERROR(entries.status());
   const std::string attempts_prefix = AttemptPrefix(directory);
@@ -34,7 +36,8 @@ absl::Status CheckEmpty(const Transaction& txn, InodeId directory, std::string_v
     disk::AttemptRecord attempt;
     RETURN_IF_ERROR(ParseRecord(kFamilyAttempt, attempts.value(), attempt));
     if (attempt.state() == disk::ATTEMPT_OPEN) {
-      return absl::FailedPreconditionError(StrCat("a checkpoint ", Quoted(DentryKeyName(attempts.key())),
+      return absl::FailedPreconditionError(StrCat("a checkpoint ",
+                                                  Quoted(DentryKeyName(attempts.key())),
                                                   " is being written in ", Quoted(path)));
     }
   }
@@ -47,24 +50,28 @@ absl::Status InsideCheckpoint(std::string_view path) {
 }
 
 // What a rename finds at its destination, and whether it may replace it.
-absl::Status CheckReplacement(const Transaction& txn, const Node& source, const std::optional<Node>& target,
+absl::Status CheckReplacement(const Transaction& txn, const Node& source,
+                              const std::optional<Node>& target,
                               const wire::RenameRequest& request) {
   if (!target.has_value()) return absl::OkStatus();
   const auto refuse = [&](std::string_view why) {
-    return absl::AlreadyExistsError(StrCat(Quoted(request.to()), " is ", Describe(target->type), why));
+    return absl::AlreadyExistsError(
+        StrCat(Quoted(request.to()), " is ", Describe(target->type), why));
   };
   if (request.no_replace()) return refuse(" that exists");
   if (source.type == disk::INODE_CHECKPOINT || target->type == disk::INODE_CHECKPOINT) {
     return refuse("; remove it first");
   }
   if (source.is_directory() != target->is_directory()) {
-    return refuse(source.is_directory() ? "; a directory cannot replace it" : "; a file cannot replace it");
+    return refuse(source.is_directory() ? "; a directory cannot replace it"
+                                        : "; a file cannot replace it");
   }
   return target->is_directory() ? CheckEmpty(txn, target->inode, request.to()) : absl::OkStatus();
 }
 
 // `inside` is `directory` or below it.
-absl::StatusOr<bool> PassesThrough(const Transaction& txn, std::string_view path, InodeId directory) {
+absl::StatusOr<bool> PassesThrough(const Transaction& txn, std::string_view path,
+                                   InodeId directory) {
   ASSIGN_OR_RETURN(const std::vector<std::string_view> components, SplitPath(path));
   InodeId at = kRootInode;
   for (size_t i = 0; i + 1 < components.size(); ++i) {
@@ -79,7 +86,8 @@ absl::StatusOr<bool> PassesThrough(const Transaction& txn, std::string_view path
 absl::Status MoveCheckpointRecord(Transaction& txn, InodeId inode, const Place& to) {
   ASSIGN_OR_RETURN(disk::CheckpointRecord record, LoadCheckpoint(txn, inode));
   RETURN_IF_ERROR(ForgetCommittedAttempt(txn, InodeId(record.parent()), record.name()));
-  txn.Delete(kFamilyCheckpoint, CheckpointIndexKey(InodeId(record.parent()), record.commit_sequence()));
+  txn.Delete(kFamilyCheckpoint,
+             CheckpointIndexKey(InodeId(record.parent()), record.commit_sequence()));
   record.set_parent(to.parent.value());
   record.set_name(std::string(to.name));
   StoreCheckpoint(txn, inode, record);
@@ -102,7 +110,8 @@ absl::StatusOr<InodeId> MakeBucket(Transaction& txn, std::string_view name, int6
   return bucket;
 }
 
-absl::StatusOr<wire::MakeDirectoryReply> MakeDirectory(Transaction& txn, const wire::MakeDirectoryRequest& request,
+absl::StatusOr<wire::MakeDirectoryReply> MakeDirectory(Transaction& txn,
+                                                       const wire::MakeDirectoryRequest& request,
                                                        const CommandFacts& facts) {
   ASSIGN_OR_RETURN(const std::vector<std::string_view> components, SplitPath(request.path()));
   ASSIGN_OR_RETURN(const std::optional<Node> bucket, FindEntry(txn, kRootInode, components[0]));
@@ -110,9 +119,10 @@ absl::StatusOr<wire::MakeDirectoryReply> MakeDirectory(Transaction& txn, const w
     RETURN_IF_ERROR(MakeBucket(txn, components[0], facts.now_ns()).status());
   }
   if (components.size() == 1) return wire::MakeDirectoryReply();
-  ASSIGN_OR_RETURN(const Place place, ResolvePlace(txn, request.path(),
-                                                   request.parents() ? Missing::kCreate : Missing::kRefuse,
-                                                   facts.now_ns()));
+  ASSIGN_OR_RETURN(
+      const Place place,
+      ResolvePlace(txn, request.path(), request.parents() ? Missing::kCreate : Missing::kRefuse,
+                   facts.now_ns()));
   ASSIGN_OR_RETURN(const std::optional<Node> node, FindEntry(txn, place.parent, place.name));
   if (node.has_value() && node->type == disk::INODE_DIRECTORY) return wire::MakeDirectoryReply();
   RETURN_IF_ERROR(CheckFree(txn, place, request.path()));
@@ -127,7 +137,8 @@ absl::StatusOr<wire::RemoveReply> Remove(Transaction& txn, const wire::RemoveReq
   if (top.node.type == disk::INODE_CHECKPOINT) {
     ASSIGN_OR_RETURN(const disk::CheckpointRecord record, LoadCheckpoint(txn, top.node.inode));
     if (record.pinned()) {
-      return absl::FailedPreconditionError(StrCat("the checkpoint ", Quoted(request.path()), " is pinned; unpin it first"));
+      return absl::FailedPreconditionError(
+          StrCat("the checkpoint ", Quoted(request.path()), " is pinned; unpin it first"));
     }
     RETURN_IF_ERROR(RemoveCheckpoint(txn, top.node.inode, facts.now_ns()));
   } else {
@@ -146,15 +157,17 @@ absl::StatusOr<wire::RenameReply> Rename(Transaction& txn, const wire::RenameReq
   ASSIGN_OR_RETURN(const Resolved source, Resolve(txn, request.from(), LatestAlias::kIgnore));
   if (source.inside_checkpoint) return InsideCheckpoint(request.from());
   if (source.parent == kRootInode) {
-    return absl::InvalidArgumentError(StrCat("the bucket ", Quoted(request.from()), " cannot be renamed"));
+    return absl::InvalidArgumentError(
+        StrCat("the bucket ", Quoted(request.from()), " cannot be renamed"));
   }
-  ASSIGN_OR_RETURN(const Place to, ResolvePlace(txn, request.to(), Missing::kRefuse, facts.now_ns()));
+  ASSIGN_OR_RETURN(const Place to,
+                   ResolvePlace(txn, request.to(), Missing::kRefuse, facts.now_ns()));
   if (request.from() == request.to()) return wire::RenameReply();
   if (source.node.is_directory()) {
     ASSIGN_OR_RETURN(const bool into_itself, PassesThrough(txn, request.to(), source.node.inode));
     if (into_itself) {
-      return absl::InvalidArgumentError(
-          StrCat(Quoted(request.from()), " cannot be moved into itself, to ", Quoted(request.to())));
+      return absl::InvalidArgumentError(StrCat(
+          Quoted(request.from()), " cannot be moved into itself, to ", Quoted(request.to())));
     }
   }
   RETURN_IF_ERROR(CheckNotBeingWritten(txn, to, request.to()));

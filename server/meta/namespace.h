@@ -12,7 +12,8 @@
 namespace cairn {
 
 // Harmless when it is there.
-absl::StatusOr<wire::MakeDirectoryReply> MakeDirectory(Transaction& txn, const wire::MakeDirectoryRequest& request,
+absl::StatusOr<wire::MakeDirectoryReply> MakeDirectory(Transaction& txn,
+                                                       const wire::MakeDirectoryRequest& request,
                                                        const CommandFacts& facts);
 // Unlinks the top at once; what is below goes by cleanup. `entries_removed` counts the top alone.
 absl::StatusOr<wire::RemoveReply> Remove(Transaction& txn, const wire::RemoveRequest& request,

@@ -9,8 +9,8 @@ namespace {
 
 constexpr size_t kMaxPrinted = 200;
 
-// The length of the UTF-8 character that `text` starts with; 0 when it is none. Overlong forms, surrogates and
-// what is beyond U+10FFFF are none (RFC 3629).
+// The length of the UTF-8 character that `text` starts with; 0 when it is none. Overlong forms,
+// surrogates and what is beyond U+10FFFF are none (RFC 3629).
 size_t Utf8Length(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const auto continues = [&](size_t i) { return i < text.size() && (byte(i) & 0xc0) == 0x80; };

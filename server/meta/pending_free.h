@@ -1,5 +1,5 @@
-// The queue of stripes that nothing references any more: filled by removals and ended leases, emptied by the reclaim
-// loop once the targets have freed them. The arithmetic is in reclaim.h.
+// The queue of stripes that nothing references any more: filled by removals and ended leases,
+// emptied by the reclaim loop once the targets have freed them. The arithmetic is in reclaim.h.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +16,10 @@ namespace cairn {
 
 // Part of one entry of the queue.
 struct ReclaimItem {
-  uint64_t sequence = 0;           // names the entry
+  uint64_t sequence = 0;            // names the entry
   std::vector<StripeSpan> stripes;  // to free; may be empty
-  uint64_t next_stripe = 0;        // the entry is done below it
-  std::vector<uint32_t> groups;    // where the stripes are; empty: anywhere
+  uint64_t next_stripe = 0;         // the entry is done below it
+  std::vector<uint32_t> groups;     // where the stripes are; empty: anywhere
 };
 
 // Queues a granted range whose lease has ended: what of it is referenced stays.
@@ -28,10 +28,10 @@ absl::Status QueueRange(Transaction& txn, StripeSpan range);
 absl::Status QueueRun(Transaction& txn, StripeSpan run, uint64_t length_bytes,
                       const google::protobuf::RepeatedField<uint32_t>& groups);
 
-// Items from the entries below `below_sequence`, oldest first, with at most about `limit` spans in all. Looks at a
-// bounded number of references, so an item may end before its entry does.
-absl::StatusOr<std::vector<ReclaimItem>> CollectReclaimable(const Transaction& txn, uint64_t below_sequence,
-                                                            size_t limit);
+// Items from the entries below `below_sequence`, oldest first, with at most about `limit` spans in
+// all. Looks at a bounded number of references, so an item may end before its entry does.
+absl::StatusOr<std::vector<ReclaimItem>> CollectReclaimable(const Transaction& txn,
+                                                            uint64_t below_sequence, size_t limit);
 // Shortens or deletes the entries. Unknown ones are done already.
 absl::Status FinishReclaim(Transaction& txn, const disk::FinishReclaim& request);
 

@@ -18,8 +18,8 @@
 namespace cairn {
 namespace {
 
-// One record of the index is some 60 bytes and a microsecond: a directory with more checkpoints than this is pruned
-// among its newest so many.
+// One record of the index is some 60 bytes and a microsecond: a directory with more checkpoints
+// than this is pruned among its newest so many.
 constexpr size_t kMaxConsidered = 100'000;
 
 disk::RetentionRecord ToDisk(const wire::RetentionPolicy& policy) {
@@ -71,15 +71,16 @@ absl::StatusOr<std::vector<InodeId>> SelectInDirectory(const Transaction& txn, I
 absl::StatusOr<Resolved> FindPlainDirectory(const Transaction& txn, std::string_view path) {
   ASSIGN_OR_RETURN(Resolved directory, Resolve(txn, path, LatestAlias::kIgnore));
   if (directory.node.type != disk::INODE_DIRECTORY) {
-    return absl::FailedPreconditionError(
-        StrCat(Quoted(path), " is ", Describe(directory.node.type), ", not a directory of checkpoints"));
+    return absl::FailedPreconditionError(StrCat(Quoted(path), " is ", Describe(directory.node.type),
+                                                ", not a directory of checkpoints"));
   }
   return directory;
 }
 
 }  // namespace
 
-absl::StatusOr<wire::GetRetentionReply> GetRetention(const Transaction& txn, const wire::GetRetentionRequest& request) {
+absl::StatusOr<wire::GetRetentionReply> GetRetention(const Transaction& txn,
+                                                     const wire::GetRetentionRequest& request) {
   ASSIGN_OR_RETURN(const Resolved directory, FindPlainDirectory(txn, request.path()));
   ASSIGN_OR_RETURN(const auto record, FindRetention(txn, directory.node.inode));
   wire::GetRetentionReply reply;
@@ -87,7 +88,8 @@ absl::StatusOr<wire::GetRetentionReply> GetRetention(const Transaction& txn, con
   return reply;
 }
 
-absl::StatusOr<wire::SetRetentionReply> SetRetention(Transaction& txn, const wire::SetRetentionRequest& request) {
+absl::StatusOr<wire::SetRetentionReply> SetRetention(Transaction& txn,
+                                                     const wire::SetRetentionRequest& request) {
   ASSIGN_OR_RETURN(const Resolved directory, FindPlainDirectory(txn, request.path()));
   const std::string key = RetentionKey(directory.node.inode);
   const disk::RetentionRecord policy = ToDisk(request.policy());
@@ -99,13 +101,13 @@ absl::StatusOr<wire::SetRetentionReply> SetRetention(Transaction& txn, const wir
   return wire::SetRetentionReply();
 }
 
-absl::StatusOr<wire::PruneCheckpointsReply> PruneCheckpoints(Transaction& txn,
-                                                             const wire::PruneCheckpointsRequest& request,
-                                                             const CommandFacts& facts) {
+absl::StatusOr<wire::PruneCheckpointsReply> PruneCheckpoints(
+    Transaction& txn, const wire::PruneCheckpointsRequest& request, const CommandFacts& facts) {
   ASSIGN_OR_RETURN(const Resolved directory, FindPlainDirectory(txn, request.path()));
   ASSIGN_OR_RETURN(const auto set_policy, FindRetention(txn, directory.node.inode));
-  const disk::RetentionRecord policy =
-      request.has_policy() ? ToDisk(request.policy()) : set_policy.value_or(disk::RetentionRecord());
+  const disk::RetentionRecord policy = request.has_policy()
+                                           ? ToDisk(request.policy())
+                                           : set_policy.value_or(disk::RetentionRecord());
   ASSIGN_OR_RETURN(const std::vector<InodeId> selected,
                    SelectInDirectory(txn, directory.node.inode, policy, facts));
   wire::PruneCheckpointsReply reply;
@@ -123,9 +125,11 @@ absl::StatusOr<wire::PruneCheckpointsReply> PruneCheckpoints(Transaction& txn,
   return reply;
 }
 
-absl::Status PruneDirectory(Transaction& txn, InodeId directory, const disk::RetentionRecord& policy, size_t* budget,
+absl::Status PruneDirectory(Transaction& txn, InodeId directory,
+                            const disk::RetentionRecord& policy, size_t* budget,
                             const CommandFacts& facts) {
-  ASSIGN_OR_RETURN(const std::vector<InodeId> selected, SelectInDirectory(txn, directory, policy, facts));
+  ASSIGN_OR_RETURN(const std::vector<InodeId> selected,
+                   SelectInDirectory(txn, directory, policy, facts));
   for (const InodeId inode : selected) {
     if (*budget == 0) break;
     RETURN_IF_ERROR(RemoveCheckpoint(txn, inode, facts.now_ns()));
@@ -134,7 +138,8 @@ absl::Status PruneDirectory(Transaction& txn, InodeId directory, const disk::Ret
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::optional<disk::RetentionRecord>> FindRetention(const Transaction& txn, InodeId directory) {
+absl::StatusOr<std::optional<disk::RetentionRecord>> FindRetention(const Transaction& txn,
+                                                                   InodeId directory) {
   return Find<disk::RetentionRecord>(txn, kFamilyPolicy, RetentionKey(directory));
 }
 

@@ -1,4 +1,5 @@
-// Which stripes may be freed: pure arithmetic on ranges of ids. pending_free.cc feeds it from the store.
+// Which stripes may be freed: pure arithmetic on ranges of ids. pending_free.cc feeds it from the
+// store.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,8 @@ struct StripeSpan {
   friend bool operator==(const StripeSpan&, const StripeSpan&) = default;
 };
 
-// What of `range` no span in `live` covers, ascending, no two adjacent. `live` is sorted by `first` and may overlap
-// itself and reach beyond the range.
+// What of `range` no span in `live` covers, ascending, no two adjacent. `live` is sorted by `first`
+// and may overlap itself and reach beyond the range.
 std::vector<StripeSpan> SubtractLive(StripeSpan range, std::span<const StripeSpan> live);
 
 // The same set with as few spans as possible, ascending.

@@ -24,10 +24,12 @@ absl::Status DropOldest(Transaction& txn) {
 
 }  // namespace
 
-absl::StatusOr<std::optional<std::string>> FindResult(const Transaction& txn, const disk::Command& command) {
+absl::StatusOr<std::optional<std::string>> FindResult(const Transaction& txn,
+                                                      const disk::Command& command) {
   if (command.client() == 0) return std::nullopt;
-  ASSIGN_OR_RETURN(auto record, Find<disk::RequestRecord>(txn, kFamilyRequest,
-                                                          RequestKey(command.client(), command.sequence())));
+  ASSIGN_OR_RETURN(auto record,
+                   Find<disk::RequestRecord>(txn, kFamilyRequest,
+                                             RequestKey(command.client(), command.sequence())));
   if (!record.has_value()) return std::nullopt;
   if (record->body_case() != static_cast<uint32_t>(command.body_case())) {
     return absl::InvalidArgumentError("the request id was used before, for another method");

@@ -27,16 +27,17 @@ struct Writer {
   std::string_view path;  // of the checkpoint, in the request
 };
 
-absl::StatusOr<Writer> FindWriter(Transaction& txn, Attempt attempt, uint32_t rank, std::string_view path,
-                                  const CommandFacts& facts) {
+absl::StatusOr<Writer> FindWriter(Transaction& txn, Attempt attempt, uint32_t rank,
+                                  std::string_view path, const CommandFacts& facts) {
   if (rank >= attempt.record.world_size()) {
     return absl::InvalidArgumentError(StrCat("rank ", rank, " is not below the world size, ",
                                              attempt.record.world_size(), ", of ", Quoted(path)));
   }
-  ASSIGN_OR_RETURN(auto record, Find<disk::RankRecord>(txn, kFamilyAttemptRank, RankKey(attempt.id(), rank)));
+  ASSIGN_OR_RETURN(auto record,
+                   Find<disk::RankRecord>(txn, kFamilyAttemptRank, RankKey(attempt.id(), rank)));
   if (!record.has_value()) {
-    return absl::FailedPreconditionError(
-        StrCat("rank ", rank, " has not begun attempt ", attempt.record.number(), " of ", Quoted(path)));
+    return absl::FailedPreconditionError(StrCat("rank ", rank, " has not begun attempt ",
+                                                attempt.record.number(), " of ", Quoted(path)));
   }
   return Writer{std::move(attempt), rank, *std::move(record), facts.now_ns(), path};
 }
@@ -66,7 +67,8 @@ absl::StatusOr<Place> PlaceShard(Transaction& txn, const Writer& writer, std::st
 }
 
 // A shard that is new, or goes on where the last StageShard ended.
-absl::StatusOr<NewNode> OpenShard(Transaction& txn, Writer& writer, const Place& place, std::string_view name) {
+absl::StatusOr<NewNode> OpenShard(Transaction& txn, Writer& writer, const Place& place,
+                                  std::string_view name) {
   ASSIGN_OR_RETURN(const std::optional<Node> node, FindEntry(txn, place.parent, place.name));
   if (!node.has_value()) {
     ASSIGN_OR_RETURN(NewNode shard, NewInode(txn, disk::INODE_FILE, writer.now_ns));
@@ -77,13 +79,14 @@ absl::StatusOr<NewNode> OpenShard(Transaction& txn, Writer& writer, const Place&
     return shard;
   }
   if (node->is_directory()) {
-    return absl::AlreadyExistsError(StrCat("the shard name ", Quoted(name), " is a directory of other shards"));
+    return absl::AlreadyExistsError(
+        StrCat("the shard name ", Quoted(name), " is a directory of other shards"));
   }
   ASSIGN_OR_RETURN(disk::InodeRecord record, LoadInode(txn, node->inode));
   if (!record.incomplete() || record.rank() != writer.rank) {
     return absl::AlreadyExistsError(StrCat("the shard ", Quoted(name), " was ",
-                                           record.incomplete() ? "begun" : "closed", " already, by rank ",
-                                           record.rank()));
+                                           record.incomplete() ? "begun" : "closed",
+                                           " already, by rank ", record.rank()));
   }
   writer.record.set_incomplete_shards(writer.record.incomplete_shards() - 1);
   return NewNode{node->inode, std::move(record)};
@@ -93,12 +96,13 @@ enum class More { kFollows, kNo };
 
 absl::Status AddShard(Transaction& txn, Writer& writer, const wire::ShardRecord& shard, More more) {
   if (writer.path.size() + 1 + shard.name().size() > kMaxPathBytes) {
-    return absl::InvalidArgumentError(StrCat("the shard name ", Quoted(shard.name()), " is too long"));
+    return absl::InvalidArgumentError(
+        StrCat("the shard name ", Quoted(shard.name()), " is too long"));
   }
   ASSIGN_OR_RETURN(const Place place, PlaceShard(txn, writer, shard.name()));
   ASSIGN_OR_RETURN(NewNode node, OpenShard(txn, writer, place, shard.name()));
-  ASSIGN_OR_RETURN(const uint64_t size, AddExtents(txn, node.id, node.record.size_bytes(), shard.extents(),
-                                                   writer.record.granted()));
+  ASSIGN_OR_RETURN(const uint64_t size, AddExtents(txn, node.id, node.record.size_bytes(),
+                                                   shard.extents(), writer.record.granted()));
   node.record.set_size_bytes(size);
   node.record.set_incomplete(more == More::kFollows);
   if (more == More::kFollows) {
@@ -106,8 +110,9 @@ absl::Status AddShard(Transaction& txn, Writer& writer, const wire::ShardRecord&
     writer.record.set_incomplete_name(shard.name());
   } else {
     if (size != shard.size_bytes()) {
-      return absl::InvalidArgumentError(StrCat("the shard ", Quoted(shard.name()), " is said to have ",
-                                               shard.size_bytes(), " bytes; its extents have ", size));
+      return absl::InvalidArgumentError(StrCat("the shard ", Quoted(shard.name()),
+                                               " is said to have ", shard.size_bytes(),
+                                               " bytes; its extents have ", size));
     }
     node.record.set_crc32c(shard.crc32c());
     disk::AttemptRecord& attempt = writer.attempt.record;
@@ -131,13 +136,17 @@ absl::Status IsDone(std::string_view path, uint32_t rank) {
 
 }  // namespace
 
-absl::StatusOr<wire::StageShardReply> StageShard(Transaction& txn, const wire::StageShardRequest& request,
+absl::StatusOr<wire::StageShardReply> StageShard(Transaction& txn,
+                                                 const wire::StageShardRequest& request,
                                                  const CommandFacts& facts) {
   ASSIGN_OR_RETURN(Attempt attempt, FindAttempt(txn, request.path(), request.attempt()));
-  if (attempt.record.state() == disk::ATTEMPT_COMMITTED) return IsDone(request.path(), request.rank());
-  ASSIGN_OR_RETURN(Writer writer, FindWriter(txn, std::move(attempt), request.rank(), request.path(), facts));
+  if (attempt.record.state() == disk::ATTEMPT_COMMITTED)
+    return IsDone(request.path(), request.rank());
+  ASSIGN_OR_RETURN(Writer writer,
+                   FindWriter(txn, std::move(attempt), request.rank(), request.path(), facts));
   if (writer.record.done()) return IsDone(request.path(), request.rank());
-  RETURN_IF_ERROR(AddShard(txn, writer, request.shard(), request.more_extents_follow() ? More::kFollows : More::kNo));
+  RETURN_IF_ERROR(AddShard(txn, writer, request.shard(),
+                           request.more_extents_follow() ? More::kFollows : More::kNo));
   StoreWriter(txn, writer);
   return wire::StageShardReply();
 }
@@ -151,7 +160,8 @@ absl::StatusOr<wire::RankDoneReply> RankDone(Transaction& txn, const wire::RankD
     reply.set_ranks_done(attempt.record.ranks_done());
     return reply;
   }
-  ASSIGN_OR_RETURN(Writer writer, FindWriter(txn, std::move(attempt), request.rank(), request.path(), facts));
+  ASSIGN_OR_RETURN(Writer writer,
+                   FindWriter(txn, std::move(attempt), request.rank(), request.path(), facts));
   const uint32_t digest = Digest(request);
   if (writer.record.done()) {
     if (writer.record.done_digest() != digest) return IsDone(request.path(), request.rank());
@@ -162,9 +172,10 @@ absl::StatusOr<wire::RankDoneReply> RankDone(Transaction& txn, const wire::RankD
     RETURN_IF_ERROR(AddShard(txn, writer, shard, More::kNo));
   }
   if (writer.record.incomplete_shards() > 0) {
-    return absl::FailedPreconditionError(StrCat("rank ", request.rank(), " of ", Quoted(request.path()), " has ",
-                                                writer.record.incomplete_shards(), " shards that are not closed, ",
-                                                "the last that was begun is ", Quoted(writer.record.incomplete_name())));
+    return absl::FailedPreconditionError(
+        StrCat("rank ", request.rank(), " of ", Quoted(request.path()), " has ",
+               writer.record.incomplete_shards(), " shards that are not closed, ",
+               "the last that was begun is ", Quoted(writer.record.incomplete_name())));
   }
   writer.record.set_done(true);
   writer.record.set_done_digest(digest);

@@ -1,4 +1,5 @@
-// A rank's shards on their way into a checkpoint: staged under the attempt's hidden directory until the commit.
+// A rank's shards on their way into a checkpoint: staged under the attempt's hidden directory until
+// the commit.
 #pragma once
 
 #include "absl/status/statusor.h"
@@ -8,7 +9,8 @@
 
 namespace cairn {
 
-absl::StatusOr<wire::StageShardReply> StageShard(Transaction& txn, const wire::StageShardRequest& request,
+absl::StatusOr<wire::StageShardReply> StageShard(Transaction& txn,
+                                                 const wire::StageShardRequest& request,
                                                  const CommandFacts& facts);
 absl::StatusOr<wire::RankDoneReply> RankDone(Transaction& txn, const wire::RankDoneRequest& request,
                                              const CommandFacts& facts);

@@ -1,5 +1,6 @@
-// The deterministic state machine: a command and the store before it give the store after it and a reply. No clock,
-// no randomness, no network, no iteration in hash order: on every replica the same commands give the same bytes.
+// The deterministic state machine: a command and the store before it give the store after it and a
+// reply. No clock, no randomness, no network, no iteration in hash order: on every replica the same
+// commands give the same bytes.
 #pragma once
 
 #include <string>
@@ -10,8 +11,9 @@
 
 namespace cairn {
 
-// Applies `command` to `txn` and returns the serialized reply. A retry of an earlier command gets its first reply.
-// On error `txn` is as it was. DATA_LOSS and INTERNAL mean that the store is damaged; UNAVAILABLE that it failed.
+// Applies `command` to `txn` and returns the serialized reply. A retry of an earlier command gets
+// its first reply. On error `txn` is as it was. DATA_LOSS and INTERNAL mean that a record is
+// damaged; see also store_error().
 absl::StatusOr<std::string> Apply(const disk::Command& command, Transaction& txn);
 
 }  // namespace cairn

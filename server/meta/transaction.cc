@@ -12,7 +12,14 @@ absl::StatusOr<std::optional<std::string>> Transaction::Get(ColumnFamily family,
                                                             std::string_view key) const {
   const Overlay& overlay = overlays_[family];
   if (const auto found = overlay.find(key); found != overlay.end()) return found->second;
-  return kv_->Get(family, key);
+  absl::StatusOr<std::optional<std::string>> value = kv_->Get(family, key);
+  RETURN_IF_ERROR(Note(value.status()));
+  return value;
+}
+
+absl::Status Transaction::Note(absl::Status status) const {
+  store_error_.Update(status);
+  return status;
 }
 
 void Transaction::Put(ColumnFamily family, std::string_view key, std::string value) {
@@ -38,7 +45,7 @@ void Transaction::Change(ColumnFamily family, std::string_view key,
 
 Transaction::Scan::Scan(const Transaction& txn, ColumnFamily family, std::string_view begin,
                         std::string_view end)
-    : end_(end), base_(txn.kv_->NewIterator(family)) {
+    : txn_(&txn), end_(end), base_(txn.kv_->NewIterator(family)) {
   base_->Seek(begin);
   const auto& overlay = txn.overlays_[family];
   overlay_ = overlay.lower_bound(begin);
@@ -56,7 +63,8 @@ void Transaction::Scan::Next() {
   Settle();
 }
 
-// Moves to the next entry that exists: the overlay's where both have the key, none where it says deleted.
+// Moves to the next entry that exists: the overlay's where both have the key, none where it says
+// deleted.
 void Transaction::Scan::Settle() {
   while (OverlayIn()) {
     if (BaseIn() && base_->key() < overlay_->first) break;
@@ -81,7 +89,7 @@ absl::StatusOr<std::optional<Transaction::KeyValue>> Transaction::FindLast(
   for (;;) {
     const bool base_in = base->Valid() && base->key() >= begin;
     const bool overlay_in = above != overlay.begin() && std::prev(above)->first >= begin;
-    if (!base_in) RETURN_IF_ERROR(base->status());
+    if (!base_in) RETURN_IF_ERROR(Note(base->status()));
     if (!base_in && !overlay_in) return std::nullopt;
     if (!overlay_in || (base_in && base->key() > std::prev(above)->first)) {
       return KeyValue(base->key(), base->value());

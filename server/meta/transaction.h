@@ -1,5 +1,6 @@
-// A group of commands on its way into the store: an overlay of changes over the Kv, so that each command sees what
-// those before it did, and a failed one can be taken back. Also the reader that queries use (without changes).
+// A group of commands on its way into the store: an overlay of changes over the Kv, so that each
+// command sees what those before it did, and a failed one can be taken back. Also the reader that
+// queries use (without changes).
 #pragma once
 
 #include <cstdint>
@@ -32,8 +33,8 @@ enum class Counter : uint8_t {
   kNextStripe = 2,
   kNextLease = 3,
   kNextAttempt = 4,
-  kNextCommit = 5,        // orders commits of checkpoints
-  kNextVersion = 6,       // of file contents
+  kNextCommit = 5,   // orders commits of checkpoints
+  kNextVersion = 6,  // of file contents
   kNextPending = 7,
   kNextCleanup = 8,
   kNextRequest = 9,
@@ -63,12 +64,14 @@ class Transaction {
     Scan(const Transaction& txn, ColumnFamily family, std::string_view begin, std::string_view end);
     bool Valid() const { return valid_; }
     void Next();
-    std::string_view key() const { return from_overlay_ ? std::string_view(overlay_->first) : base_->key(); }
+    std::string_view key() const {
+      return from_overlay_ ? std::string_view(overlay_->first) : base_->key();
+    }
     std::string_view value() const {
       return from_overlay_ ? std::string_view(*overlay_->second) : base_->value();
     }
     // Check it when Valid() turns false.
-    absl::Status status() const { return base_->status(); }
+    absl::Status status() const { return txn_->Note(base_->status()); }
 
    private:
     using Overlay = std::map<std::string, std::optional<std::string>, std::less<>>;
@@ -76,6 +79,7 @@ class Transaction {
     bool BaseIn() const { return base_->Valid() && base_->key() < end_; }
     bool OverlayIn() const { return overlay_ != overlay_end_ && overlay_->first < end_; }
 
+    const Transaction* txn_;
     std::string end_;
     std::unique_ptr<KvIterator> base_;
     Overlay::const_iterator overlay_, overlay_end_;
@@ -104,6 +108,9 @@ class Transaction {
   Savepoint Save();
   void RollBack(const Savepoint& point);
 
+  // The first error of the Kv itself, which is final for it. What follows it cannot be trusted.
+  const absl::Status& store_error() const { return store_error_; }
+
   // The changes in order of family and key, each key once; the transaction is empty afterwards.
   KvBatch TakeBatch();
   bool empty() const;
@@ -117,11 +124,13 @@ class Transaction {
     std::optional<std::string> value;
   };
   void Change(ColumnFamily family, std::string_view key, std::optional<std::string> value);
+  absl::Status Note(absl::Status status) const;
 
   Kv* kv_;
   Overlay overlays_[kMetaFamilyCount];
   std::vector<Undo> undo_;
   Effects effects_;
+  mutable absl::Status store_error_;
 };
 
 }  // namespace cairn

@@ -39,7 +39,8 @@ absl::StatusOr<std::optional<Step>> Descend(const Transaction& txn, InodeId dire
 }
 
 absl::Status NotADirectory(std::string_view path, disk::InodeType type) {
-  return absl::FailedPreconditionError(StrCat(Quoted(path), " is ", Describe(type), ", not a directory"));
+  return absl::FailedPreconditionError(
+      StrCat(Quoted(path), " is ", Describe(type), ", not a directory"));
 }
 
 absl::Status IsFixed(std::string_view path) {
@@ -113,9 +114,11 @@ absl::StatusOr<Place> ResolvePlace(Transaction& txn, std::string_view path, Miss
   return Place{parent, components.back()};
 }
 
-absl::Status CheckNotBeingWritten(const Transaction& txn, const Place& place, std::string_view path) {
-  ASSIGN_OR_RETURN(const auto attempt, Find<disk::AttemptRecord>(txn, kFamilyAttempt,
-                                                                 AttemptKey(place.parent, place.name)));
+absl::Status CheckNotBeingWritten(const Transaction& txn, const Place& place,
+                                  std::string_view path) {
+  ASSIGN_OR_RETURN(
+      const auto attempt,
+      Find<disk::AttemptRecord>(txn, kFamilyAttempt, AttemptKey(place.parent, place.name)));
   if (!attempt.has_value() || attempt->state() != disk::ATTEMPT_OPEN) return absl::OkStatus();
   return absl::FailedPreconditionError(
       StrCat("a checkpoint ", Quoted(path), " is being written (attempt ", attempt->number(), ")"));
@@ -161,8 +164,8 @@ void Link(Transaction& txn, InodeId parent, std::string_view name, Node node) {
 }
 
 void Unlink(Transaction& txn, InodeId parent, std::string_view name, Node node) {
-  txn.Delete(kFamilyDentry, node.is_directory() ? DirectoryDentryKey(parent, name)
-                                                : FileDentryKey(parent, name));
+  txn.Delete(kFamilyDentry,
+             node.is_directory() ? DirectoryDentryKey(parent, name) : FileDentryKey(parent, name));
 }
 
 absl::StatusOr<InodeId> LinkNewDirectory(Transaction& txn, InodeId parent, std::string_view name,
@@ -182,8 +185,8 @@ absl::Status TouchDirectory(Transaction& txn, InodeId directory, int64_t now_ns)
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::optional<disk::CheckpointIndexRecord>> FindNewestCheckpoint(const Transaction& txn,
-                                                                                InodeId directory) {
+absl::StatusOr<std::optional<disk::CheckpointIndexRecord>> FindNewestCheckpoint(
+    const Transaction& txn, InodeId directory) {
   const std::string prefix = CheckpointIndexPrefix(directory);
   ASSIGN_OR_RETURN(const auto last, txn.FindLast(kFamilyCheckpoint, prefix, PrefixEnd(prefix)));
   if (!last.has_value()) return std::nullopt;

@@ -12,8 +12,6 @@
 namespace cairn {
 namespace {
 
-// The data area's unit: what lies behind a fragment's end in its last unit is zero.
-constexpr uint64_t kUnitBytes = 4 * kKiB;
 // Stripes that one seal or discard may name: a rank's 256 GiB in 4 MiB stripes.
 constexpr uint64_t kSealStripesMax = 65'536;
 

@@ -40,6 +40,7 @@ TEST_P(StopTest, RequestEndsAllSleepsAtOnce) {
   EXPECT_EQ(executor_.clock().Now(), start + absl::Seconds(1));
   for (const absl::Status& status : statuses)
     EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
+  executor_.RunFor(absl::Hours(2));  // no timer is left that points to an ended sleep
   EXPECT_EQ(executor_.Run(SleepUntil(Deadline::Infinite(), stop_)).code(),
             absl::StatusCode::kCancelled);
 }

@@ -1,0 +1,21 @@
+// Pure: what the cluster map becomes when a node brings its targets. The result is stored in the
+// metadata, so that groups made once mean the same targets for ever.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "proto/wire/meta.pb.h"
+
+namespace cairn {
+
+// `stored` with the nodes and targets of `present` added or brought up to date. New targets get
+// `groups_per_target` groups each, with ids after all existing ones; groups that exist are never
+// touched. The version grows if and only if something changed. FAILED_PRECONDITION when a stored
+// target of a present node is not among `present`'s: its data would be unreachable; the message
+// names it.
+absl::StatusOr<wire::ClusterMap> MergeClusterMap(const wire::ClusterMap& stored,
+                                                 const wire::ClusterMap& present,
+                                                 uint32_t groups_per_target);
+
+}  // namespace cairn

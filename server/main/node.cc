@@ -1,0 +1,327 @@
+#include "server/main/node.h"
+
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "common/task/call_on.h"
+#include "common/telemetry/log.h"
+#include "server/cluster/cluster_map.h"
+#include "server/disk/open_disk.h"
+#include "server/kv/rocks_kv.h"
+#include "server/main/config_file.h"
+#include "server/main/human.h"
+#include "server/meta/families.h"
+#include "server/repair/free_spans.h"
+
+namespace cairn {
+namespace {
+
+constexpr char kDefaultListen[] = "127.0.0.1:7440";
+constexpr uint64_t kDefaultSlabMemory = 256 * kMiB;
+constexpr uint64_t kSlabBytes = 4 * kMiB;
+// A save needs two slabs a core to overlap network and disk; fewer than this would serve one client
+// at a time.
+constexpr uint64_t kSlabsPerCoreMin = 4;
+constexpr uint32_t kReactorsMax = 256;
+// Groups a target gets when it joins: enough to spread a lost target's load over many others later.
+constexpr uint32_t kGroupsPerTarget = 16;
+// Threads that read metadata: queries are short, and mostly served from RocksDB's cache.
+constexpr int kMetaReaders = 2;
+// Threads of one target for its index, and for its disk where there is no io_uring: enough that reads do not wait
+// for a commit, and that a disk has a queue.
+constexpr int kTargetThreads = 4;
+
+// Half of what is free where `path` is going to be.
+absl::StatusOr<uint64_t> DefaultTargetSize(const std::string& path) {
+  struct statvfs filesystem {};
+  const std::string directory = std::filesystem::path(path).parent_path().string();
+  if (statvfs(directory.c_str(), &filesystem) != 0) {
+    return absl::NotFoundError(
+        StrCat("cannot look at the filesystem of ", path, ": ", strerror(errno)));
+  }
+  return AlignDown(uint64_t{filesystem.f_bavail} * filesystem.f_frsize / 2, kSlabBytes);
+}
+
+absl::StatusOr<IoEngine> ParseEngine(const std::string& name) {
+  if (name.empty() || name == "auto") return IoEngine::kAuto;
+  if (name == "io_uring") return IoEngine::kIoUring;
+  if (name == "threads") return IoEngine::kThreads;
+  return absl::InvalidArgumentError(
+      StrCat("io_engine \"", name, "\" is not one of auto, io_uring, threads"));
+}
+
+std::string HostOf(const std::string& host_port) {
+  return host_port.substr(0, host_port.rfind(':'));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Node>> Node::Start(const config::Server& config) {
+  std::unique_ptr<Node> node(new Node(config));
+  RETURN_IF_ERROR(node->Open());
+  return node;
+}
+
+Node::~Node() { Stop(); }
+
+absl::Status Node::Open() {
+  started_at_ = clock_.Now();
+  ASSIGN_OR_RETURN(directory_, DataDirectory::Open(config_.data(), config_.cluster_id(), random_));
+  RETURN_IF_ERROR(OpenCores());
+  RETURN_IF_ERROR(OpenTargets());
+  RETURN_IF_ERROR(OpenMetadata());
+  return Listen();
+}
+
+absl::Status Node::OpenCores() {
+  const uint32_t reactors = std::max(config_.reactors(), 1u);
+  if (reactors > kReactorsMax) {
+    return absl::InvalidArgumentError(StrCat("reactors = ", reactors, " is over ", kReactorsMax));
+  }
+  uint64_t slab_memory = kDefaultSlabMemory;
+  if (!config_.slab_memory().empty()) {
+    ASSIGN_OR_RETURN(slab_memory, ParseSize(config_.slab_memory()));
+  }
+  const uint64_t slabs = slab_memory / kSlabBytes / reactors;
+  if (slabs < kSlabsPerCoreMin) {
+    return absl::InvalidArgumentError(StrCat("slab_memory is ", slab_memory, " bytes; ", reactors,
+                                             " reactors need at least ",
+                                             HumanBytes(kSlabsPerCoreMin * kSlabBytes * reactors)));
+  }
+  ASSIGN_OR_RETURN(const IoEngine engine, ParseEngine(config_.io_engine()));
+  if (config_.listen().empty()) config_.set_listen(kDefaultListen);
+  for (uint32_t i = 0; i < reactors; ++i) {
+    Core::Options options;
+    options.index = i;
+    if (engine == IoEngine::kIoUring) options.backend = Reactor::Backend::kIoUring;
+    if (engine == IoEngine::kThreads) options.backend = Reactor::Backend::kPoll;
+    options.provider =
+        config_.provider().empty() ? std::string(kDefaultProvider) : config_.provider();
+    options.bind_host = HostOf(config_.listen());
+    options.slabs = {kSlabBytes, slabs};
+    ASSIGN_OR_RETURN(std::unique_ptr<Core> core, Core::Start(std::move(options)));
+    if (engine == IoEngine::kAuto && !core->thread().reactor().ring_refusal().empty()) {
+      CAIRN_LOG_WARN("disk I/O runs on threads, which is slower: {}",
+                     core->thread().reactor().ring_refusal());
+    }
+    cores_.push_back(std::move(core));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Node::OpenTargets() {
+  if (config_.targets_size() == 0) config_.add_targets();
+  for (int i = 0; i < config_.targets_size(); ++i) {
+    RETURN_IF_ERROR(OpenTarget(static_cast<uint32_t>(i), config_.targets(i)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Node::OpenTarget(uint32_t number, const config::Target& target) {
+  // Index and default data file lie in the data directory, the device may be anywhere.
+  const std::string home = StrCat(config_.data(), "/target-", number);
+  std::error_code error;
+  std::filesystem::create_directories(home, error);
+  if (error)
+    return absl::PermissionDeniedError(StrCat("cannot make ", home, ": ", error.message()));
+  DiskOptions disk_options;
+  disk_options.device.path = target.path().empty() ? home + "/data" : target.path();
+  if (!target.size().empty()) {
+    ASSIGN_OR_RETURN(disk_options.device.size_bytes, ParseSize(target.size()));
+  } else if (!std::filesystem::exists(disk_options.device.path)) {
+    ASSIGN_OR_RETURN(disk_options.device.size_bytes, DefaultTargetSize(disk_options.device.path));
+  }
+  ASSIGN_OR_RETURN(disk_options.engine, ParseEngine(config_.io_engine()));
+  RocksKv::Options index_options;
+  index_options.directory = home + "/index";
+  index_options.families = ChunkIndex::Families();
+  if (config_.unsafe_no_sync()) {
+    disk_options.flush_mode = FlushMode::kUnsafeNone;
+    index_options.sync = RocksKv::Sync::kUnsafeNoSync;
+  }
+  Core& core = *cores_[number % cores_.size()];
+  Core::OpenTarget opened;
+  opened.runner = std::make_unique<BlockingPool>(kTargetThreads);
+  ASSIGN_OR_RETURN(opened.index, RocksKv::Open(std::move(index_options)));
+  ASSIGN_OR_RETURN(OpenedDisk disk,
+                   OpenDisk(disk_options, core.thread().reactor(), *opened.runner));
+  for (const std::string& warning : disk.warnings) CAIRN_LOG_WARN("target {}: {}", number + 1, warning);
+  opened.disk = std::move(disk.disk);
+  Target::Options options;
+  options.cluster_id = directory_->identity().cluster_id();
+  options.id = TargetId(number + 1);
+  ASSIGN_OR_RETURN(opened.target,
+                   core.thread().RunBlocking<absl::StatusOr<std::unique_ptr<Target>>>([&] {
+                     return Target::Open(options, *opened.disk, *opened.index, *opened.runner, random_);
+                   }));
+  for (const std::string& warning : opened.target->warnings()) {
+    CAIRN_LOG_WARN("target {}: {}", number + 1, warning);
+  }
+  auto* info = map_.add_targets();
+  info->set_id(number + 1);
+  info->set_node(directory_->identity().node_id());
+  info->set_core(core.index());
+  info->set_state(wire::TARGET_UP);
+  info->set_path(disk_options.device.path);
+  core.AddTarget(std::move(opened));
+  return absl::OkStatus();
+}
+
+absl::Status Node::OpenMetadata() {
+  RocksKv::Options options;
+  options.directory = config_.data() + "/meta";
+  options.families = MetaFamilyNames();
+  if (config_.unsafe_no_sync()) options.sync = RocksKv::Sync::kUnsafeNoSync;
+  ASSIGN_OR_RETURN(meta_kv_, RocksKv::Open(std::move(options)));
+  meta_write_pool_ = std::make_unique<BlockingPool>(1);
+  meta_read_pool_ = std::make_unique<BlockingPool>(kMetaReaders);
+  return cores_[0]->thread().RunBlocking<absl::Status>([this] { return StartMetadata(); });
+}
+
+Task<absl::Status> Node::StartMetadata() {
+  MetaOptions options;
+  if (config_.lease_ttl_seconds() > 0)
+    options.lease_ttl = absl::Seconds(config_.lease_ttl_seconds());
+  if (config_.has_reclaim_grace_seconds()) {
+    options.reclaim_grace = absl::Seconds(config_.reclaim_grace_seconds());
+  }
+  meta_ =
+      std::make_unique<MetaEngine>(*meta_kv_, *meta_write_pool_, *meta_read_pool_, clock_, options);
+  absl::Status started = co_await meta_->Start(directory_->identity().cluster_id());
+  if (!started.ok()) co_return started;
+  map_.set_cluster_id(directory_->identity().cluster_id());
+  map_.set_stripe_bytes(kSlabBytes);
+  auto* node = map_.add_nodes();
+  node->set_id(directory_->identity().node_id());
+  node->set_endpoint(config_.advertise().empty() ? config_.listen() : config_.advertise());
+  absl::StatusOr<wire::GetMapReply> stored = co_await meta_->Query(wire::GetMapRequest());
+  if (!stored.ok()) co_return stored.status();
+  absl::StatusOr<wire::ClusterMap> merged = MergeClusterMap(stored->map(), map_, kGroupsPerTarget);
+  if (!merged.ok()) co_return merged.status();
+  map_ = *std::move(merged);
+  disk::SetClusterMap update;
+  *update.mutable_map() = map_;
+  absl::StatusOr<disk::SetClusterMapReply> set = co_await meta_->Mutate(std::move(update));
+  if (!set.ok()) co_return set.status();
+  reclaim_ = std::make_unique<ReclaimLoop>(*meta_, ReclaimTargets());
+  reclaim_->Start();
+  co_return absl::OkStatus();
+}
+
+absl::Status Node::Listen() {
+  wire::HelloReply identity;
+  identity.set_protocol_version(kProtocolVersion);
+  identity.set_software_version(CAIRN_VERSION);
+  identity.set_cluster_id(directory_->identity().cluster_id());
+  identity.set_node_id(directory_->identity().node_id());
+  identity.set_node_incarnation(random_.Next());
+  identity.set_provider(cores_[0]->net().provider());
+  for (const auto& core : cores_) identity.add_core_addresses(core->address());
+  identity.set_map_version(map_.version());
+  identity.set_slab_bytes(kSlabBytes);
+  RpcServer::Options rpc;
+  rpc.node_incarnation = identity.node_incarnation();
+  SessionTable::Options sessions;
+  sessions.identity = std::move(identity);
+  sessions.slabs = static_cast<uint32_t>(cores_[0]->slabs().slab_count() * cores_.size());
+  sessions_ = std::make_unique<SessionTable>(std::move(sessions), random_, [](SessionId) {});
+  sessions_->SetMapVersion(map_.version());
+  meta_service_ = std::make_unique<MetaService>(*meta_, [this] { return map_; });
+  meta_service_->Register(cores_[0]->table());
+  status_service_ = std::make_unique<StatusService>([this] { return CollectStatus(); });
+  status_service_->Register(cores_[0]->table());
+  for (const auto& core : cores_) {
+    RETURN_IF_ERROR(
+        core->thread().RunBlocking<absl::Status>([&] { return core->Serve(*sessions_, rpc); }));
+  }
+  return cores_[0]->thread().RunBlocking<absl::Status>([this] { return StartListening(); });
+}
+
+Task<absl::Status> Node::StartListening() {
+  absl::StatusOr<std::string> listening =
+      cores_[0]->net().Listen(config_.listen(), sessions_.get());
+  if (!listening.ok()) co_return listening.status();
+  endpoint_ = config_.advertise().empty() ? *listening : config_.advertise();
+  co_return absl::OkStatus();
+}
+
+ReclaimLoop::Targets Node::ReclaimTargets() {
+  ReclaimLoop::Targets targets;
+  targets.free = [this](std::vector<StripeSpan> spans) { return FreeOnTargets(std::move(spans)); };
+  targets.pending_leases = [this] { return PendingLeases(); };
+  targets.drop_lease = [this](LeaseId lease) { return DropLease(lease); };
+  return targets;
+}
+
+Task<absl::Status> Node::FreeOnTargets(std::vector<StripeSpan> spans) {
+  for (const auto& core : cores_) {
+    for (const auto& target : core->targets()) {
+      Target* owned = target.get();
+      // A failed target has no space to give until it is replaced; the others must not wait for it.
+      absl::Status freed = co_await CallOn<absl::Status>(
+          core->executor(), core->scope(), [owned, &spans] { return FreeSpans(*owned, spans); });
+      if (!freed.ok() && owned->failure().ok()) co_return freed;
+    }
+  }
+  co_return absl::OkStatus();
+}
+
+Task<std::vector<LeaseId>> Node::PendingLeases() {
+  std::vector<LeaseId> leases;
+  for (const auto& core : cores_) {
+    Core* asked = core.get();
+    std::vector<LeaseId> of_core = co_await CallOn<std::vector<LeaseId>>(
+        core->executor(), core->scope(), [asked] { return asked->PendingLeases(); });
+    leases.insert(leases.end(), of_core.begin(), of_core.end());
+  }
+  co_return leases;
+}
+
+Task<absl::Status> Node::DropLease(LeaseId lease) {
+  for (const auto& core : cores_) {
+    Core* told = core.get();
+    absl::Status dropped = co_await CallOn<absl::Status>(
+        core->executor(), core->scope(), [told, lease] { return told->DropLease(lease); });
+    if (!dropped.ok()) co_return dropped;
+  }
+  co_return absl::OkStatus();
+}
+
+void Node::Stop() {
+  if (std::exchange(stopped_, true) || cores_.empty()) return;
+  ReactorThread& first = cores_[0]->thread();
+  (void)first.RunBlocking<absl::Status>([this] { return StopServing(); });
+  for (const auto& core : cores_) {
+    (void)core->thread().RunBlocking<absl::Status>([&] { return core->StopCalls(); });
+  }
+  (void)first.RunBlocking<absl::Status>([this] { return StopMetadata(); });
+  for (const auto& core : cores_) {
+    (void)core->thread().RunBlocking<absl::Status>([&] { return core->StopTargets(); });
+  }
+  // Core 0 goes last: sessions and control connections live on it.
+  while (!cores_.empty()) cores_.pop_back();
+}
+
+// No new clients, and those that are connected see the node go.
+Task<absl::Status> Node::StopServing() {
+  cores_[0]->net().StopListening();
+  if (sessions_ != nullptr) co_await sessions_->Stop();
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Node::StopMetadata() {
+  if (reclaim_ != nullptr) co_await reclaim_->Stop();
+  if (meta_ != nullptr) co_await meta_->Stop();
+  reclaim_.reset();
+  meta_.reset();
+  co_return absl::OkStatus();
+}
+
+}  // namespace cairn

@@ -1,0 +1,73 @@
+// The lease table on a clock that only the test moves.
+#include "server/meta/lease.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/sim/sim_clock.h"
+
+namespace cairn {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+class LeaseTableTest : public ::testing::Test {
+ protected:
+  SimClock clock_;
+  LeaseTable table_{clock_, absl::Seconds(60)};
+};
+
+TEST_F(LeaseTableTest, RunsOutAfterItsTtl) {
+  table_.Grant(LeaseId(1));
+  clock_.Advance(absl::Seconds(59));
+  EXPECT_THAT(table_.Expired(10), IsEmpty());
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_THAT(table_.Expired(10), ElementsAre(LeaseId(1)));
+}
+
+TEST_F(LeaseTableTest, RenewalGivesAFullTtl) {
+  table_.Grant(LeaseId(1));
+  table_.Grant(LeaseId(2));
+  clock_.Advance(absl::Seconds(40));
+  EXPECT_TRUE(table_.Renew(LeaseId(1)));
+  clock_.Advance(absl::Seconds(40));
+  EXPECT_THAT(table_.Expired(10), ElementsAre(LeaseId(2)));
+  EXPECT_TRUE(table_.Renew(LeaseId(1)));
+}
+
+TEST_F(LeaseTableTest, WhatHasRunOutCannotBeRevived) {
+  table_.Grant(LeaseId(1));
+  clock_.Advance(absl::Seconds(60));
+  EXPECT_FALSE(table_.Renew(LeaseId(1)));
+  table_.Grant(LeaseId(1));
+  EXPECT_FALSE(table_.Renew(LeaseId(1)));
+  EXPECT_THAT(table_.Expired(10), ElementsAre(LeaseId(1)));
+}
+
+TEST_F(LeaseTableTest, EndedAndUnknownLeasesAreNotRenewed) {
+  table_.Grant(LeaseId(1));
+  table_.End(LeaseId(1));
+  EXPECT_FALSE(table_.Renew(LeaseId(1)));
+  EXPECT_FALSE(table_.Renew(LeaseId(2)));
+  EXPECT_EQ(table_.size(), 0u);
+}
+
+TEST_F(LeaseTableTest, NamesAtMostTheLimitAndForgetsTheEnded) {
+  for (uint64_t i = 1; i <= 5; ++i) table_.Grant(LeaseId(i));
+  clock_.Advance(absl::Seconds(60));
+  EXPECT_THAT(table_.Expired(2), ElementsAre(LeaseId(1), LeaseId(2)));
+  table_.End(LeaseId(1));
+  EXPECT_THAT(table_.Expired(2), ElementsAre(LeaseId(2), LeaseId(3)));
+}
+
+TEST_F(LeaseTableTest, StepsOfTheWallClockEndNothing) {
+  table_.Grant(LeaseId(1));
+  clock_.StepWall(absl::Hours(24));
+  EXPECT_THAT(table_.Expired(10), IsEmpty());
+  clock_.StepWall(-absl::Hours(48));
+  EXPECT_TRUE(table_.Renew(LeaseId(1)));
+}
+
+}  // namespace
+}  // namespace cairn
