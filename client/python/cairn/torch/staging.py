@@ -204,7 +204,12 @@ def _rebuild_tensor(tensor: torch.Tensor, replace: Callable[[torch.Tensor], torc
     from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
     if isinstance(tensor, DTensor):
-        return DTensor(replace(tensor._local_tensor), tensor._spec, requires_grad=False)
+        local = replace(tensor._local_tensor)
+        # A DTensor takes over its local tensor's storage offset, and pickle takes one with an offset for a tensor
+        # with memory of its own: made around an empty one, it has none.
+        staged = DTensor(local.new_empty(0), tensor._spec, requires_grad=False)
+        staged._local_tensor = local
+        return staged
     if isinstance(tensor, ShardedTensor):
         shards = [Shard(replace(shard.tensor), shard.metadata) for shard in tensor.local_shards()]
         return ShardedTensor._init_from_local_shards_and_global_metadata(
