@@ -154,10 +154,12 @@ Task<bool> AnswerHello(State& state, Listener& listener, std::shared_ptr<Link> l
   if (frame.ok() && frame->kind != HelloKind::kRequest) {
     frame = absl::InvalidArgumentError("a node is greeted with a request");
   }
-  absl::StatusOr<std::string> reply = frame.status();
+  absl::StatusOr<std::string> reply = std::string();
   if (frame.ok()) {
     link->hello = std::string(frame->payload);
     reply = listener.handler->OnHello(link->hello, PeerName(link->socket));
+  } else {
+    reply = frame.status();
   }
   if (reply.ok() && reply->size() > kMaxHelloBytes) {
     reply = absl::InternalError("the node's hello is too long");
