@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "client/cli/format.h"
 
@@ -34,27 +35,38 @@ Examples:
   cairn get models/run7/step-1000/rank0.safetensors .
   cairn --output json ckpt latest models/run7)";
 
+// One of a few words. CLI11's own transformer prints its whole map into the help.
+template <class T>
+void AddChoice(CLI::App* app, const std::string& name, T* value,
+               const std::vector<std::pair<std::string, T>>& choices, const std::string& help) {
+  std::vector<std::string> words;
+  for (const auto& [word, meaning] : choices) words.push_back(word);
+  auto choose = [name, value, choices, words](const std::string& text) {
+    for (const auto& [word, meaning] : choices) {
+      if (text != word) continue;
+      *value = meaning;
+      return;
+    }
+    throw CLI::ValidationError(name, absl::StrCat("'", text, "' is none of ",
+                                                  absl::StrJoin(words, ", ")));
+  };
+  app->add_option_function<std::string>(name, choose, help)->type_name(absl::StrJoin(words, "|"));
+}
+
 void AddGlobalOptions(CLI::App* app, GlobalOptions* options) {
   app->add_option("-e,--endpoint", options->endpoint,
-                  "Nodes to ask: HOST:PORT[,HOST:PORT...] (default: CAIRN_ENDPOINT, else "
-                  "127.0.0.1:7440)")
+                  "Nodes to ask, HOST:PORT[,HOST:PORT...] (CAIRN_ENDPOINT, else 127.0.0.1:7440)")
       ->type_name("HOST:PORT");
-  app->add_option("-o,--output", options->output, "What stdout is for: table (people) or json")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, OutputFormat>{{"table", OutputFormat::kTable},
-                                              {"json", OutputFormat::kJson}},
-          CLI::ignore_case))
-      ->type_name("table|json");
+  AddChoice<OutputFormat>(app, "-o,--output", &options->output,
+                          {{"table", OutputFormat::kTable}, {"json", OutputFormat::kJson}},
+                          "What is printed: tables for people or JSON for programs");
   AddDurationOption(app, "--timeout", &options->timeout,
                     "How long one call may take, retries included (60s)");
-  app->add_option("--progress", options->progress,
-                  "Progress bars on stderr: auto (long transfers on a terminal), always, never")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, ProgressMode>{{"auto", ProgressMode::kAuto},
-                                              {"always", ProgressMode::kAlways},
-                                              {"never", ProgressMode::kNever}},
-          CLI::ignore_case))
-      ->type_name("auto|always|never");
+  AddChoice<ProgressMode>(app, "--progress", &options->progress,
+                          {{"auto", ProgressMode::kAuto},
+                           {"always", ProgressMode::kAlways},
+                           {"never", ProgressMode::kNever}},
+                          "Bars on stderr; auto: of long transfers, on a terminal");
 }
 
 // "put" or "ckpt verify": the command that the arguments got to before they went wrong.

@@ -1,12 +1,19 @@
 // See context.h.
 #include "client/cli/context.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace cairn::cli {
+namespace {
+
+// A restarting node is back by then; a wrong address should not cost a person a minute.
+constexpr absl::Duration kConnectTimeout = absl::Seconds(5);
+
+}  // namespace
 
 Context::Context(Console* console, Interrupts* interrupts, const Clock* clock)
     : console_(console), interrupts_(interrupts), clock_(clock) {}
@@ -15,6 +22,7 @@ ClientOptions Context::MakeClientOptions() const {
   ClientOptions client_options;
   client_options.endpoint = options.endpoint;
   client_options.timeout = options.timeout;
+  client_options.connect_timeout = std::min(options.timeout, kConnectTimeout);
   return client_options;
 }
 

@@ -1,5 +1,6 @@
 #include "client/core/client_impl.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "absl/strings/numbers.h"
@@ -46,9 +47,10 @@ absl::StatusOr<std::shared_ptr<ClientImpl>> ClientImpl::Connect(ClientOptions op
     options.endpoint =
         environment != nullptr && *environment != '\0' ? environment : kDefaultEndpoint;
   }
-  if (options.window < 1 || options.timeout <= absl::ZeroDuration()) {
+  if (options.window < 1 || options.timeout <= absl::ZeroDuration() ||
+      options.connect_timeout <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError(
-        "the window must be 1 or more and the timeout longer than zero");
+        "the window must be 1 or more and the timeouts longer than zero");
   }
   ASSIGN_OR_RETURN(std::vector<std::string> endpoints, ParseEndpoints(options.endpoint));
   std::shared_ptr<ClientImpl> impl(new ClientImpl(std::move(options)));
@@ -68,7 +70,8 @@ Task<absl::Status> ClientImpl::Open(std::vector<std::string> endpoints) {
       *net_, random_, Session::Options{std::move(endpoints), ClientName(), options_.window});
   Session* session = session_.get();
   net_->SetReceiver([session](ConstBytes message) { session->OnMessage(message); });
-  const Deadline deadline = Deadline::After(Executor::Current().clock(), options_.timeout);
+  const Deadline deadline = Deadline::After(
+      Executor::Current().clock(), std::min(options_.timeout, options_.connect_timeout));
   absl::StatusOr<std::shared_ptr<const wire::ClusterMap>> map = co_await session_->Map(deadline);
   co_return map.status();
 }

@@ -44,6 +44,8 @@ struct ClientOptions {
   std::string endpoint;
   // For a call as a whole, retries and reconnects included.
   absl::Duration timeout = absl::Seconds(60);
+  // For Connect() alone, where people wait for the answer and a wrong address shall show soon.
+  absl::Duration connect_timeout = absl::InfiniteDuration();
   // Fragments on their way at once, all nodes together. Four of 4 MiB keep one node busy.
   int window = 8;
 };
