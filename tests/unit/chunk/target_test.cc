@@ -153,7 +153,10 @@ TEST_F(TargetTest, SealOfManyStripesCostsOneFlushAndOneBatch) {
 
 Task<std::vector<absl::StatusOr<std::vector<StripeId>>>> SealEachAtOnce(Target& target, uint64_t count) {
   std::vector<Task<absl::StatusOr<std::vector<StripeId>>>> seals;
-  for (uint64_t stripe = 0; stripe < count; ++stripe) seals.push_back(target.Seal(LeaseId(1), {Stripes(stripe)}));
+  for (uint64_t stripe = 0; stripe < count; ++stripe) {
+    std::vector<FragmentRun> runs(1, Stripes(stripe));
+    seals.push_back(target.Seal(LeaseId(1), std::move(runs)));
+  }
   std::vector<absl::StatusOr<std::vector<StripeId>>> results = co_await WhenAll(std::move(seals));
   co_return results;
 }
@@ -237,7 +240,8 @@ Task<void> DiscardLater(Target& target, std::vector<FragmentRun> runs) {
 }
 Task<absl::Status> WriteAndDiscard(Target& target) {
   Scope scope;
-  scope.Spawn(DiscardLater(target, {Stripes(1)}));
+  std::vector<FragmentRun> runs(1, Stripes(1));
+  scope.Spawn(DiscardLater(target, std::move(runs)));
   const absl::Status written = co_await TargetWorld::WriteTask(target, 1, 100'000, 1);
   co_await scope.Join();
   co_return written;
@@ -287,7 +291,8 @@ Task<absl::Status> ReadWhileFreedAndOverwritten(Target& target, uint64_t length,
   Scope scope;
   absl::Status read;
   scope.Spawn(StoreRead(&target, length, &slab, &read));
-  const absl::Status freed = co_await target.Free({Stripes(1)});
+  std::vector<FragmentRun> runs(1, Stripes(1));
+  const absl::Status freed = co_await target.Free(std::move(runs));
   CAIRN_CHECK(freed.ok());
   for (uint64_t stripe = 1000; stripe < 1010; ++stripe) {
     const absl::Status written = co_await TargetWorld::WriteTask(target, stripe, length, 2);
