@@ -176,9 +176,11 @@ Task<void> RpcServer::Impl::SendAnswer(Impl* impl, PeerId peer, Answer answer, D
   header.set_credits(impl->sessions.credits());
   header.set_map_version(impl->sessions.map_version());
   header.set_session_unknown(answer.session_unknown);
-  absl::StatusOr<std::string> frame = answer.result.status();
+  absl::StatusOr<std::string> frame;
   if (answer.result.ok()) {
     frame = EncodeFrame(FrameKind::kReply, header, *answer.result);
+  } else {
+    frame = answer.result.status();
   }
   if (!frame.ok()) {
     header.set_code(static_cast<uint32_t>(frame.status().code()));
