@@ -9,6 +9,7 @@
 #include <random>
 
 #include "client/io/read_plan.h"
+#include "common/base/random.h"
 
 namespace cairn {
 namespace {
@@ -69,7 +70,7 @@ TEST(ToExtentRuns, StripeMovedElsewhereBreaksTheRun) {
 
 // Every byte of every stripe is found where it was put.
 TEST(ToExtentRuns, ReadPlanFindsEveryStripeAgain) {
-  const uint64_t seed = std::random_device()();
+  const uint64_t seed = SystemRandom().Next();
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   std::mt19937_64 random(seed);
   for (int round = 0; round < 200; ++round) {
