@@ -31,7 +31,10 @@ auto Call(const ClientPtr& client, Use use) {
 }
 
 ClientPtr Connect(std::string endpoint, double timeout_s, int window) {
-  ClientOptions options{std::move(endpoint), absl::Seconds(timeout_s), window};
+  ClientOptions options;
+  options.endpoint = std::move(endpoint);
+  options.timeout = absl::Seconds(timeout_s);
+  options.window = window;
   return std::make_shared<ClientHandle>(
       ValueOrThrow(Blocking([options] { return Client::Connect(options); })));
 }

@@ -308,14 +308,16 @@ def test_many_threads_share_a_client(client, bucket):
 
 
 def test_other_threads_run_while_a_call_waits(client, bucket):
-    checkpoint = client.begin_checkpoint(f"{bucket}/step-1", world_size=2, rank=0)
-    checkpoint.rank_done()
-    waiting = threading.Thread(target=lambda: pytest.raises(cairn.CairnError, checkpoint.commit, 30))
+    first = client.begin_checkpoint(f"{bucket}/step-1", world_size=2, rank=0)
+    first.rank_done()
+    committed = []
+    waiting = threading.Thread(target=lambda: committed.append(first.commit(timeout=60)))
     waiting.start()
-    client.begin_checkpoint(f"{bucket}/step-1", world_size=2, rank=1, attempt=checkpoint.attempt).rank_done()
-    # Had the wait kept the GIL, this line would not have been reached before its end.
-    waiting.join(20)
-    assert not waiting.is_alive() or checkpoint.abort("test") is None
+    # Had the wait kept the GIL, the rank that it waits for could not end it.
+    second = client.begin_checkpoint(f"{bucket}/step-1", world_size=2, rank=1, attempt=first.attempt)
+    second.rank_done()
+    waiting.join(60)
+    assert [info.committed for info in committed] == [True]
 
 
 def interrupt_a_commit(endpoint, path, ready):
@@ -394,8 +396,4 @@ def test_a_client_pickles_as_its_address(client, bucket):
 def test_the_endpoint_comes_from_the_environment(endpoint, monkeypatch, client):
     monkeypatch.setenv("CAIRN_ENDPOINT", endpoint)
     assert cairn.Client().endpoint == endpoint
-    assert cairn.Client().status() == client.status() or cairn.Client().status()
-
-
-def test_the_status_is_a_dictionary(client):
-    assert isinstance(client.status(), dict)
+    assert cairn.Client().status().keys() == client.status().keys()
