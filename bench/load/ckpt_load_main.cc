@@ -27,6 +27,9 @@ namespace {
 
 using nlohmann::json;
 
+// Made by every run, so that a fresh cluster will do.
+constexpr char kBucket[] = "bench";
+
 constexpr char kHelp[] = R"(Saves and restores checkpoints from several client processes and times them.
 
 Commands on stdin, one a line; one line of JSON answers each:
@@ -95,7 +98,7 @@ class Rank {
     client_options.window = options_.window;
     client_options.timeout = absl::Seconds(options_.timeout_s);
     ASSIGN_OR_RETURN(client_, Client::Connect(client_options));
-    return absl::OkStatus();
+    return client_->MakeDirectory(kBucket);
   }
 
   absl::StatusOr<json> Run(const std::string& command, const std::string& path) {

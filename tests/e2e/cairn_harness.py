@@ -205,7 +205,7 @@ class Sdk:
         return self.answer(timeout_s)
 
     def status(self):
-        """The node's status: protobuf JSON gives 64-bit numbers as text and leaves zeros out."""
+        """The node's status; protobuf JSON gives 64-bit numbers as text."""
         status = self.ask("status")["status"]
         status["counters"] = {name: int(value) for name, value in status.get("counters", {}).items()}
         return status
@@ -241,12 +241,13 @@ class CairnTest(unittest.TestCase):
         return server
 
     def sdk(self, server=None, **options):
-        """An SDK process, connected when a server is given."""
+        """An SDK process, connected when a server is given; then there is a bucket "b"."""
         self._count += 1
         sdk = Sdk(os.path.join(self.dir, f"sdk{self._count}.log"))
         self.addCleanup(sdk.kill)
         if server is not None:
             sdk.ask("connect", endpoint=server.endpoint, **options)
+            sdk.ask("mkdir", path="b")
         return sdk
 
     def assert_refused(self, code, words, call, *arguments, **named):

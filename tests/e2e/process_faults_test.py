@@ -26,14 +26,14 @@ class ProcessFaults(CairnTest):
         wait_until(lambda: self.written() > before, "the first bytes arrive")
 
     def written(self):
-        return self.watcher.counter("chunk_bytes_written")
+        return self.watcher.counter("cairn_target_written_bytes_total")
 
     def wait_all_returned(self):
         """All slabs are free and nothing but what is committed holds space."""
         def returned():
             status = self.watcher.status()
-            used = sum(int(target.get("usedBytes", 0)) for target in status["map"]["targets"])
-            return (status["slabs"] == status.get("slabsFree") and int(status.get("openAttempts", 0)) == 0
+            used = sum(int(target.get("used_bytes", 0)) for target in status["map"]["targets"])
+            return (status["slabs"] == status.get("slabs_free") and int(status.get("open_attempts", 0)) == 0
                     and used == 0)
         wait_until(returned, "slabs and space come back")
 
@@ -56,7 +56,7 @@ class ProcessFaults(CairnTest):
         victim.signal(signal.SIGSTOP)
         self.assert_serves_others()
         # Its lease ends, so its space comes back although the process still stands.
-        wait_until(lambda: int(self.watcher.status().get("openAttempts", 0)) == 0, "the lease of the stopped ends")
+        wait_until(lambda: int(self.watcher.status().get("open_attempts", 0)) == 0, "the lease of the stopped ends")
         self.assert_serves_others()
         victim.signal(signal.SIGCONT)
         # Whatever it tries now, it is told; its attempt is over.
@@ -72,9 +72,9 @@ class ProcessFaults(CairnTest):
     def test_a_client_stopped_while_reading(self):
         self.watcher.ask("put", path="b/large.seed1", bytes=LARGE, seed=1)
         victim = self.sdk(self.server, timeout_ms=20000)
-        read = self.watcher.counter("chunk_bytes_read")
+        read = self.watcher.counter("cairn_target_read_bytes_total")
         victim.tell("get", path="b/large.seed1")
-        wait_until(lambda: self.watcher.counter("chunk_bytes_read") > read, "the first bytes leave")
+        wait_until(lambda: self.watcher.counter("cairn_target_read_bytes_total") > read, "the first bytes leave")
         victim.signal(signal.SIGSTOP)
         self.assert_serves_others()
         victim.signal(signal.SIGCONT)
@@ -89,9 +89,9 @@ class ProcessFaults(CairnTest):
     def test_a_client_killed_while_reading(self):
         self.watcher.ask("put", path="b/large.seed1", bytes=LARGE, seed=1)
         victim = self.sdk(self.server)
-        read = self.watcher.counter("chunk_bytes_read")
+        read = self.watcher.counter("cairn_target_read_bytes_total")
         victim.tell("get", path="b/large.seed1")
-        wait_until(lambda: self.watcher.counter("chunk_bytes_read") > read, "the first bytes leave")
+        wait_until(lambda: self.watcher.counter("cairn_target_read_bytes_total") > read, "the first bytes leave")
         victim.kill()
         self.assert_serves_others()
         self.watcher.ask("get", path="b/large.seed1")

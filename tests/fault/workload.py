@@ -45,6 +45,7 @@ class Workload:
         self._sdks += 1
         self._sdk = Sdk(os.path.join(self._directory, "workload.log"))
         self._sdk.ask("connect", endpoint=server.endpoint, timeout_ms=30000)
+        self._sdk.ask("mkdir", path="b")
 
     def disconnect(self):
         if self._sdk:
@@ -164,4 +165,4 @@ class Workload:
 
     def wait_reclaimed(self):
         """Waits until nothing removed or abandoned holds space."""
-        wait_until(lambda: int(self._sdk.status().get("reclaimPendingBytes", 0)) == 0, "reclaim is done")
+        wait_until(lambda: int(self._sdk.status().get("reclaim_pending_bytes", 0)) == 0, "reclaim is done")

@@ -64,7 +64,7 @@ class Clients:
         """Saves and adds the figures to `results`."""
         before = self.status()
         speed = self._measure("save", path, results)
-        flushes = self.status()["counters"].get("disk_flushes", 0) - before["counters"].get("disk_flushes", 0)
+        flushes = self.status()["counters"].get("cairn_target_flushes_total", 0) - before["counters"].get("cairn_target_flushes_total", 0)
         results.add("cairn_fsyncs_per_shard", "fsync", flushes / self._count)
         return speed
 
@@ -96,7 +96,7 @@ class Clients:
             time.sleep(0.05)
 
     def status(self):
-        """The node's status; protobuf JSON gives 64-bit numbers as text and omits zeros."""
+        """The node's status; protobuf JSON gives 64-bit numbers as text."""
         status = self._child.ask("status")["status"]
         numbers = {name: int(value) for name, value in status.items()
                    if isinstance(value, (str, int)) and str(value).isdigit()}
