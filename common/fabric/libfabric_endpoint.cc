@@ -93,39 +93,39 @@ absl::StatusOr<LibfabricEndpoint::InfoPtr> LibfabricEndpoint::FindProvider(
   return info;
 }
 
-absl::Status LibfabricEndpoint::OpenDomain(size_t completions_max) {
-  constexpr auto kFailed = absl::StatusCode::kFailedPrecondition;
-  fid_fabric* fabric = nullptr;
-  if (int error = fi_fabric(info_->fabric_attr, &fabric, nullptr); error != 0) {
-    return FabricError(kFailed, "opening the fabric", error);
-  }
-  fabric_.reset(fabric);
+absl::Status LibfabricEndpoint::OpenDomain() {
+  constexpr auto kFailed = absl::StatusCode::kUnavailable;
   fid_domain* domain = nullptr;
-  if (int error = fi_domain(fabric, info_.get(), &domain, nullptr); error != 0) {
+  if (int error = fi_domain(fabric_.get(), info_.get(), &domain, nullptr); error != 0) {
     return FabricError(kFailed, "opening the fabric's domain", error);
   }
   domain_.reset(domain);
-
-  fi_cq_attr queue_attributes = {};
-  queue_attributes.size = completions_max;
-  queue_attributes.format = FI_CQ_FORMAT_MSG;
-  queue_attributes.wait_obj = FI_WAIT_FD;
-  fid_cq* queue = nullptr;
-  if (int error = fi_cq_open(domain, &queue_attributes, &queue, nullptr); error != 0) {
-    return FabricError(kFailed, "opening a completion queue that can be slept on", error);
-  }
-  queue_.reset(queue);
-  if (int error = fi_control(&queue->fid, FI_GETWAIT, &wait_fd_); error != 0) {
-    return FabricError(kFailed, "asking for the completion queue's descriptor", error);
-  }
-
-  fi_av_attr address_attributes = {};
-  address_attributes.type = FI_AV_UNSPEC;
+  RETURN_IF_ERROR(OpenQueue());
+  fi_av_attr attributes = {};
+  attributes.type = FI_AV_UNSPEC;
   fid_av* addresses = nullptr;
-  if (int error = fi_av_open(domain, &address_attributes, &addresses, nullptr); error != 0) {
+  if (int error = fi_av_open(domain, &attributes, &addresses, nullptr); error != 0) {
     return FabricError(kFailed, "opening an address vector", error);
   }
   addresses_.reset(addresses);
+  return absl::OkStatus();
+}
+
+absl::Status LibfabricEndpoint::OpenQueue() {
+  fi_cq_attr attributes = {};
+  attributes.size = completions_max_;
+  attributes.format = FI_CQ_FORMAT_MSG;
+  attributes.wait_obj = FI_WAIT_FD;
+  fid_cq* queue = nullptr;
+  if (int error = fi_cq_open(domain_.get(), &attributes, &queue, nullptr); error != 0) {
+    return FabricError(absl::StatusCode::kFailedPrecondition,
+                       "opening a completion queue that can be slept on", error);
+  }
+  queue_.reset(queue);
+  if (int error = fi_control(&queue->fid, FI_GETWAIT, &wait_fd_); error != 0) {
+    return FabricError(absl::StatusCode::kFailedPrecondition,
+                       "asking for the completion queue's descriptor", error);
+  }
   return absl::OkStatus();
 }
 
@@ -136,12 +136,18 @@ absl::StatusOr<std::unique_ptr<LibfabricEndpoint>> LibfabricEndpoint::Create(
   // A random start makes a key of an earlier process, still used by a peer that does not know of its end, miss.
   // The top half is left free to count in: keys are never reused.
   made->next_key_ = SystemRandom().Next() >> 1;
-  RETURN_IF_ERROR(made->OpenDomain(completions_max));
+  made->completions_max_ = completions_max;
+  fid_fabric* fabric = nullptr;
+  if (int error = fi_fabric(made->info_->fabric_attr, &fabric, nullptr); error != 0) {
+    return FabricError(absl::StatusCode::kFailedPrecondition, "opening the fabric", error);
+  }
+  made->fabric_.reset(fabric);
   return made;
 }
 
 absl::Status LibfabricEndpoint::Open() {
   constexpr auto kFailed = absl::StatusCode::kUnavailable;
+  RETURN_IF_ERROR(OpenDomain());
   fid_ep* endpoint = nullptr;
   if (int error = fi_endpoint(domain_.get(), info_.get(), &endpoint, nullptr); error != 0) {
     return FabricError(kFailed, "opening an endpoint", error);
@@ -170,13 +176,20 @@ absl::Status LibfabricEndpoint::ReadAddress() {
   return absl::OkStatus();
 }
 
-absl::Status LibfabricEndpoint::Close() {
+absl::Status LibfabricEndpoint::CloseEndpoint() {
   if (endpoint_ == nullptr) return absl::OkStatus();
   if (int error = fi_close(&endpoint_->fid); error != 0) {
     return FabricError(absl::StatusCode::kUnavailable, "closing the endpoint", error);
   }
   (void)endpoint_.release();
   return absl::OkStatus();
+}
+
+void LibfabricEndpoint::CloseDomain() {
+  addresses_.reset();
+  queue_.reset();
+  domain_.reset();
+  wait_fd_ = -1;
 }
 
 uint64_t LibfabricEndpoint::NextKey() {

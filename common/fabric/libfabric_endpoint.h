@@ -1,5 +1,7 @@
-// The libfabric objects of one core: fabric, domain, completion queue, address vector and the endpoint, which can be
-// closed and opened again. Knows what the provider demands of memory (mr_mode). Owned by LibfabricNet.
+// The libfabric objects of one core: fabric, domain, completion queue, address vector and endpoint. All but the fabric
+// can be closed and opened again, always together: the TCP provider keeps half-open connections of a closed endpoint
+// in its domain, and touches freed memory when that domain makes progress once more. Knows what the provider demands
+// of memory (mr_mode). Owned by LibfabricNet.
 #pragma once
 
 #include <rdma/fabric.h>
@@ -48,16 +50,18 @@ struct FabricMemory {
 // Not thread-safe.
 class LibfabricEndpoint {
  public:
-  // Opens everything but the endpoint itself. FAILED_PRECONDITION in words.
+  // Finds the provider. FAILED_PRECONDITION in words.
   static absl::StatusOr<std::unique_ptr<LibfabricEndpoint>> Create(const std::string& provider,
                                                                    const std::string& bind_host,
                                                                    size_t completions_max);
 
-  // Opens and enables the endpoint. Its address differs from all before.
+  // Opens everything. The address differs from all before.
   absl::Status Open();
-  // Nothing reaches the endpoint's memory afterwards. -FI_EBUSY of a provider that wants its memory closed first is
-  // UNAVAILABLE: close the regions and call again.
-  absl::Status Close();
+  // Nothing reaches the endpoint's memory afterwards. First of two steps; what was under way gets no completion. An
+  // error is that of a provider that wants its memory closed first: close the regions and call again.
+  absl::Status CloseEndpoint();
+  // Second step. REQUIRES: all memory of the domain is closed.
+  void CloseDomain();
 
   // Fills in mr and descriptor as the provider wants it. A null mr is right for local memory that needs none.
   absl::Status Register(FabricMemory& memory);
@@ -85,7 +89,8 @@ class LibfabricEndpoint {
   LibfabricEndpoint() = default;
   static absl::StatusOr<InfoPtr> FindProvider(const std::string& provider,
                                               const std::string& bind_host);
-  absl::Status OpenDomain(size_t completions_max);
+  absl::Status OpenDomain();
+  absl::Status OpenQueue();
   absl::Status ReadAddress();
   uint64_t NextKey();
   bool Demands(int mr_mode_bit) const { return (info_->domain_attr->mr_mode & mr_mode_bit) != 0; }
@@ -97,6 +102,7 @@ class LibfabricEndpoint {
   FidPtr<fid_cq> queue_;
   FidPtr<fid_av> addresses_;
   FidPtr<fid_ep> endpoint_;
+  size_t completions_max_ = 0;
   int wait_fd_ = -1;
   std::string address_;
   uint64_t next_key_ = 0;

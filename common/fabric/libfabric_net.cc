@@ -105,7 +105,6 @@ struct LibfabricNet::Impl final : Poller {
   void ArmRetryTimer();
 
   // Completions.
-  void DrainAfterClose();
   void Completed(Operation* operation, uint64_t length_bytes);
   void ReadError();
   void Received(Operation* operation, uint64_t length_bytes);
@@ -132,6 +131,7 @@ struct LibfabricNet::Impl final : Poller {
   Receiver receiver;
   // Counts endpoints: what began on an older one must not touch the newer.
   uint64_t generation = 0;
+  bool polled = false;
 
   uint64_t next_peer = 1;
   absl::flat_hash_map<PeerId, std::unique_ptr<Peer>> peers;
@@ -184,7 +184,6 @@ LibfabricNet::Impl::Impl(Reactor& reactor_in, Options options_in)
 
 LibfabricNet::Impl::~Impl() {
   if (endpoint == nullptr) return;
-  reactor.RemovePoller(this);
   if (retry_timer != 0) reactor.CancelTimer(retry_timer);
   CloseEndpoint();
   CAIRN_CHECK(regions_given_out == 0);
@@ -195,7 +194,6 @@ LibfabricNet::Impl::~Impl() {
 absl::Status LibfabricNet::Impl::Start() {
   ASSIGN_OR_RETURN(endpoint, LibfabricEndpoint::Create(options.provider, options.bind_host,
                                                        kCompletionsMax + options.receive_buffers));
-  reactor.AddPoller(this);
   const size_t receive_bytes = options.receive_buffers * kMaxMessageBytes;
   receive_memory = std::make_unique<std::byte[]>(receive_bytes);
   receives = std::vector<Operation>(options.receive_buffers);
@@ -224,7 +222,7 @@ void LibfabricNet::Impl::Release(Peer* peer) {
   if (--peer->holds > 0) return;
   // Only now: providers may still refer to the address while operations to it are under way.
   if (--peer->entry->users == 0) {
-    endpoint->RemoveAddress(peer->entry->address);
+    if (endpoint->ep() != nullptr) endpoint->RemoveAddress(peer->entry->address);
     addresses.erase(peer->address);
   }
   waiting.erase(peer);
@@ -480,6 +478,7 @@ void LibfabricNet::Impl::PostReceive(Operation* operation) {
 absl::StatusOr<FabricMemory*> LibfabricNet::Impl::AddMemory(MutableBytes bytes,
                                                             MemoryAccess access) {
   if (bytes.empty()) return absl::InvalidArgumentError("no memory to register");
+  if (endpoint->ep() == nullptr) return absl::UnavailableError("the endpoint is closed");
   auto added = std::make_unique<FabricMemory>();
   added->bytes = bytes;
   added->access = access;
@@ -515,34 +514,24 @@ FabricMemory* LibfabricNet::Impl::FindLocal(ConstBytes bytes) const {
 
 absl::Status LibfabricNet::Impl::OpenEndpoint() {
   RETURN_IF_ERROR(endpoint->Open());
+  reactor.AddPoller(this);
+  polled = true;
   for (const auto& [raw, each] : memory) RETURN_IF_ERROR(endpoint->Register(*each));
-  return absl::OkStatus();
-}
-
-void LibfabricNet::Impl::DrainAfterClose() {
-  fi_cq_msg_entry entries[kCompletionsPerPoll];
-  for (;;) {
-    const ssize_t count = fi_cq_read(endpoint->cq(), entries, kCompletionsPerPoll);
-    if (count == -FI_EAVAIL) {
-      fi_cq_err_entry error = {};
-      (void)fi_cq_readerr(endpoint->cq(), &error, 0);
-    } else if (count <= 0) {
-      return;
-    }
+  for (auto& [address, entry] : addresses) {
+    ASSIGN_OR_RETURN(entry.address, endpoint->InsertAddress(address));
   }
+  return absl::OkStatus();
 }
 
 void LibfabricNet::Impl::CloseEndpoint() {
   ++generation;
+  if (std::exchange(polled, false)) reactor.RemovePoller(this);
   // Most providers close the endpoint before its memory; those that bind memory to it, the other way round.
-  if (!endpoint->Close().ok()) {
-    for (const auto& [raw, each] : memory) each->mr.reset();
-    const absl::Status closed = endpoint->Close();
-    CAIRN_CHECK(closed.ok());
-  }
+  const bool memory_first = !endpoint->CloseEndpoint().ok();
   for (const auto& [raw, each] : memory) each->mr.reset();
-  // No report may refer to a slot that is used again.
-  DrainAfterClose();
+  // What cannot be closed may go on writing to the callers' memory.
+  if (memory_first) CAIRN_CHECK(endpoint->CloseEndpoint().ok());
+  endpoint->CloseDomain();
   for (const auto& [id, peer] : peers) FailQueued(*peer, EndpointReset());
   for (const auto& [raw, peer] : removed_peers) FailQueued(*peer, EndpointReset());
   for (Operation& operation : slots) {
@@ -691,6 +680,7 @@ const std::string& LibfabricNet::address() const { return impl_->endpoint->addre
 
 absl::StatusOr<PeerId> LibfabricNet::AddPeer(std::string_view address) {
   const std::string key(address);
+  if (impl_->endpoint->ep() == nullptr) return absl::UnavailableError("the endpoint is closed");
   auto found = impl_->addresses.find(key);
   if (found == impl_->addresses.end()) {
     ASSIGN_OR_RETURN(const fi_addr_t inserted, impl_->endpoint->InsertAddress(address));
