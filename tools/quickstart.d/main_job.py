@@ -218,7 +218,7 @@ Report
   save             {size / save_s / 1e9:.2f} GB/s (median; {save_s:.2f} s from the call to the durable commit, in the background)
   restore          {size / restore_s / 1e9:.2f} GB/s (median; {restore_s:.2f} s from finding the latest to the last tensor)
   training stalled {statistics.median(stalls):.3f} s a save (median of {len(stalls)}), of it {statistics.median(waits):.3f} s waiting for the save before
-  (11 M parameters on a shared machine: ./bench/compare/run measures, this shows)
+  (a small model sharing its cores with the server: ./bench/compare/run measures, this shows)
 
 The checkpoints are in {main} on {endpoint}. To look at them:
   export CAIRN_ENDPOINT={endpoint}
