@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <coroutine>
 #include <cstring>
-#include <iterator>
 #include <utility>
 
 #include "common/base/check.h"
@@ -68,26 +67,26 @@ Task<absl::Status> SimDisk::Write(uint64_t offset_bytes, ConstBytes data) {
     ++faults_fired_;
   }
   const absl::Status fault = TakeFault(Kind::kWrite);
-  unsynced_.push_back({offset_bytes, {data.begin(), data.end()}, false});
-  const auto place = std::prev(unsynced_.end());
+  const auto place =
+      unsynced_.emplace(next_write_++, Unsynced{offset_bytes, {data.begin(), data.end()}, false}).first;
   ++under_way_;
   co_await SomeSteps();
   --under_way_;
   if (power_cycle != power_cycles_) co_return PowerIsOff();
   // The disk owns the buffer until it returns.
-  CAIRN_CHECK(std::memcmp(place->data.data(), data.data(), data.size()) == 0);
+  CAIRN_CHECK(std::memcmp(place->second.data.data(), data.data(), data.size()) == 0);
   ++writes_;
   if (dropping_) {
     unsynced_.erase(place);
     co_return absl::OkStatus();
   }
-  place->completed = true;
-  size_t written = place->data.size();
+  place->second.completed = true;
+  size_t written = place->second.data.size();
   if (!fault.ok()) {
     written = AlignDown(random_.Below(written), 512);
-    place->data.resize(written);
+    place->second.data.resize(written);
   }
-  std::memcpy(live_.data() + offset_bytes, place->data.data(), written);
+  std::memcpy(live_.data() + offset_bytes, place->second.data.data(), written);
   co_return fault;
 }
 
@@ -113,20 +112,22 @@ Task<absl::Status> SimDisk::Flush() {
   const uint64_t power_cycle = power_cycles_;
   const absl::Status fault = TakeFault(Kind::kFlush);
   // Only what had completed before the call is promised.
-  std::vector<std::list<Unsynced>::iterator> promised;
-  for (auto write = unsynced_.begin(); write != unsynced_.end(); ++write) {
-    if (write->completed) promised.push_back(write);
+  std::vector<uint64_t> promised;
+  for (const auto& [number, write] : unsynced_) {
+    if (write.completed) promised.push_back(number);
   }
   ++under_way_;
   co_await SomeSteps();
   --under_way_;
   if (power_cycle != power_cycles_) co_return PowerIsOff();
   ++flushes_;
-  for (const auto& write : promised) {
-    if (fault.ok() && !dropping_) {
-      std::memcpy(durable_.data() + write->offset_bytes, write->data.data(), write->data.size());
-    } else if (!fault.ok()) {
-      ApplyTorn(*write, random_);
+  for (const uint64_t number : promised) {
+    const auto write = unsynced_.find(number);
+    if (write == unsynced_.end()) continue;  // another flush was faster
+    if (!fault.ok()) {
+      ApplyTorn(write->second, random_);
+    } else if (!dropping_) {
+      std::memcpy(durable_.data() + write->second.offset_bytes, write->second.data.data(), write->second.data.size());
     }
     unsynced_.erase(write);
   }
@@ -136,7 +137,7 @@ Task<absl::Status> SimDisk::Flush() {
 void SimDisk::Crash(uint64_t seed) {
   SeededRandom random(seed);
   std::vector<const Unsynced*> lost;
-  for (const Unsynced& write : unsynced_) lost.push_back(&write);
+  for (const auto& [number, write] : unsynced_) lost.push_back(&write);
   for (size_t i = lost.size(); i > 1; --i) std::swap(lost[i - 1], lost[random.Below(i)]);
   for (const Unsynced* write : lost) ApplyTorn(*write, random);
   unsynced_.clear();

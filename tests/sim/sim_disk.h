@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <list>
+#include <map>
 #include <vector>
 
 #include "common/base/random.h"
@@ -69,8 +69,9 @@ class SimDisk final : public Disk {
   SeededRandom random_;
   std::vector<std::byte> live_;
   std::vector<std::byte> durable_;
-  // In the order of submission; of a list, because operations under way keep their place in it.
-  std::list<Unsynced> unsynced_;
+  // By number, in the order of submission: flushes and crashes take from it while writes are under way.
+  std::map<uint64_t, Unsynced> unsynced_;
+  uint64_t next_write_ = 0;
   Fault faults_[3];
   int64_t misdirect_to_ = -1;
   bool dropping_ = false;

@@ -61,12 +61,12 @@ class TargetWorld {
  public:
   static constexpr uint64_t kDeviceBytes = 16 * kMiB;
 
-  explicit TargetWorld(uint64_t seed = 1)
-      : executor(seed), disk(kDeviceBytes, seed), store(2), random(seed) {}
+  explicit TargetWorld(uint64_t seed = 1, uint64_t device_bytes = kDeviceBytes)
+      : executor(seed), disk(device_bytes, seed), store(2), random(seed) {}
   ~TargetWorld() { Close(); }
 
   absl::Status Open(std::string cluster = "cluster-a", uint32_t id = 7) {
-    auto opened = executor.Run(Target::Open({std::move(cluster), TargetId(id)}, disk, store, runner, random));
+    auto opened = executor.Run(Target::Open({std::move(cluster), TargetId(id)}, *disk_seen, *store_seen, runner, random));
     if (opened.ok()) target = *std::move(opened);
     return opened.status();
   }
@@ -75,15 +75,21 @@ class TargetWorld {
     executor.Run(target->Close());
     target.reset();
   }
-  // A power cut, and a restart on what survived it.
-  absl::Status CrashAndOpen(uint64_t seed) {
+  void Crash(uint64_t seed) {
     disk.Crash(seed);
     store.Crash(seed);
+  }
+  absl::Status Restart() {
     executor.RunUntilIdle();
     Close();
     disk.PowerOn();
     store.PowerOn();
     return Open();
+  }
+  // A power cut, and a restart on what survived it.
+  absl::Status CrashAndOpen(uint64_t seed) {
+    Crash(seed);
+    return Restart();
   }
 
   absl::Status Write(uint64_t stripe, uint64_t length, uint64_t lease = 1) {
@@ -152,6 +158,9 @@ class TargetWorld {
   SimBlockingRunner runner;
   SimDisk disk;
   SimKv store;
+  // What the target is given: these, or what a test puts before them.
+  Disk* disk_seen = &disk;
+  Kv* store_seen = &store;
   SeededRandom random;
   std::unique_ptr<Target> target;
 };
