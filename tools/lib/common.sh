@@ -5,6 +5,9 @@ cairn_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$cairn_root"
 cairn_venv=$cairn_root/build/venv
 
+# One compiler cache for all clones of the tree: paths below it are hashed relative to it.
+export CCACHE_BASEDIR=$cairn_root CCACHE_NOHASHDIR=1
+
 die() { echo "$(basename "$0"): $*" >&2; exit 1; }
 
 # The interpreter that the extension is built for and the venv is made from: they must be one.
