@@ -8,6 +8,9 @@ cairn_venv=$cairn_root/build/venv
 # One compiler cache for all clones of the tree: paths below it are hashed relative to it.
 export CCACHE_BASEDIR=$cairn_root CCACHE_NOHASHDIR=1
 
+# One clone's compilations serve the next: paths below the tree count as relative.
+export CCACHE_BASEDIR=$cairn_root CCACHE_NOHASHDIR=1
+
 die() { echo "$(basename "$0"): $*" >&2; exit 1; }
 
 # The interpreter that the extension is built for and the venv is made from: they must be one.
