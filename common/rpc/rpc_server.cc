@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "common/rpc/frame.h"
 
@@ -25,9 +26,27 @@ constexpr size_t kStrangersMax = 64;
 // Refusals being sent at once. A flood above it is dropped: its senders run into their deadlines.
 constexpr size_t kRefusalsMax = 1024;
 
+// Calls a session remembers. A fabric delivers once, but a second run of a call would reach into memory that its
+// caller has back; a copy overtaken by more calls than may run at once cannot be a fabric's doing.
+constexpr size_t kRecentCallsMax = 512;
+
 struct KnownSession {
   PeerId peer;
   size_t calls_running = 0;
+  absl::flat_hash_set<uint64_t> recent;
+  std::deque<uint64_t> recent_order;
+
+  // False when the call was started before.
+  bool Start(uint64_t call) {
+    if (!recent.insert(call).second) return false;
+    recent_order.push_back(call);
+    if (recent_order.size() > kRecentCallsMax) {
+      recent.erase(recent_order.front());
+      recent_order.pop_front();
+    }
+    ++calls_running;
+    return true;
+  }
 };
 
 struct Stranger {
@@ -123,7 +142,9 @@ KnownSession* RpcServer::Impl::FindSession(SessionId id) {
   if (!info.has_value()) return nullptr;
   const absl::StatusOr<PeerId> peer = net.AddPeer(info->client_address);
   if (!peer.ok()) return nullptr;
-  return &known.emplace(id, KnownSession{*peer, 0}).first->second;
+  KnownSession added;
+  added.peer = *peer;
+  return &known.emplace(id, std::move(added)).first->second;
 }
 
 std::optional<PeerId> RpcServer::Impl::FindStranger(const std::string& address) {
@@ -248,8 +269,11 @@ void RpcServer::OnMessage(ConstBytes message) {
     impl.Refuse(scope_, session->peer, std::move(answer));
     return;
   }
+  if (!session->Start(header->call())) {
+    ++impl.counters.duplicates;
+    return;
+  }
   ++impl.counters.calls;
-  ++session->calls_running;
   scope_.Spawn(Impl::RunCall(&impl, handler, session->peer, std::move(header),
                              std::string(frame->body)));
 }

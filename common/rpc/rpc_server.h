@@ -35,6 +35,7 @@ class RpcServer {
     uint64_t calls = 0;      // handlers started
     uint64_t refused = 0;    // answered without starting a handler
     uint64_t malformed = 0;  // dropped without an answer
+    uint64_t duplicates = 0;  // dropped: the call was started before
   };
   const Counters& counters() const;
 

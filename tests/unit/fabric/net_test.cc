@@ -235,8 +235,7 @@ Task<void> ResetInitiator(Net& a, Net& b) {
   for (size_t i = 0; i < results.size(); ++i) {
     scope.Spawn(ReadInto(a, *peer, (*readable)->descriptor(), local, InSeconds(10), &results[i]));
   }
-  StopSource never;
-  EXPECT_TRUE((co_await SleepFor(absl::Microseconds(20), never)).ok());
+  co_await Pass(absl::Microseconds(20));
   EXPECT_EQ(a.Reset(), absl::OkStatus());
   co_await scope.Join();
   for (const absl::Status& result : results) EXPECT_TRUE(absl::IsUnavailable(result)) << result;
@@ -263,8 +262,7 @@ Task<void> CloseTarget(Net& a, std::unique_ptr<Net>& b) {
   for (absl::Status& result : results) {
     scope.Spawn(ReadInto(a, *peer, descriptor, local, InSeconds(0.5), &result));
   }
-  StopSource never;
-  EXPECT_TRUE((co_await SleepFor(absl::Microseconds(20), never)).ok());
+  co_await Pass(absl::Microseconds(20));
   readable->reset();
   b.reset();
   co_await scope.Join();
@@ -293,8 +291,7 @@ Task<void> RemoveWhileReading(Net& a, Net& b) {
   EXPECT_TRUE(read.ok()) << read;
   Scope scope;
   scope.Spawn(ReadInto(a, *peer, descriptor, local, InSeconds(10), &read));
-  StopSource never;
-  EXPECT_TRUE((co_await SleepFor(absl::Microseconds(10), never)).ok());
+  co_await Pass(absl::Microseconds(10));
   a.RemovePeer(*peer);
   co_await scope.Join();
   EXPECT_TRUE(read.ok()) << read;

@@ -76,6 +76,18 @@ class Inbox {
   Event arrived_;
 };
 
+// Lets `duration` pass.
+inline Task<void> Pass(absl::Duration duration) {
+  StopSource never;
+  (void)co_await SleepFor(duration, never);
+}
+
+// Waits for what no event tells, because it happens on the other side of a network.
+template <class Condition>
+Task<void> Until(Condition condition) {
+  while (!condition()) co_await Pass(absl::Milliseconds(1));
+}
+
 // Bytes that differ everywhere and with the seed.
 inline std::vector<std::byte> Pattern(size_t size, uint64_t seed) {
   SeededRandom random(seed);

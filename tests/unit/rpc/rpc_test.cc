@@ -1,0 +1,520 @@
+// RPC between a node and its clients over every Net: round trips, bulk bytes both ways, refusals, deadlines, restarts,
+// the end of sessions. A node is a server with two cores; PING carries a script that the handler obeys.
+#include <algorithm>
+#include <optional>
+
+#include "common/rpc/call_table.h"
+#include "common/rpc/receiver.h"
+#include "common/rpc/rpc_client.h"
+#include "common/rpc/rpc_server.h"
+#include "common/rpc/session_table.h"
+#include "proto/wire/chunk.pb.h"
+#include "proto/wire/rpc.pb.h"
+#include "tests/unit/fabric/net_worlds.h"
+
+namespace cairn {
+namespace {
+
+// Requests are HelloRequests: a message with a string to put a command into and one to carry data.
+using Script = wire::HelloRequest;
+
+Script ScriptOf(const std::string& command) {
+  Script script;
+  script.set_client_name(command);
+  return script;
+}
+
+class ScriptService {
+ public:
+  explicit ScriptService(Net& net, MutableBytes slab) : net_(net), slab_(slab) {
+    auto registered = net_.Register(slab_, MemoryAccess::kLocal);
+    EXPECT_TRUE(registered.ok());
+    region_ = *std::move(registered);
+  }
+
+  Task<absl::StatusOr<Script>> Run(CallContext& context, const Script& script) {
+    ++calls;
+    last_deadline = context.deadline();
+    last_request = context.request();
+    const std::string& command = script.client_name();
+    if (command == "fail") co_return absl::NotFoundError(std::string(5000, 'n'));
+    if (command == "bytes") co_return absl::NotFoundError("\xff\xfe is no text");
+    if (command == "long") {
+      Script reply;
+      reply.set_client_address(std::string(kMaxMessageBytes, 'x'));
+      co_return reply;
+    }
+    if (command == "pull" || command == "push") {
+      const MutableBytes piece = slab_.first(context.bulk_bytes());
+      absl::Status moved = command == "pull" ? co_await context.Pull(piece)
+                                             : co_await context.Push(piece);
+      CO_RETURN_IF_ERROR(moved);
+    }
+    if (command == "wait") {
+      started.Set();
+      co_await release;
+    }
+    co_return script;
+  }
+
+  int calls = 0;
+  Deadline last_deadline = Deadline::Infinite();
+  RequestId last_request;
+  Event started;
+  Event release;
+  MutableBytes slab() { return slab_; }
+
+ private:
+  Net& net_;
+  MutableBytes slab_;
+  std::unique_ptr<MemoryRegion> region_;
+};
+
+// One core of a node.
+struct Core {
+  Core(std::unique_ptr<Net> net_in, SessionTable& sessions, uint64_t incarnation)
+      : net(std::move(net_in)), memory(4 * kMiB), service(*net, memory) {
+    table.Add(wire::PING, &service, &ScriptService::Run);
+    server = std::make_unique<RpcServer>(
+        *net, table, sessions,
+        RpcServer::Options{.node_incarnation = incarnation, .session_calls_max = 4});
+    ConnectReceiver(*net, server.get(), nullptr);
+  }
+  std::unique_ptr<Net> net;
+  std::vector<std::byte> memory;
+  ScriptService service;
+  CallTable table;
+  std::unique_ptr<RpcServer> server;
+};
+
+template <class World>
+struct Node {
+  Node(World& world, uint64_t incarnation)
+      : net0(world.MakeNet("node")), net1(world.MakeNet("node")) {
+    wire::HelloReply identity;
+    identity.set_cluster_id("cluster");
+    identity.set_software_version("1");
+    identity.set_node_id(7);
+    identity.set_node_incarnation(incarnation);
+    identity.set_provider(net0->provider());
+    identity.add_core_addresses(net0->address());
+    identity.add_core_addresses(net1->address());
+    identity.set_map_version(3);
+    sessions.emplace(SessionTable::Options{.identity = identity, .slabs = 8, .credits_max = 4}, random,
+                     [this](SessionId) { ++ended; });
+    cores.push_back(std::make_unique<Core>(std::move(net0), *sessions, incarnation));
+    cores.push_back(std::make_unique<Core>(std::move(net1), *sessions, incarnation));
+  }
+  // `at`: where to listen.
+  void Listen(const std::string& at) {
+    auto listened = cores[0]->net->Listen(at, &*sessions);
+    ASSERT_TRUE(listened.ok()) << listened.status();
+    host_port = *listened;
+  }
+  Task<void> Stop() {
+    cores[0]->net->StopListening();
+    co_await sessions->Stop();
+    for (auto& core : cores) co_await core->server->Stop();
+    for (auto& core : cores) co_await core->net->Stop();
+  }
+
+  SystemRandom random;
+  std::unique_ptr<Net> net0, net1;
+  int ended = 0;
+  std::optional<SessionTable> sessions;
+  std::vector<std::unique_ptr<Core>> cores;
+  std::string host_port;
+};
+
+template <class World>
+class RpcTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!world_.available()) GTEST_SKIP() << "the kernel refuses io_uring";
+    node_.emplace(world_, 100);
+    client_net_ = world_.MakeNet("client");
+    client_.emplace(*client_net_, random_, "test:1");
+    ConnectReceiver(*client_net_, nullptr, &*client_);
+  }
+  // Listening needs the executor.
+  template <class Body>
+  void Run(Body body) {
+    this->world_.Run(Whole(this, body));
+  }
+  template <class Body>
+  static Task<void> Whole(RpcTest* self, Body body) {
+    self->node_->Listen(World::ListenAddress("node"));
+    co_await body(*self);
+    co_await self->client_->Stop();
+    co_await self->client_net_->Stop();
+    co_await self->node_->Stop();
+  }
+
+ public:
+  World world_;
+  SystemRandom random_;
+  std::optional<Node<World>> node_;
+  std::unique_ptr<Net> client_net_;
+  std::optional<RpcClient> client_;
+};
+TYPED_TEST_SUITE(RpcTest, NetWorlds);
+
+CallOptions Within(double seconds) { return {.deadline = InSeconds(seconds), .bulks = {}, .request = {}}; }
+
+template <class Fixture>
+Task<std::unique_ptr<NodeConnection>> MustConnect(Fixture& test) {
+  auto connected = co_await test.client_->Connect(test.node_->host_port, "", InSeconds(5));
+  EXPECT_TRUE(connected.ok()) << connected.status();
+  CAIRN_CHECK(connected.ok());
+  co_return *std::move(connected);
+}
+
+Task<absl::StatusOr<Script>> Call(NodeConnection& connection, uint32_t core, Script script,
+                                  CallOptions options) {
+  return connection.Call<Script>(core, wire::PING, script, std::move(options));
+}
+
+template <class Fixture>
+Task<void> RoundTrip(Fixture& test) {
+  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
+  EXPECT_EQ(connection->hello().node_id(), 7u);
+  EXPECT_EQ(connection->hello().protocol_version(), kProtocolVersion);
+  EXPECT_EQ(connection->map_version(), 3u);
+  EXPECT_EQ(connection->window().available(), 4);
+  EXPECT_EQ(test.node_->sessions->size(), 1u);
+  for (uint32_t core = 0; core < 2; ++core) {
+    CallOptions options = Within(5);
+    options.request = {11, 22};
+    auto reply = co_await Call(*connection, core, ScriptOf("hi"), std::move(options));
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    EXPECT_EQ(reply->client_name(), "hi");
+    EXPECT_EQ(test.node_->cores[core]->service.calls, 1);
+    EXPECT_EQ(test.node_->cores[core]->service.last_request.sequence, 22u);
+    const absl::Duration left =
+        test.node_->cores[core]->service.last_deadline.Remaining(Executor::Current().clock());
+    EXPECT_LE(left, absl::Seconds(5));
+    EXPECT_GT(left, absl::Seconds(2));
+  }
+  test.node_->sessions->SetMapVersion(9);
+  auto reply = co_await Call(*connection, 0, ScriptOf("hi"), Within(5));
+  EXPECT_EQ(connection->map_version(), 9u);
+  auto wrong_core = co_await Call(*connection, 2, ScriptOf("hi"), Within(5));
+  EXPECT_TRUE(absl::IsInvalidArgument(wrong_core.status()));
+}
+TYPED_TEST(RpcTest, RoundTripToEveryCore) { this->Run(RoundTrip<TestFixture>); }
+
+template <class Fixture>
+Task<void> Errors(Fixture& test) {
+  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
+  auto failed = co_await Call(*connection, 0, ScriptOf("fail"), Within(5));
+  EXPECT_TRUE(absl::IsNotFound(failed.status())) << failed.status();
+  EXPECT_EQ(failed.status().message(), std::string(1024, 'n'));
+  failed = co_await Call(*connection, 0, ScriptOf("bytes"), Within(5));
+  EXPECT_EQ(failed.status(), absl::NotFoundError("\xff\xfe is no text"));
+  failed = co_await Call(*connection, 0, ScriptOf("long"), Within(5));
+  EXPECT_TRUE(absl::IsResourceExhausted(failed.status())) << failed.status();
+  auto unknown = co_await connection->CallRaw(0, static_cast<wire::Method>(9999), "", Within(5));
+  EXPECT_EQ(unknown.status().code(), absl::StatusCode::kUnimplemented) << unknown.status();
+  auto garbage = co_await connection->CallRaw(0, wire::PING, "\xff\xff\xff", Within(5));
+  EXPECT_TRUE(absl::IsInvalidArgument(garbage.status())) << garbage.status();
+  auto too_long =
+      co_await connection->CallRaw(0, wire::PING, std::string(kMaxMessageBytes, 'x'), Within(5));
+  EXPECT_TRUE(absl::IsResourceExhausted(too_long.status())) << too_long.status();
+  EXPECT_FALSE(connection->lost());
+}
+TYPED_TEST(RpcTest, ErrorsOfHandlersAndOfFramesReachTheCaller) { this->Run(Errors<TestFixture>); }
+
+template <class Fixture>
+Task<void> Bulks(Fixture& test) {
+  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
+  // A gather list: three pieces of different memory, out of order.
+  std::vector<std::byte> memory = Pattern(3 * kMiB, 8);
+  const std::vector<std::byte> original = memory;
+  auto readable = test.client_net_->Register(memory, MemoryAccess::kRemoteRead);
+  auto writable = test.client_net_->Register(memory, MemoryAccess::kRemoteWrite);
+  const std::vector<std::pair<uint64_t, uint64_t>> pieces = {
+      {2 * kMiB, kMiB}, {100, 1}, {5000, 100'000}};
+  CallOptions pull = Within(10);
+  CallOptions push = Within(10);
+  std::vector<std::byte> expected;
+  for (const auto& [offset, length] : pieces) {
+    BulkDescriptor from = (*readable)->descriptor();
+    BulkDescriptor to = (*writable)->descriptor();
+    pull.bulks.push_back({from.key, from.address + offset, length});
+    push.bulks.push_back({to.key, to.address + offset, length});
+    expected.insert(expected.end(), memory.begin() + offset, memory.begin() + offset + length);
+  }
+  auto pulled = co_await Call(*connection, 1, ScriptOf("pull"), std::move(pull));
+  EXPECT_TRUE(pulled.ok()) << pulled.status();
+  const MutableBytes slab = test.node_->cores[1]->service.slab();
+  EXPECT_TRUE(std::equal(expected.begin(), expected.end(), slab.begin()));
+
+  for (std::byte& byte : slab) byte = ~byte;
+  auto pushed = co_await Call(*connection, 1, ScriptOf("push"), std::move(push));
+  EXPECT_TRUE(pushed.ok()) << pushed.status();
+  size_t changed = 0;
+  for (size_t i = 0; i < memory.size(); ++i) {
+    const bool inside = std::any_of(pieces.begin(), pieces.end(), [i](const auto& piece) {
+      return i >= piece.first && i < piece.first + piece.second;
+    });
+    changed += memory[i] == (inside ? ~original[i] : original[i]);
+  }
+  EXPECT_EQ(changed, memory.size());
+}
+TYPED_TEST(RpcTest, BulksArePulledAndPushedAsOneConcatenation) { this->Run(Bulks<TestFixture>); }
+
+Task<void> CallAndKeep(NodeConnection& connection, Script script, CallOptions options,
+                       absl::Status* result) {
+  auto reply = co_await Call(connection, 0, std::move(script), std::move(options));
+  *result = reply.status();
+}
+
+template <class Fixture>
+Task<void> Deadlines(Fixture& test) {
+  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
+  auto late = co_await Call(*connection, 0, ScriptOf("wait"), Within(0.05));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(late.status())) << late.status();
+  EXPECT_FALSE(connection->lost());
+  test.node_->cores[0]->service.release.Set();
+  // The late reply finds nobody, and the next call works.
+  auto next = co_await Call(*connection, 0, ScriptOf("next"), Within(5));
+  EXPECT_TRUE(next.ok()) << next.status();
+  auto never = co_await Call(*connection, 0, ScriptOf("hi"),
+                             CallOptions{.deadline = Deadline(MonoTime(0)), .bulks = {}, .request = {}});
+  EXPECT_TRUE(absl::IsDeadlineExceeded(never.status())) << never.status();
+}
+TYPED_TEST(RpcTest, PassedDeadlineEndsTheCallAndNotTheConnection) {
+  this->Run(Deadlines<TestFixture>);
+}
+
+template <class Fixture>
+Task<void> BulkDeadline(Fixture& test) {
+  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
+  std::vector<std::byte> memory(65536);
+  auto writable = test.client_net_->Register(memory, MemoryAccess::kRemoteWrite);
+  const BulkDescriptor exposed = (*writable)->descriptor();
+  const std::string address = test.client_net_->address();
+  CallOptions options = Within(0.05);
+  options.bulks.push_back(exposed);
+  auto late = co_await Call(*connection, 0, ScriptOf("wait"), std::move(options));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(late.status())) << late.status();
+  // The node still had the right to write: the endpoint is a new one, and the memory has a new key.
+  EXPECT_NE(test.client_net_->address(), address);
+  EXPECT_NE((*writable)->descriptor().key, exposed.key);
+  EXPECT_TRUE(connection->lost());
+  test.node_->cores[0]->service.release.Set();
+  auto refused = co_await Call(*connection, 0, ScriptOf("hi"), Within(5));
+  EXPECT_TRUE(absl::IsUnavailable(refused.status())) << refused.status();
+  // A new hello works.
+  connection = co_await MustConnect(test);
+  auto again = co_await Call(*connection, 0, ScriptOf("hi"), Within(5));
+  EXPECT_TRUE(again.ok()) << again.status();
+}
+TYPED_TEST(RpcTest, BulkCallWithoutAReplyResetsTheEndpoint) { this->Run(BulkDeadline<TestFixture>); }
+
+template <class Fixture>
+Task<void> CallLimit(Fixture& test) {
+  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
+  Scope scope;
+  std::vector<absl::Status> results(4);
+  for (absl::Status& result : results) {
+    scope.Spawn(CallAndKeep(*connection, ScriptOf("wait"), Within(10), &result));
+  }
+  co_await Until([&test] { return test.node_->cores[0]->service.calls == 4; });
+  auto fifth = co_await Call(*connection, 0, ScriptOf("hi"), Within(5));
+  EXPECT_TRUE(absl::IsResourceExhausted(fifth.status())) << fifth.status();
+  auto other_core = co_await Call(*connection, 1, ScriptOf("hi"), Within(5));
+  EXPECT_TRUE(other_core.ok()) << other_core.status();
+  test.node_->cores[0]->service.release.Set();
+  co_await scope.Join();
+  for (const absl::Status& result : results) EXPECT_TRUE(result.ok()) << result;
+}
+TYPED_TEST(RpcTest, CallsAboveTheSessionsLimitAreRefused) { this->Run(CallLimit<TestFixture>); }
+
+template <class Fixture>
+Task<void> SessionEnd(Fixture& test) {
+  std::unique_ptr<NodeConnection> first = co_await MustConnect(test);
+  std::unique_ptr<NodeConnection> second = co_await MustConnect(test);
+  std::unique_ptr<NodeConnection> third = co_await MustConnect(test);
+  EXPECT_NE(first->hello().session(), second->hello().session());
+  EXPECT_EQ(test.node_->sessions->size(), 3u);
+  // Eight slabs for three sessions.
+  auto reply = co_await Call(*first, 0, ScriptOf("hi"), Within(5));
+  EXPECT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(first->window().available(), 2);
+  second.reset();
+  third.reset();
+  co_await Until([&test] { return test.node_->ended == 2; });
+  EXPECT_EQ(test.node_->sessions->size(), 1u);
+  reply = co_await Call(*first, 0, ScriptOf("hi"), Within(5));
+  EXPECT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(first->window().available(), 4);
+}
+TYPED_TEST(RpcTest, SessionEndsWithItsConnectionAndSharesItsCredits) {
+  this->Run(SessionEnd<TestFixture>);
+}
+
+template <class Fixture>
+Task<void> Hellos(Fixture& test) {
+  auto other = co_await test.client_->Connect(test.node_->host_port, "another cluster", InSeconds(5));
+  EXPECT_TRUE(absl::IsFailedPrecondition(other.status())) << other.status();
+  EXPECT_NE(std::string(other.status().message()).find("cluster"), std::string::npos);
+  auto same = co_await test.client_->Connect(test.node_->host_port, "cluster", InSeconds(5));
+  EXPECT_TRUE(same.ok()) << same.status();
+  wire::HelloRequest old;
+  old.set_protocol_version(99);
+  auto dialed = co_await test.client_net_->Dial(test.node_->host_port, old.SerializeAsString(), InSeconds(5));
+  EXPECT_TRUE(absl::IsFailedPrecondition(dialed.status())) << dialed.status();
+  dialed = co_await test.client_net_->Dial(test.node_->host_port, "\xff\xff", InSeconds(5));
+  EXPECT_TRUE(absl::IsInvalidArgument(dialed.status())) << dialed.status();
+  old.set_protocol_version(kProtocolVersion);
+  old.set_provider("carrier pigeon");
+  dialed = co_await test.client_net_->Dial(test.node_->host_port, old.SerializeAsString(), InSeconds(5));
+  EXPECT_TRUE(absl::IsFailedPrecondition(dialed.status())) << dialed.status();
+}
+TYPED_TEST(RpcTest, WrongHellosAreRefusedInWords) { this->Run(Hellos<TestFixture>); }
+
+// The node restarts: at the same HOST:PORT another incarnation listens.
+template <class Fixture>
+Task<void> NodeStops(Fixture& test) {
+  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
+  auto reply = co_await Call(*connection, 0, ScriptOf("hi"), Within(5));
+  EXPECT_TRUE(reply.ok()) << reply.status();
+  absl::Status waiting;
+  Scope scope;
+  scope.Spawn(CallAndKeep(*connection, ScriptOf("wait"), Within(30), &waiting));
+  co_await test.node_->cores[0]->service.started;
+  test.node_->cores[0]->net->StopListening();
+  co_await test.node_->sessions->Stop();
+  // The control connection tells at once; nobody waits for 30 s.
+  const MonoTime began = Executor::Current().clock().Now();
+  co_await scope.Join();
+  EXPECT_LT(Executor::Current().clock().Now() - began, absl::Seconds(5));
+  EXPECT_TRUE(absl::IsUnavailable(waiting)) << waiting;
+  EXPECT_TRUE(connection->lost());
+  test.node_->cores[0]->service.release.Set();
+  auto gone = co_await test.client_->Connect(test.node_->host_port, "", InSeconds(5));
+  EXPECT_TRUE(absl::IsUnavailable(gone.status())) << gone.status();
+}
+TYPED_TEST(RpcTest, LostControlConnectionFailsCallsAtOnce) { this->Run(NodeStops<TestFixture>); }
+
+// A request with the session or the incarnation of an earlier life, sent past the client.
+template <class Fixture>
+Task<void> StaleRequests(Fixture& test) {
+  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
+  auto stale = test.world_.MakeNet("stale");
+  RpcClient stale_client(*stale, test.random_, "stale:1");
+  ConnectReceiver(*stale, nullptr, &stale_client);
+  auto stale_connection = co_await stale_client.Connect(test.node_->host_port, "", InSeconds(5));
+  CAIRN_CHECK(stale_connection.ok());
+  // End the session on the node only, as a restart would: the table forgets it.
+  const SessionId session((*stale_connection)->hello().session());
+  EXPECT_TRUE(test.node_->sessions->Find(session).has_value());
+  auto first = co_await Call(**stale_connection, 0, ScriptOf("hi"), Within(5));
+  EXPECT_TRUE(first.ok()) << first.status();
+  test.node_->cores[0]->server = std::make_unique<RpcServer>(
+      *test.node_->cores[0]->net, test.node_->cores[0]->table, *test.node_->sessions,
+      RpcServer::Options{.node_incarnation = 101});
+  ConnectReceiver(*test.node_->cores[0]->net, test.node_->cores[0]->server.get(), nullptr);
+  auto refused = co_await Call(**stale_connection, 0, ScriptOf("hi"), Within(5));
+  EXPECT_TRUE(absl::IsUnavailable(refused.status())) << refused.status();
+  EXPECT_TRUE((*stale_connection)->lost());
+  EXPECT_EQ(test.node_->cores[0]->server->counters().refused, 1u);
+  EXPECT_EQ(test.node_->cores[0]->server->counters().calls, 0u);
+  stale_connection->reset();
+  co_await stale_client.Stop();
+  co_await stale->Stop();
+}
+TYPED_TEST(RpcTest, RequestForAnEarlierIncarnationIsRefused) {
+  this->Run(StaleRequests<TestFixture>);
+}
+
+template <class Fixture>
+Task<void> ClientStops(Fixture& test) {
+  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
+  absl::Status waiting;
+  Scope scope;
+  scope.Spawn(CallAndKeep(*connection, ScriptOf("wait"), Within(30), &waiting));
+  co_await test.node_->cores[0]->service.started;
+  co_await test.client_->Stop();
+  co_await scope.Join();
+  EXPECT_TRUE(absl::IsCancelled(waiting)) << waiting;
+  auto after = co_await Call(*connection, 0, ScriptOf("hi"), Within(5));
+  EXPECT_TRUE(absl::IsCancelled(after.status())) << after.status();
+  test.node_->cores[0]->service.release.Set();
+}
+TYPED_TEST(RpcTest, StoppedClientCancelsItsCalls) { this->Run(ClientStops<TestFixture>); }
+
+template <class Fixture>
+Task<void> Malformed(Fixture& test) {
+  auto peer = test.client_net_->AddPeer(test.node_->cores[0]->net->address());
+  const std::vector<std::string> garbage = {"", "x", std::string(20, '\0'), std::string(1000, 'z'),
+                                            std::string(kMaxMessageBytes, '\x7f')};
+  for (const std::string& message : garbage) {
+    const absl::Status sent = co_await test.client_net_->Send(*peer, BytesOf(message), InSeconds(5));
+    EXPECT_TRUE(sent.ok()) << sent;
+  }
+  const size_t expected = garbage.size();
+  co_await Until([&test, expected] {
+    return test.node_->cores[0]->server->counters().malformed == expected;
+  });
+  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
+  auto reply = co_await Call(*connection, 0, ScriptOf("hi"), Within(5));
+  EXPECT_TRUE(reply.ok()) << reply.status();
+}
+TYPED_TEST(RpcTest, MalformedMessagesAreDroppedAndCounted) { this->Run(Malformed<TestFixture>); }
+
+// Two hundred calls while the network loses and repeats messages: each ends, none runs twice.
+Task<void> CallsUnderFaults(NodeConnection& connection, int* ok, int* late) {
+  for (int i = 0; i < 200; ++i) {
+    auto reply = co_await Call(connection, 0, ScriptOf("hi"), Within(0.5));
+    if (reply.ok()) {
+      ++*ok;
+    } else {
+      EXPECT_TRUE(absl::IsDeadlineExceeded(reply.status())) << reply.status();
+      ++*late;
+    }
+  }
+}
+
+template <class Fixture>
+Task<void> Faults(Fixture& test) {
+  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
+  SimFabric::Faults faults;
+  faults.lost_per_mille = 100;
+  faults.duplicated_per_mille = 200;
+  test.world_.fabric().set_faults(faults);
+  int ok = 0;
+  int late = 0;
+  co_await CallsUnderFaults(*connection, &ok, &late);
+  test.world_.fabric().set_faults({});
+  EXPECT_EQ(ok + late, 200);
+  EXPECT_GT(ok, 100);
+  EXPECT_GT(late, 0);
+  EXPECT_GT(test.node_->cores[0]->server->counters().duplicates, 0u);
+  EXPECT_LE(test.node_->cores[0]->service.calls, 200);
+}
+
+using SimRpcTest = RpcTest<NetWorld<SimWorld>>;
+TEST_F(SimRpcTest, LostAndRepeatedMessagesCostTimeAndNothingElse) { Run(Faults<SimRpcTest>); }
+
+template <class Fixture>
+Task<void> NodeDies(Fixture& test) {
+  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
+  std::vector<std::byte> memory(65536);
+  auto writable = test.client_net_->Register(memory, MemoryAccess::kRemoteWrite);
+  CallOptions options = Within(30);
+  options.bulks.push_back((*writable)->descriptor());
+  absl::Status waiting;
+  Scope scope;
+  scope.Spawn(CallAndKeep(*connection, ScriptOf("wait"), std::move(options), &waiting));
+  co_await test.node_->cores[0]->service.started;
+  test.world_.fabric().Kill("node");
+  co_await scope.Join();
+  EXPECT_TRUE(absl::IsUnavailable(waiting)) << waiting;
+  test.node_->cores[0]->service.release.Set();
+}
+TEST_F(SimRpcTest, KilledNodeFailsBulkCallsAtOnce) { Run(NodeDies<SimRpcTest>); }
+
+}  // namespace
+}  // namespace cairn
