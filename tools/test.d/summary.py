@@ -29,8 +29,9 @@ def cases(output: str) -> tuple[int, int, int] | None:
         bad = last_number(r"^FAILED .*failures=(\d+)", output) + last_number(r"^FAILED .*errors=(\d+)", output)
         skipped = last_number(r"^(?:OK|FAILED) .*skipped=(\d+)", output)
         return max(0, ran - bad - skipped), bad, skipped
-    if re.search(r"^=+ .*\bin [\d.]+s.* =+$", output, re.MULTILINE):
-        line = re.findall(r"^=+ .*\bin [\d.]+s.* =+$", output, re.MULTILINE)[-1]
+    # With -q pytest leaves the ornaments out.
+    if found := re.findall(r"^(?:=+ )?(\d+ (?:passed|failed|skipped|error|deselected)\b.*) in [\d.]+s\b", output, re.M):
+        line = found[-1]
         bad = last_number(r"(\d+) failed", line) + last_number(r"(\d+) errors?", line)
         return last_number(r"(\d+) passed", line), bad, last_number(r"(\d+) skipped", line)
     return None
