@@ -47,8 +47,8 @@ void AddChoice(CLI::App* app, const std::string& name, T* value,
       *value = meaning;
       return;
     }
-    throw CLI::ValidationError(name, absl::StrCat("'", text, "' is none of ",
-                                                  absl::StrJoin(words, ", ")));
+    throw CLI::ValidationError(
+        name, absl::StrCat("'", text, "' is none of ", absl::StrJoin(words, ", ")));
   };
   app->add_option_function<std::string>(name, choose, help)->type_name(absl::StrJoin(words, "|"));
 }

@@ -2,6 +2,7 @@
 // here.
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -41,7 +42,7 @@ struct MetadataBenchOptions {
 };
 
 // The node's counters of metadata requests, one a method.
-constexpr char kMetadataCallCounter[] = "cairn_meta_requests_total";
+constexpr char kMetadataRequests[] = "cairn_meta_requests_total";
 
 double Median(std::vector<double> values) {
   if (values.empty()) return 0;
@@ -64,11 +65,48 @@ std::string RunDirectory(const Context& context, const std::string& directory) {
   return absl::StrCat(directory, "/run-", absl::ToUnixMillis(context.clock().WallNow()));
 }
 
+// What the node counts: requests, flushes, bytes. Empty when it does not say; a bench runs without.
+using Counters = std::map<std::string, uint64_t>;
+
+Counters ReadCounters(Client& client) {
+  Counters counters;
+  auto text = client.StatusJson();
+  if (!text.ok()) return counters;
+  auto status = NormalizeStatus(*text, client.endpoint());
+  if (!status.ok()) return counters;
+  for (const auto& [name, value] : (*status)["counters"].items()) {
+    counters[name] = value.get<uint64_t>();
+  }
+  return counters;
+}
+
+// How far each counter went during a run. Other clients' work is in it, too.
+Counters CountersSince(const Counters& before, const Counters& after) {
+  Counters went;
+  for (const auto& [name, value] : after) {
+    const auto at = before.find(name);
+    const uint64_t old = at == before.end() ? 0 : at->second;
+    // A gauge may fall; only what was counted up is of use here.
+    if (value > old) went[name] = value - old;
+  }
+  return went;
+}
+
+// Metadata requests, summed over their methods; nothing when the node does not count them.
+std::optional<uint64_t> MetadataRequests(const Counters& counters) {
+  std::optional<uint64_t> requests;
+  for (const auto& [name, value] : counters) {
+    if (name.starts_with(kMetadataRequests)) requests = requests.value_or(0) + value;
+  }
+  return requests;
+}
+
 // ---- bench ckpt ----
 
 struct CheckpointBenchResult {
   std::vector<double> save_seconds;
   std::vector<double> restore_seconds;
+  Counters counters;
 };
 
 absl::Status RunRound(Context& context, BenchRanks& ranks, const std::string& path,
@@ -123,7 +161,8 @@ Json CheckpointBenchJson(const CheckpointBenchOptions& options, const std::strin
           {"directory", directory},
           {"kept", options.keep},
           {"save", side(result.save_seconds)},
-          {"restore", side(result.restore_seconds)}};
+          {"restore", side(result.restore_seconds)},
+          {"node_counters", result.counters}};
 }
 
 int RunCheckpointBench(Context& context, const CheckpointBenchOptions& options) {
@@ -135,7 +174,9 @@ int RunCheckpointBench(Context& context, const CheckpointBenchOptions& options) 
     return context.Fail({"cannot make", directory, made});
   }
   CheckpointBenchResult result;
+  const Counters before = ReadCounters(*client);
   const absl::Status ran = RunRounds(context, *client, options, directory, &result);
+  result.counters = CountersSince(before, ReadCounters(*client));
   if (!options.keep) CleanUp(context, *client, directory);
   if (!ran.ok()) return context.Fail({"the benchmark failed in", directory, ran});
   const Json json = CheckpointBenchJson(options, directory, result);
@@ -159,8 +200,7 @@ struct MetadataBenchResult {
   absl::Duration ranks_elapsed;   // first Begin to last RankDone
   absl::Duration commit_elapsed;  // the commit alone
   CheckpointInfo info;
-  size_t shards_listed = 0;
-  double calls_per_rank = -1;  // -1: the node does not count them
+  Counters counters;
 };
 
 // One shard, closed, and the rank done.
@@ -171,23 +211,10 @@ absl::Status FinishRank(CheckpointWriter& writer, uint32_t rank, ConstBuffer con
   return writer.RankDone();
 }
 
-// How many metadata requests the node has served; nothing when it does not say.
-std::optional<uint64_t> MetadataCalls(Client& client) {
-  auto text = client.StatusJson();
-  if (!text.ok()) return std::nullopt;
-  auto status = NormalizeStatus(*text, client.endpoint());
-  if (!status.ok()) return std::nullopt;
-  std::optional<uint64_t> calls;
-  for (const auto& [name, value] : (*status)["counters"].items()) {
-    if (name.starts_with(kMetadataCallCounter)) calls = calls.value_or(0) + value.get<uint64_t>();
-  }
-  return calls;
-}
-
 absl::Status SaveAllRanks(Context& context, Client& client, const MetadataBenchOptions& options,
                           const std::string& path, MetadataBenchResult* result) {
   const std::vector<std::byte> content(options.size_bytes, std::byte{0x5a});
-  const std::optional<uint64_t> calls_before = MetadataCalls(client);
+  const Counters before = ReadCounters(client);
   const MonoTime start = context.clock().Now();
   BeginOptions begin;
   begin.world_size = options.ranks;
@@ -228,10 +255,7 @@ absl::Status SaveAllRanks(Context& context, Client& client, const MetadataBenchO
   result->ranks_elapsed = ranks_done - start;
   ASSIGN_OR_RETURN(result->info, coordinator.Commit());
   result->commit_elapsed = context.clock().Now() - ranks_done;
-  const std::optional<uint64_t> calls_after = MetadataCalls(client);
-  if (calls_before.has_value() && calls_after.has_value()) {
-    result->calls_per_rank = static_cast<double>(*calls_after - *calls_before) / options.ranks;
-  }
+  result->counters = CountersSince(before, ReadCounters(client));
   return absl::OkStatus();
 }
 
@@ -257,20 +281,23 @@ int ReportMetadataBench(Context& context, const MetadataBenchOptions& options,
                         const std::string& path, const MetadataBenchResult& result) {
   const double total = absl::ToDoubleSeconds(result.ranks_elapsed + result.commit_elapsed);
   const double per_second = options.ranks / total;
+  const std::optional<uint64_t> requests = MetadataRequests(result.counters);
+  const double per_rank = static_cast<double>(requests.value_or(0)) / options.ranks;
   if (context.json()) {
-    context.PrintJson({{"path", path},
-                       {"ranks", options.ranks},
-                       {"bytes_per_rank", options.size_bytes},
-                       {"jobs", options.jobs},
-                       {"seconds", total},
-                       {"ranks_seconds", absl::ToDoubleSeconds(result.ranks_elapsed)},
-                       {"commit_seconds", absl::ToDoubleSeconds(result.commit_elapsed)},
-                       {"ranks_per_second", per_second},
-                       {"metadata_calls_per_rank",
-                        result.calls_per_rank < 0 ? Json(nullptr) : Json(result.calls_per_rank)},
-                       {"shards_committed", result.info.shard_count},
-                       {"verified", true},
-                       {"kept", options.keep}});
+    context.PrintJson(
+        {{"path", path},
+         {"ranks", options.ranks},
+         {"bytes_per_rank", options.size_bytes},
+         {"jobs", options.jobs},
+         {"seconds", total},
+         {"ranks_seconds", absl::ToDoubleSeconds(result.ranks_elapsed)},
+         {"commit_seconds", absl::ToDoubleSeconds(result.commit_elapsed)},
+         {"ranks_per_second", per_second},
+         {"metadata_calls_per_rank", requests.has_value() ? Json(per_rank) : Json(nullptr)},
+         {"shards_committed", result.info.shard_count},
+         {"verified", true},
+         {"node_counters", result.counters},
+         {"kept", options.keep}});
     return kExitOk;
   }
   context.Print(absl::StrFormat(
@@ -278,8 +305,8 @@ int ReportMetadataBench(Context& context, const MetadataBenchOptions& options,
       "alone took %s\n",
       options.ranks, HumanBytes(options.size_bytes), HumanDuration(absl::Seconds(total)),
       per_second, HumanDuration(result.commit_elapsed)));
-  if (result.calls_per_rank >= 0) {
-    context.Print(absl::StrFormat("%.2f metadata calls per rank\n", result.calls_per_rank));
+  if (requests.has_value()) {
+    context.Print(absl::StrFormat("%.2f metadata calls per rank\n", per_rank));
   }
   if (options.keep) context.Print(absl::StrCat("kept in ", path, "\n"));
   return kExitOk;
