@@ -100,7 +100,8 @@ class BadInput(CairnTest):
             with self.subTest(what):
                 self.assert_refused("INVALID_ARGUMENT", "", self.ask, "put", path=path, bytes=10)
                 self.assert_refused("INVALID_ARGUMENT", "", self.ask, "begin", id="w", path=path, world=1)
-                self.assert_refused("INVALID_ARGUMENT", "", self.ask, "stat", path=path)
+                if path:  # the empty path is the root: a place, but not one to write to
+                    self.assert_refused("INVALID_ARGUMENT", "", self.ask, "stat", path=path)
         self.ask("put", path="b/" + "x" * 255, bytes=10)
         self.ask("put", path="b/ä ö%\x01", bytes=10)
         self.assert_still_serving()

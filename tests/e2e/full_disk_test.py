@@ -26,7 +26,7 @@ class FullDisk(CairnTest):
         self.one.ask("begin", id="w", path="b/run/step-2", world=1)
         self.one.ask("shard", id="w", shard="s", name="s.seed1.bin")
         refused = self.assert_refused("RESOURCE_EXHAUSTED", "", self.write_and_close, 80 * MIB)
-        self.assertRegex(refused.message.lower(), "full|space")
+        self.assertRegex(refused.message.lower(), "full|free")
         self.one.ask("verify", path="b/run/step-1")
         self.assertEqual(len(self.one.ask("list", path="b/run")["checkpoints"]), 1)
         self.one.ask("abort", id="w")

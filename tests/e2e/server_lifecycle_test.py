@@ -157,7 +157,7 @@ class ServerLifecycle(CairnTest):
         self.assert_does_not_start(server, "data.toml")
 
     def test_more_than_the_filesystem_has_is_refused(self):
-        self.assert_does_not_start(self.cairnd(settings={"targets": [{"size": "4000TiB"}]}), "4000TiB")
+        self.assert_does_not_start(self.cairnd(settings={"targets": [{"size": "4000TiB"}]}), "no space", "size")
 
 
 if __name__ == "__main__":

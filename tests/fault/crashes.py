@@ -16,7 +16,7 @@ from workload import Violation, Workload  # noqa: E402
 
 # Small, so that space is used again and again, and short leases and grace, so that it comes back in time.
 SETTINGS = {
-    "targets": [{"size": "384MiB"}], "slab_memory": "64MiB", "lease_ttl_seconds": 2, "reclaim_grace_seconds": 1,
+    "targets": [{"size": "640MiB"}], "slab_memory": "64MiB", "lease_ttl_seconds": 2, "reclaim_grace_seconds": 1,
 }
 
 

@@ -8,6 +8,11 @@ import fcntl
 import os
 import struct
 import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+
+from cairn_harness import wait_until  # noqa: E402
 
 _FS_IOC_SHUTDOWN = 0x8004587D
 _NO_LOG_FLUSH = 2
@@ -62,8 +67,12 @@ class Volume:
             os.close(handle)
 
     def unmount(self):
+        def unmounted():
+            return subprocess.run(["umount", self.mount_point], capture_output=True, check=False).returncode == 0
+
         if self._mounted:
-            _run("umount", self.mount_point)
+            # The kernel ends the ring of a killed process a little after the process.
+            wait_until(unmounted, f"{self.mount_point} is free to be unmounted")
             self._mounted = False
 
     def remount(self):
