@@ -217,6 +217,14 @@ class CairnFileSystem(AbstractFileSystem):
             raise NotImplementedError("a file's time alone cannot be set")
         self.client.put(path, b"")
 
+    def open(self, path: str, mode: str = "rb", *args: Any, **kwargs: Any) -> Any:
+        file = super().open(path, mode, *args, **kwargs)
+        if isinstance(file, io.TextIOWrapper) and file.writable():
+            # io's own would publish what was written when its block raises.
+            newline = kwargs.get("newline")
+            return _TextOutput(file.detach(), encoding=file.encoding, errors=file.errors, newline=newline)
+        return file
+
     def _open(
         self,
         path: str,
@@ -441,6 +449,25 @@ class CairnOutput(io.BufferedIOBase):
         # io's own would close, and so publish half a file.
         if getattr(self, "_shard", None) is not None:
             self.discard()
+
+
+class _TextOutput(io.TextIOWrapper):
+    """A text file being written; as :class:`CairnOutput` when its block raises."""
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is not None:
+            self._drop()
+        else:
+            self.close()
+
+    def __del__(self) -> None:
+        if not self.closed:
+            self._drop()
+
+    def _drop(self) -> None:
+        below = self.detach()
+        if isinstance(below, CairnOutput):
+            below.discard()
 
 
 def _reopen(fs: CairnFileSystem, path: str, position: int) -> CairnFile:

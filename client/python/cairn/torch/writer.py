@@ -135,7 +135,7 @@ class CairnStorageWriter(StorageWriter, AsyncStager):
         if not self.path:
             raise FailedPrecondition("no path: give one to CairnStorageWriter, or a checkpoint_id to the save")
         if not self.overwrite and (self.is_coordinator or not self.use_collectives) and self._is_committed():
-            raise AlreadyExists(f"checkpoint {self.path} exists, and overwrite is False")
+            raise AlreadyExists(f"Checkpoint already exists and overwrite is False: {self.path}")
         return plan
 
     def prepare_global_plan(self, plans: list[SavePlan]) -> list[SavePlan]:
