@@ -1,5 +1,6 @@
-// How many mutations a second the metadata takes on RocksDB: ranks that are done, in groups as the group commit makes
-// them. 10,000 ranks make 20,000 mutations, which are to take well under five seconds.
+// How many mutations a second the metadata takes on RocksDB: ranks that are done, in groups as the
+// group commit makes them. 10,000 ranks make 20,000 mutations, which are to take well under five
+// seconds.
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -46,7 +47,8 @@ disk::Command Named(uint64_t sequence) {
   return command;
 }
 
-disk::Command BeginCommand(const std::string& path, uint32_t world, uint32_t rank, uint64_t sequence) {
+disk::Command BeginCommand(const std::string& path, uint32_t world, uint32_t rank,
+                           uint64_t sequence) {
   disk::Command command = Named(sequence);
   wire::BeginCheckpointRequest& begin = *command.mutable_begin_checkpoint();
   begin.set_path(path);
@@ -56,7 +58,8 @@ disk::Command BeginCommand(const std::string& path, uint32_t world, uint32_t ran
   return command;
 }
 
-disk::Command DoneCommand(const std::string& path, uint32_t rank, uint64_t first_stripe, uint64_t sequence) {
+disk::Command DoneCommand(const std::string& path, uint32_t rank, uint64_t first_stripe,
+                          uint64_t sequence) {
   disk::Command command = Named(sequence);
   wire::RankDoneRequest& done = *command.mutable_rank_done();
   done.set_path(path);
@@ -81,7 +84,8 @@ uint64_t ApplyBegin(Transaction& txn, const disk::Command& command) {
   return begun.stripes().first();
 }
 
-// Begin and done of every rank in groups of the given size, each one synced write; a new checkpoint when all have.
+// Begin and done of every rank in groups of the given size, each one synced write; a new checkpoint
+// when all have.
 void BM_RankDone(benchmark::State& state) {
   constexpr uint32_t kWorld = 10'000;
   const uint32_t group = static_cast<uint32_t>(state.range(0));

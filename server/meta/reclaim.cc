@@ -9,7 +9,7 @@ std::vector<StripeSpan> SubtractLive(StripeSpan range, std::span<const StripeSpa
   uint64_t at = range.first;
   for (const StripeSpan& span : live) {
     if (span.first >= range.end() || at >= range.end()) break;
-    if (span.end() <= at) continue;
+    if (span.count == 0 || span.end() <= at) continue;
     if (span.first > at) free.push_back({at, span.first - at});
     at = span.end();
   }

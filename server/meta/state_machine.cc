@@ -75,7 +75,9 @@ absl::StatusOr<std::string> ApplyOnce(const disk::Command& command, Transaction&
   ASSIGN_OR_RETURN(std::optional<std::string> earlier, FindResult(txn, command));
   if (earlier.has_value()) return *std::move(earlier);
   ASSIGN_OR_RETURN(std::string reply, Dispatch(command, txn));
-  RETURN_IF_ERROR(KeepResult(txn, command, reply));
+  // What changed nothing may as well be looked at again: a commit that waits for ranks is asked
+  // often, and costs no write.
+  if (txn.HasChangedSinceSave()) RETURN_IF_ERROR(KeepResult(txn, command, reply));
   return reply;
 }
 

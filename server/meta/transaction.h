@@ -107,6 +107,8 @@ class Transaction {
   };
   Savepoint Save();
   void RollBack(const Savepoint& point);
+  // Something was put or deleted since the last savepoint.
+  bool HasChangedSinceSave() const { return !undo_.empty(); }
 
   // The first error of the Kv itself, which is final for it. What follows it cannot be trusted.
   const absl::Status& store_error() const { return store_error_; }

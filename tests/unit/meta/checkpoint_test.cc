@@ -1,10 +1,12 @@
-// Checkpoints through the engine: who may begin and join, what shards are refused, what a commit does, who is fenced.
+// Checkpoints through the engine: who may begin and join, what shards are refused, what a commit
+// does, who is fenced.
+#include <algorithm>
+
 #include "tests/unit/meta/meta_fixture.h"
 
 namespace cairn {
 namespace {
 
-using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
@@ -19,7 +21,8 @@ class CheckpointTest : public MetaTest {
     request.set_reason(reason);
     return Do(request).status();
   }
-  absl::Status Stage(uint32_t rank, wire::ShardRecord shard, bool more = false, uint64_t attempt = 1) {
+  absl::Status Stage(uint32_t rank, wire::ShardRecord shard, bool more = false,
+                     uint64_t attempt = 1) {
     wire::StageShardRequest request;
     request.set_path(kPath);
     request.set_attempt(attempt);
@@ -48,10 +51,11 @@ TEST_F(CheckpointTest, AppearsWholeWithItsCommit) {
   EXPECT_EQ(rank0->lease_ttl_ms(), 60'000u);
 
   EXPECT_EQ(Done(kPath, 1, 0, {Shard("a", 10 << 20, rank0->stripes().first())})->ranks_done(), 1u);
-  EXPECT_THAT(Commit(kPath, 1), Fails(kPrecondition, "1 of 2 ranks of \"default/run/step-7\" are not done: 1"));
+  EXPECT_THAT(Commit(kPath, 1), Fails(kPrecondition, "1 ranks are done, missing: 1."));
   EXPECT_THAT(*List("default/run"), IsEmpty());
   EXPECT_THAT(Stat(StrCat(kPath, "/a")), Fails(kNotFound, ""));
-  EXPECT_THAT(Latest("default/run"), Fails(kNotFound, "no checkpoint is committed in \"default/run\""));
+  EXPECT_THAT(Latest("default/run"),
+              Fails(kNotFound, "no checkpoint is committed in \"default/run\""));
   EXPECT_EQ(Done(kPath, 1, 1, {Shard("b", 5, rank1->stripes().first())})->ranks_done(), 2u);
   EXPECT_THAT(*List("default/run"), IsEmpty());
 
@@ -88,24 +92,29 @@ TEST_F(CheckpointTest, CommittingTwiceIsHarmless) {
   ASSERT_EQ(Begin(kPath)->attempt(), 2u);
   EXPECT_EQ(Commit(kPath, 1)->info().attempt(), 1u);
   // A rank that lost the reply to its done, and one that says something new.
-  EXPECT_THAT(Commit(kPath, 3), Fails(kPrecondition, "attempt 3 of \"default/run/step-7\" was not begun; the newest is 2"));
+  EXPECT_THAT(
+      Commit(kPath, 3),
+      Fails(kPrecondition, "attempt 3 of \"default/run/step-7\" was not begun; the newest is 2"));
 }
 
 TEST_F(CheckpointTest, RefusesBadWorldsAndRanks) {
   EXPECT_THAT(Begin(kPath, {.world = 0}), Fails(kInvalid, "the world size is 0"));
   EXPECT_THAT(Begin(kPath, {.world = (1 << 20) + 1}), Fails(kInvalid, "must be 1 to"));
-  EXPECT_THAT(Begin(kPath, {.world = 2, .rank = 2}), Fails(kInvalid, "rank 2 is not below the world size, 2"));
+  EXPECT_THAT(Begin(kPath, {.world = 2, .rank = 2}),
+              Fails(kInvalid, "rank 2 is not below the world size, 2"));
   EXPECT_THAT(Begin(kPath, {.attempt = UINT64_MAX}), Fails(kInvalid, "too large"));
   EXPECT_THAT(Begin(kPath, {.job = std::string(257, 'j')}), Fails(kInvalid, "over 256 bytes"));
   auto request = BeginRequest(kPath);
   for (int i = 0; i < 65; ++i) (*request.mutable_attributes())[std::to_string(i)] = "x";
   EXPECT_THAT(Do(request), Fails(kInvalid, "over 64 attributes"));
   ASSERT_THAT(Begin(kPath, {.world = 2, .rank = 0, .attempt = 5}), IsOk());
-  EXPECT_THAT(Begin(kPath, {.world = 3, .rank = 1, .attempt = 5}), Fails(kPrecondition, "has a world size of 2, not 3"));
+  EXPECT_THAT(Begin(kPath, {.world = 3, .rank = 1, .attempt = 5}),
+              Fails(kPrecondition, "has a world size of 2, not 3"));
   EXPECT_THAT(Done(kPath, 5, 2), Fails(kInvalid, "rank 2 is not below the world size, 2"));
   EXPECT_THAT(Done(kPath, 5, 1), Fails(kPrecondition, "rank 1 has not begun"));
   EXPECT_THAT(Done(kPath, 0, 1), Fails(kInvalid, "names no attempt"));
-  EXPECT_THAT(Done("default/run/other", 5, 1), Fails(kNotFound, "no checkpoint \"default/run/other\" is being written"));
+  EXPECT_THAT(Done("default/run/other", 5, 1),
+              Fails(kNotFound, "no checkpoint \"default/run/other\" is being written"));
 }
 
 TEST_F(CheckpointTest, AttemptZeroJoinsOrStartsTheNext) {
@@ -116,7 +125,8 @@ TEST_F(CheckpointTest, AttemptZeroJoinsOrStartsTheNext) {
   EXPECT_EQ(Begin(kPath, {.world = 3, .rank = 0})->attempt(), 2u);
   // Another world size: another run.
   EXPECT_EQ(Begin(kPath, {.world = 2, .rank = 0})->attempt(), 3u);
-  EXPECT_THAT(Done(kPath, 2, 0), Fails(kAborted, "attempt 2 of \"default/run/step-7\" was superseded by attempt 3"));
+  EXPECT_THAT(Done(kPath, 2, 0),
+              Fails(kAborted, "attempt 2 of \"default/run/step-7\" was superseded by attempt 3"));
   Settle();
   EXPECT_EQ(Counters().open_attempts, 1u);
 }
@@ -126,7 +136,8 @@ TEST_F(CheckpointTest, NewerAttemptsFenceOlderOnes) {
   ASSERT_THAT(old0, IsOk());
   ASSERT_THAT(Done(kPath, 3, 0, {Shard("old", 10, old0->stripes().first())}), IsOk());
   ASSERT_THAT(Begin(kPath, {.world = 1, .attempt = 7}), IsOk());
-  const auto stale = Fails(kAborted, "attempt 3 of \"default/run/step-7\" was superseded by attempt 7");
+  const auto stale =
+      Fails(kAborted, "attempt 3 of \"default/run/step-7\" was superseded by attempt 7");
   EXPECT_THAT(Begin(kPath, {.world = 1, .attempt = 3}), stale);
   EXPECT_THAT(Done(kPath, 3, 0), stale);
   EXPECT_THAT(Stage(0, Shard("x", 0, 0), false, 3), stale);
@@ -135,7 +146,8 @@ TEST_F(CheckpointTest, NewerAttemptsFenceOlderOnes) {
   ASSERT_THAT(Done(kPath, 7, 0), IsOk());
   ASSERT_THAT(Commit(kPath, 7), IsOk());
   EXPECT_THAT(*List(kPath), IsEmpty());
-  EXPECT_THAT(Begin(kPath, {.world = 1, .attempt = 7}), Fails(kPrecondition, "attempt 7 of \"default/run/step-7\" is committed"));
+  EXPECT_THAT(Begin(kPath, {.world = 1, .attempt = 7}),
+              Fails(kPrecondition, "attempt 7 of \"default/run/step-7\" is committed"));
   EXPECT_THAT(Begin(kPath, {.world = 1, .attempt = 6}), Fails(kAborted, "superseded by attempt 7"));
   EXPECT_EQ(Begin(kPath)->attempt(), 8u);
 }
@@ -148,7 +160,8 @@ TEST_F(CheckpointTest, BeginningAgainInANamedAttemptGrantsMoreStripes) {
   // Both ranges are the rank's, also for a run across them.
   const uint64_t across = second->stripes().first() - 1;
   EXPECT_THAT(Done(kPath, 1, 0, {Shard("a", 8 << 20, across)}), IsOk());
-  EXPECT_THAT(Begin(kPath, {.world = 1, .attempt = 1}), Fails(kPrecondition, "rank 0 of attempt 1"));
+  EXPECT_THAT(Begin(kPath, {.world = 1, .attempt = 1}),
+              Fails(kPrecondition, "rank 0 of attempt 1"));
 }
 
 TEST_F(CheckpointTest, StripesWantedAreBounded) {
@@ -161,7 +174,8 @@ TEST_F(CheckpointTest, StripesWantedAreBounded) {
 
 TEST_F(CheckpointTest, LiveJobsRefuseEachOther) {
   ASSERT_THAT(Begin(kPath, {.world = 2, .rank = 0, .job = "alpha"}), IsOk());
-  const auto refused = Fails(kPrecondition, "is being written by another job, \"alpha\" (attempt 1), which is alive");
+  const auto refused = Fails(
+      kPrecondition, "is being written by another job, \"alpha\" (attempt 1), which is alive");
   EXPECT_THAT(Begin(kPath, {.world = 2, .rank = 1, .job = "beta"}), refused);
   EXPECT_THAT(Begin(kPath, {.world = 2, .rank = 1, .attempt = 9, .job = "beta"}), refused);
   // No name, no check; the same name, the same job.
@@ -182,8 +196,10 @@ TEST_F(CheckpointTest, AnExpiredAttemptIsNotJoined) {
 TEST_F(CheckpointTest, NamesDoNotCollideWithFilesOrDirectories) {
   ASSERT_THAT(PutFile("default/run/file"), IsOk());
   ASSERT_THAT(MakeDirectory("default/run/dir"), IsOk());
-  EXPECT_THAT(Begin("default/run/file"), Fails(kExists, "is a file; a checkpoint cannot take its name"));
-  EXPECT_THAT(Begin("default/run/dir"), Fails(kExists, "is a directory; a checkpoint cannot take its name"));
+  EXPECT_THAT(Begin("default/run/file"),
+              Fails(kExists, "is a file; a checkpoint cannot take its name"));
+  EXPECT_THAT(Begin("default/run/dir"),
+              Fails(kExists, "is a directory; a checkpoint cannot take its name"));
   ASSERT_THAT(Save(kPath), IsOk());
   EXPECT_THAT(BeginFile(kPath), Fails(kExists, "is a checkpoint; a file cannot take its name"));
   EXPECT_THAT(MakeDirectory(kPath), Fails(kExists, "it is a checkpoint"));
@@ -195,15 +211,20 @@ TEST_F(CheckpointTest, RefusesShardsThatAreWrong) {
   const uint64_t first = begun->stripes().first();
   EXPECT_THAT(Done(kPath, 1, 0, {Shard("../x", 10, first)}), Fails(kInvalid, "\"..\""));
   EXPECT_THAT(Done(kPath, 1, 0, {Shard("", 10, first)}), Fails(kInvalid, "empty"));
-  EXPECT_THAT(Done(kPath, 1, 0, {Shard("a", 10, other->stripes().first())}), Fails(kInvalid, "were not granted"));
-  EXPECT_THAT(Done(kPath, 1, 0, {Shard("a", 10, first), Shard("b", 10, first)}), Fails(kInvalid, "used already"));
+  EXPECT_THAT(Done(kPath, 1, 0, {Shard("a", 10, other->stripes().first())}),
+              Fails(kInvalid, "were not granted"));
+  EXPECT_THAT(Done(kPath, 1, 0, {Shard("a", 10, first), Shard("b", 10, first)}),
+              Fails(kInvalid, "used already"));
   EXPECT_THAT(Done(kPath, 1, 0, {Shard("a", 10, first), Shard("a", 10, first + 1)}),
               Fails(kExists, "the shard \"a\" was closed already, by rank 0"));
-  EXPECT_THAT(Done(kPath, 1, 0, {Shard("a", 10, first), Shard("a/b", 10, first + 1)}), Fails(kExists, "is a shard itself"));
-  EXPECT_THAT(Done(kPath, 1, 0, {Shard("a/b", 10, first), Shard("a", 10, first + 1)}), Fails(kExists, "directory of other shards"));
+  EXPECT_THAT(Done(kPath, 1, 0, {Shard("a", 10, first), Shard("a/b", 10, first + 1)}),
+              Fails(kExists, "is a shard itself"));
+  EXPECT_THAT(Done(kPath, 1, 0, {Shard("a/b", 10, first), Shard("a", 10, first + 1)}),
+              Fails(kExists, "directory of other shards"));
   auto shrt = Shard("a", 10, first);
   shrt.set_size_bytes(11);
-  EXPECT_THAT(Done(kPath, 1, 0, {shrt}), Fails(kInvalid, "is said to have 11 bytes; its extents have 10"));
+  EXPECT_THAT(Done(kPath, 1, 0, {shrt}),
+              Fails(kInvalid, "is said to have 11 bytes; its extents have 10"));
   // Nothing of all that was kept.
   ASSERT_THAT(Done(kPath, 1, 0, {Shard("a", 10, first), Shard("sub/b", 10, first + 1)}), IsOk());
   EXPECT_THAT(Done(kPath, 1, 1, {Shard("a", 10, other->stripes().first())}),
@@ -221,7 +242,9 @@ TEST_F(CheckpointTest, RankDoneTwiceIsHarmlessUnlessItDiffers) {
   const auto shard = Shard("a", 10, begun->stripes().first());
   ASSERT_THAT(Done(kPath, 1, 0, {shard}), IsOk());
   EXPECT_EQ(Done(kPath, 1, 0, {shard})->ranks_done(), 1u);
-  EXPECT_THAT(Done(kPath, 1, 0, {}), Fails(kPrecondition, "rank 0 of \"default/run/step-7\" has said already that it is done"));
+  EXPECT_THAT(
+      Done(kPath, 1, 0, {}),
+      Fails(kPrecondition, "rank 0 of \"default/run/step-7\" has said already that it is done"));
   EXPECT_THAT(Stage(0, Shard("b", 0, 0)), Fails(kPrecondition, "has said already"));
 }
 
@@ -233,7 +256,7 @@ TEST_F(CheckpointTest, StagesLongShardsInPieces) {
     shard.set_name("long");
     shard.set_size_bytes(size);
     shard.set_crc32c(1);
-    *shard.add_extents() = Run(offset, 100, first + offset);
+    *shard.add_extents() = RunOf(offset, 100, first + offset);
     return shard;
   };
   ASSERT_THAT(Stage(0, piece(0, 300), true), IsOk());
@@ -241,7 +264,8 @@ TEST_F(CheckpointTest, StagesLongShardsInPieces) {
   EXPECT_THAT(Done(kPath, 1, 0), Fails(kPrecondition, "has 2 shards that are not closed"));
   EXPECT_THAT(Stage(0, piece(0, 300), true), Fails(kInvalid, "starts at byte 0 where 100 is next"));
   ASSERT_THAT(Stage(0, piece(100, 300), true), IsOk());
-  EXPECT_THAT(Stage(0, piece(200, 301)), Fails(kInvalid, "is said to have 301 bytes; its extents have 300"));
+  EXPECT_THAT(Stage(0, piece(200, 301)),
+              Fails(kInvalid, "is said to have 301 bytes; its extents have 300"));
   ASSERT_THAT(Stage(0, piece(200, 300)), IsOk());
   EXPECT_THAT(Stage(0, piece(300, 400)), Fails(kExists, "was closed already, by rank 0"));
   wire::ShardRecord end;
@@ -258,8 +282,9 @@ TEST_F(CheckpointTest, NamesTheFirstSixteenMissingRanks) {
     ASSERT_THAT(Begin(kPath, {.world = kWorld, .rank = rank}), IsOk());
     ASSERT_THAT(Done(kPath, 1, rank), IsOk());
   }
-  EXPECT_THAT(Commit(kPath, 1), Fails(kPrecondition, "4998 of 5000 ranks of \"default/run/step-7\" are not done: 1, 2, 3, 4, 5, 6, "
-                                                     "7, 8, 9, 10, 11, 12, 13, 14, 15, 16, ..."));
+  EXPECT_THAT(
+      Commit(kPath, 1),
+      Fails(kPrecondition, "2 ranks are done, missing: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16."));
   const auto shown = Show(kPath);
   EXPECT_EQ(shown->info().state(), wire::WRITING);
   EXPECT_EQ(shown->info().ranks_done(), 2u);
@@ -271,11 +296,13 @@ TEST_F(CheckpointTest, AbortLeavesNothing) {
   ASSERT_THAT(Done(kPath, 1, 0, {Shard("a", 10, begun->stripes().first())}), IsOk());
   ASSERT_THAT(Abort(kPath, 1, "out of \x01memory"), IsOk());
   EXPECT_THAT(Abort(kPath, 1), IsOk());
-  EXPECT_THAT(Commit(kPath, 1), Fails(kAborted, "attempt 1 of \"default/run/step-7\" was aborted: out of \\x01memory"));
+  EXPECT_THAT(
+      Commit(kPath, 1),
+      Fails(kAborted, "attempt 1 of \"default/run/step-7\" was aborted: out of \\x01memory"));
   EXPECT_THAT(Begin(kPath, {.attempt = 1}), Fails(kAborted, "was aborted"));
   EXPECT_THAT(ReclaimAll(), ElementsAre(StripeSpan{1, 65536}));
-  for (const auto family : {kFamilyExtent, kFamilyStripeRun, kFamilyCheckpoint, kFamilyAttemptRank, kFamilyLease,
-                            kFamilyCleanup, kFamilyPendingFree}) {
+  for (const auto family : {kFamilyExtent, kFamilyStripeRun, kFamilyCheckpoint, kFamilyAttemptRank,
+                            kFamilyLease, kFamilyCleanup, kFamilyPendingFree}) {
     EXPECT_THAT(kv_.family(family), IsEmpty()) << family;
   }
   ASSERT_THAT(Save(kPath), IsOk());
@@ -347,7 +374,8 @@ TEST_F(CheckpointTest, RemovalForgetsAllButTheStripesToFree) {
 }
 
 TEST_F(CheckpointTest, ListsByNameInPagesAndBelow) {
-  for (const std::string path : {"default/a", "default/run/s1", "default/run/s10", "default/run/s2", "default/z/y/x"}) {
+  for (const std::string path :
+       {"default/a", "default/run/s1", "default/run/s10", "default/run/s2", "default/z/y/x"}) {
     ASSERT_THAT(Save(path), IsOk());
   }
   ASSERT_THAT(PutFile("default/run/notes"), IsOk());
@@ -356,17 +384,22 @@ TEST_F(CheckpointTest, ListsByNameInPagesAndBelow) {
   ASSERT_THAT(MakeDirectory("other"), IsOk());
   ASSERT_THAT(Save("other/q"), IsOk());
   for (uint32_t limit : {0u, 1u, 2u, 3u}) {
-    EXPECT_THAT(*Checkpoints("default/run", false, false, limit), ElementsAre("default/run/s1", "default/run/s10", "default/run/s2"));
+    EXPECT_THAT(*Checkpoints("default/run", false, false, limit),
+                ElementsAre("default/run/s1", "default/run/s10", "default/run/s2"));
     EXPECT_THAT(*Checkpoints("default/run", true, false, limit),
-                ElementsAre("default/run/s1", "default/run/s10", "default/run/s15 (writing)", "default/run/s2", "default/run/s2 (writing)"));
+                ElementsAre("default/run/s1", "default/run/s10", "default/run/s15 (writing)",
+                            "default/run/s2", "default/run/s2 (writing)"));
     EXPECT_THAT(*Checkpoints("default", false, false, limit), ElementsAre("default/a"));
     EXPECT_THAT(*Checkpoints("default", false, true, limit),
-                ElementsAre("default/a", "default/run/s1", "default/run/s10", "default/run/s2", "default/z/y/x"));
-    EXPECT_THAT(*Checkpoints("", true, false, limit),
-                ElementsAre("default/a", "default/run/s1", "default/run/s10", "default/run/s15 (writing)", "default/run/s2",
-                            "default/run/s2 (writing)", "default/z/y/x", "other/q"));
+                ElementsAre("default/a", "default/run/s1", "default/run/s10", "default/run/s2",
+                            "default/z/y/x"));
+    EXPECT_THAT(
+        *Checkpoints("", true, false, limit),
+        ElementsAre("default/a", "default/run/s1", "default/run/s10", "default/run/s15 (writing)",
+                    "default/run/s2", "default/run/s2 (writing)", "default/z/y/x", "other/q"));
   }
-  EXPECT_THAT(Checkpoints("default/a"), Fails(kPrecondition, "is a checkpoint, not a directory of them"));
+  EXPECT_THAT(Checkpoints("default/a"),
+              Fails(kPrecondition, "is a checkpoint, not a directory of them"));
   wire::ListCheckpointsRequest request;
   request.set_path("default/run");
   request.set_start_after("default/other");
@@ -377,7 +410,8 @@ TEST_F(CheckpointTest, PagesManyCheckpointsAndShards) {
   const auto begun = Begin(kPath);
   std::vector<wire::ShardRecord> shards;
   for (uint64_t i = 0; i < 1500; ++i) {
-    shards.push_back(Shard(StrCat("dir", i % 7, "/a-rather-long-name-of-a-shard-", i), 1, begun->stripes().first() + i));
+    shards.push_back(Shard(StrCat("dir", i % 7, "/a-rather-long-name-of-a-shard-", i), 1,
+                           begun->stripes().first() + i));
   }
   for (auto& shard : shards) ASSERT_THAT(Stage(0, shard), IsOk());
   ASSERT_THAT(Done(kPath, 1, 0), IsOk());
@@ -410,11 +444,14 @@ TEST_F(CheckpointTest, RetentionPrunesAfterEachCommit) {
   EXPECT_EQ(Ask(get)->policy().keep_last(), 2u);
   for (int step = 8; step <= 14; ++step) {
     ASSERT_THAT(Save(StrCat("default/run/step-", step)), IsOk());
-    if (step == 8) ASSERT_THAT(Pin("default/run/step-8"), IsOk());
+    if (step == 8) {
+      ASSERT_THAT(Pin("default/run/step-8"), IsOk());
+    }
   }
   Settle();
-  EXPECT_THAT(*Checkpoints("default/run"), ElementsAre("default/run/step-10", "default/run/step-13",
-                                                       "default/run/step-14", "default/run/step-8"));
+  EXPECT_THAT(*Checkpoints("default/run"),
+              ElementsAre("default/run/step-10", "default/run/step-13", "default/run/step-14",
+                          "default/run/step-8"));
   EXPECT_EQ(Counters().checkpoints, 4u);
   set.clear_policy();
   ASSERT_THAT(Do(set), IsOk());
@@ -422,7 +459,8 @@ TEST_F(CheckpointTest, RetentionPrunesAfterEachCommit) {
 }
 
 TEST_F(CheckpointTest, PruneTellsWhatItRemovesAndDryRunRemovesNothing) {
-  for (int step = 1; step <= 5; ++step) ASSERT_THAT(Save(StrCat("default/run/step-", step)), IsOk());
+  for (int step = 1; step <= 5; ++step)
+    ASSERT_THAT(Save(StrCat("default/run/step-", step)), IsOk());
   wire::PruneCheckpointsRequest prune;
   prune.set_path("default/run");
   EXPECT_EQ(Do(prune)->removed_size(), 0);
@@ -440,13 +478,14 @@ TEST_F(CheckpointTest, PruneTellsWhatItRemovesAndDryRunRemovesNothing) {
 }
 
 TEST_F(CheckpointTest, PruneOfVeryManyGoesOnInTheBackground) {
-  for (int step = 1; step <= 800; ++step) ASSERT_THAT(Save(StrCat("default/a-run-with-a-long-name/step-", step)), IsOk());
+  const std::string run = "default/" + std::string(250, 'r');
+  for (int step = 1; step <= 300; ++step) ASSERT_THAT(Save(StrCat(run, "/step-", step)), IsOk());
   wire::PruneCheckpointsRequest prune;
-  prune.set_path("default/a-run-with-a-long-name");
+  prune.set_path(run);
   prune.mutable_policy()->set_keep_last(1);
   const auto pruned = Do(prune);
-  EXPECT_GT(pruned->removed_size(), 100);
-  EXPECT_LT(pruned->removed_size(), 799);
+  EXPECT_GT(pruned->removed_size(), 50);
+  EXPECT_LT(pruned->removed_size(), 299);
   EXPECT_LT(pruned->ByteSizeLong(), 60u << 10);
   Settle();
   EXPECT_EQ(Counters().checkpoints, 1u);

@@ -1,5 +1,5 @@
-// What the tests of the metadata share: an engine over a simulated store on a simulated executor, short ways to make
-// requests, and matchers for their errors.
+// What the tests of the metadata share: an engine over a simulated store on a simulated executor,
+// short ways to make requests, and matchers for their errors.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -20,6 +20,10 @@
 #include "tests/sim/sim_kv.h"
 
 namespace cairn {
+
+inline void PrintTo(const StripeSpan& span, std::ostream* out) {
+  *out << "[" << span.first << " +" << span.count << ")";
+}
 
 inline absl::Status StatusOf(const absl::Status& status) { return status; }
 template <class T>
@@ -47,7 +51,7 @@ inline constexpr auto kUnavailable = absl::StatusCode::kUnavailable;
 inline constexpr uint32_t kTestStripeBytes = 4 << 20;
 
 // A run of whole stripes but for the last, over placement group 0.
-inline wire::ExtentRun Run(uint64_t offset, uint64_t length, uint64_t first_stripe) {
+inline wire::ExtentRun RunOf(uint64_t offset, uint64_t length, uint64_t first_stripe) {
   wire::ExtentRun run;
   run.set_offset_bytes(offset);
   run.set_length_bytes(length);
@@ -63,7 +67,7 @@ inline wire::ShardRecord Shard(const std::string& name, uint64_t length, uint64_
   shard.set_name(name);
   shard.set_size_bytes(length);
   shard.set_crc32c(0xc0ffee);
-  if (length > 0) *shard.add_extents() = Run(0, length, first_stripe);
+  if (length > 0) *shard.add_extents() = RunOf(0, length, first_stripe);
   return shard;
 }
 
@@ -98,7 +102,8 @@ inline wire::CommitCheckpointRequest CommitRequest(const std::string& path, uint
   return request;
 }
 
-// An engine on a store that outlives it. Nothing runs between the calls of a test but what they wait for.
+// An engine on a store that outlives it. Nothing runs between the calls of a test but what they
+// wait for.
 class MetaTest : public ::testing::Test {
  protected:
   MetaTest() { Restart(); }
@@ -152,8 +157,9 @@ class MetaTest : public ::testing::Test {
     request.set_path(path);
     return Do(request);
   }
-  absl::Status CommitFile(const std::string& path, uint64_t lease, std::vector<wire::ExtentRun> runs,
-                          std::optional<uint64_t> size = {}, bool create_only = false) {
+  absl::Status CommitFile(const std::string& path, uint64_t lease,
+                          std::vector<wire::ExtentRun> runs, std::optional<uint64_t> size = {},
+                          bool create_only = false) {
     wire::CommitFileRequest request;
     request.set_path(path);
     request.set_lease(lease);
@@ -170,7 +176,7 @@ class MetaTest : public ::testing::Test {
     const auto begun = BeginFile(path);
     if (!begun.ok()) return begun.status();
     std::vector<wire::ExtentRun> runs;
-    if (length > 0) runs.push_back(Run(0, length, begun->stripes().first()));
+    if (length > 0) runs.push_back(RunOf(0, length, begun->stripes().first()));
     return CommitFile(path, begun->lease(), std::move(runs));
   }
   absl::StatusOr<wire::BeginCheckpointReply> Begin(const std::string& path, BeginArgs args = {}) {
@@ -180,14 +186,21 @@ class MetaTest : public ::testing::Test {
                                            std::vector<wire::ShardRecord> shards = {}) {
     return Do(DoneRequest(path, attempt, rank, std::move(shards)));
   }
+  // FAILED_PRECONDITION, with the ranks named, for the reply that says they are missing.
   absl::StatusOr<wire::CommitCheckpointReply> Commit(const std::string& path, uint64_t attempt) {
-    return Do(CommitRequest(path, attempt));
+    auto reply = Do(CommitRequest(path, attempt));
+    if (!reply.ok() || reply->info().state() == wire::COMMITTED) return reply;
+    std::string missing;
+    for (const uint32_t rank : reply->info().missing_ranks()) missing += StrCat(" ", rank);
+    return absl::FailedPreconditionError(
+        StrCat(reply->info().ranks_done(), " ranks are done, missing:", missing, "."));
   }
   // A committed checkpoint of one rank with one shard, "shard".
   absl::Status Save(const std::string& path, uint64_t length = 100) {
     const auto begun = Begin(path);
     if (!begun.ok()) return begun.status();
-    const auto done = Done(path, begun->attempt(), 0, {Shard("shard", length, begun->stripes().first())});
+    const auto done =
+        Done(path, begun->attempt(), 0, {Shard("shard", length, begun->stripes().first())});
     if (!done.ok()) return done.status();
     return Commit(path, begun->attempt()).status();
   }
@@ -222,8 +235,9 @@ class MetaTest : public ::testing::Test {
     return Ask(request);
   }
   // "path" of committed ones, "path (writing)" of others.
-  absl::StatusOr<std::vector<std::string>> Checkpoints(const std::string& path, bool writing = false,
-                                                       bool recursive = false, uint32_t limit = 0) {
+  absl::StatusOr<std::vector<std::string>> Checkpoints(const std::string& path,
+                                                       bool writing = false, bool recursive = false,
+                                                       uint32_t limit = 0) {
     std::vector<std::string> names;
     wire::ListCheckpointsRequest request;
     request.set_path(path);
@@ -253,6 +267,8 @@ class MetaTest : public ::testing::Test {
   // Frees all that may be freed, grace included; returns the stripes, merged.
   std::vector<StripeSpan> ReclaimAll(size_t limit = 1000) {
     Settle();
+    // Entries that came right after the last mark wait for the next.
+    executor_.RunFor(options_.reclaim_grace / 8);
     NextReclaim(limit);
     executor_.RunFor(options_.reclaim_grace);
     std::vector<StripeSpan> freed;
@@ -268,7 +284,8 @@ class MetaTest : public ::testing::Test {
   }
 
   MetaOptions options_;
-  SimExecutor executor_{static_cast<uint64_t>(::testing::UnitTest::GetInstance()->random_seed()) + 1};
+  SimExecutor executor_{static_cast<uint64_t>(::testing::UnitTest::GetInstance()->random_seed()) +
+                        1};
   SimBlockingRunner runner_;
   SimKv kv_{kMetaFamilyCount};
   std::unique_ptr<MetaEngine> engine_;

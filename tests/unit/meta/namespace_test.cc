@@ -1,4 +1,5 @@
-// The tree of names through the engine: making, listing, removing, renaming, and every name that is refused.
+// The tree of names through the engine: making, listing, removing, renaming, and every name that is
+// refused.
 #include "tests/unit/meta/meta_fixture.h"
 
 namespace cairn {
@@ -12,7 +13,8 @@ class NamespaceTest : public MetaTest {};
 TEST_F(NamespaceTest, ANewClusterHasOneBucket) { EXPECT_THAT(*List(""), ElementsAre("default")); }
 
 TEST_F(NamespaceTest, UnknownBucketSaysHowToMakeIt) {
-  const auto says_how = Fails(kNotFound, "there is no bucket \"nope\"; make it with: cairn mkdir nope");
+  const auto says_how =
+      Fails(kNotFound, "there is no bucket \"nope\"; make it with: cairn mkdir nope");
   EXPECT_THAT(BeginFile("nope/file"), says_how);
   EXPECT_THAT(Begin("nope/run/step-1"), says_how);
   EXPECT_THAT(Stat("nope/x"), says_how);
@@ -35,14 +37,19 @@ TEST_F(NamespaceTest, MakesBucketsAndDirectories) {
 }
 
 TEST_F(NamespaceTest, RefusesBadPathsEverywhere) {
-  for (const std::string bad : {"", "/default", "default/", "default//x", "default/../x", "default/./x"}) {
+  for (const std::string bad :
+       {"", "/default", "default/", "default//x", "default/../x", "default/./x"}) {
     EXPECT_THAT(BeginFile(bad), Fails(kInvalid, ""));
     EXPECT_THAT(Begin(bad), Fails(kInvalid, ""));
     EXPECT_THAT(MakeDirectory(bad), Fails(kInvalid, ""));
     EXPECT_THAT(Remove(bad), Fails(kInvalid, ""));
     EXPECT_THAT(Rename(bad, "default/x"), Fails(kInvalid, ""));
-    if (!bad.empty()) EXPECT_THAT(Stat(bad), Fails(kInvalid, ""));
-    if (!bad.empty()) EXPECT_THAT(List(bad), Fails(kInvalid, ""));
+    if (!bad.empty()) {
+      EXPECT_THAT(Stat(bad), Fails(kInvalid, ""));
+    }
+    if (!bad.empty()) {
+      EXPECT_THAT(List(bad), Fails(kInvalid, ""));
+    }
     EXPECT_THAT(Show(bad), Fails(kInvalid, ""));
   }
   const std::string with_nul("default/a\0b", 11);
@@ -61,10 +68,12 @@ TEST_F(NamespaceTest, FilesAndCheckpointsLieInBuckets) {
 TEST_F(NamespaceTest, ListsInTheByteOrderOfS3) {
   // As keys these are "a", "a-b", "a.d/", "a/", "a0": a directory sorts as its name with a slash.
   for (const std::string file : {"default/a0", "default/a-b"}) ASSERT_THAT(PutFile(file), IsOk());
-  for (const std::string dir : {"default/a", "default/a.d"}) ASSERT_THAT(MakeDirectory(dir), IsOk());
+  for (const std::string dir : {"default/a", "default/a.d"})
+    ASSERT_THAT(MakeDirectory(dir), IsOk());
   const auto expected = ElementsAre("a-b", "a.d", "a", "a0");
   EXPECT_THAT(*List("default"), expected);
-  for (uint32_t limit = 1; limit < 5; ++limit) EXPECT_THAT(*List("default", limit), expected) << limit;
+  for (uint32_t limit = 1; limit < 5; ++limit)
+    EXPECT_THAT(*List("default", limit), expected) << limit;
 }
 
 TEST_F(NamespaceTest, NamesOfFilesAndDirectoriesCollide) {
@@ -72,7 +81,8 @@ TEST_F(NamespaceTest, NamesOfFilesAndDirectoriesCollide) {
   ASSERT_THAT(MakeDirectory("default/d"), IsOk());
   EXPECT_THAT(MakeDirectory("default/f"), Fails(kExists, "it is a file"));
   EXPECT_THAT(BeginFile("default/d"), Fails(kExists, "is a directory"));
-  EXPECT_THAT(BeginFile("default/f/x"), Fails(kPrecondition, "\"default/f\" is a file, not a directory"));
+  EXPECT_THAT(BeginFile("default/f/x"),
+              Fails(kPrecondition, "\"default/f\" is a file, not a directory"));
   EXPECT_THAT(Stat("default/f/x"), Fails(kPrecondition, "not a directory"));
   EXPECT_THAT(List("default/f"), Fails(kPrecondition, "not a directory"));
 }
@@ -105,8 +115,8 @@ TEST_F(NamespaceTest, RecursiveRemovalIsVisibleAtOnceAndFreesAllLater) {
   EXPECT_EQ(counters.cleanup_backlog, 0u);
   // The root and the bucket are left.
   EXPECT_EQ(kv_.family(kFamilyInode).size(), 2u);
-  for (const auto family : {kFamilyExtent, kFamilyStripeRun, kFamilyCheckpoint, kFamilyAttempt, kFamilyAttemptRank,
-                            kFamilyLease, kFamilyCleanup}) {
+  for (const auto family : {kFamilyExtent, kFamilyStripeRun, kFamilyCheckpoint, kFamilyAttempt,
+                            kFamilyAttemptRank, kFamilyLease, kFamilyCleanup}) {
     EXPECT_THAT(kv_.family(family), IsEmpty()) << family;
   }
 }
@@ -127,11 +137,16 @@ TEST_F(NamespaceTest, RenamesDirectoriesWithAllBelow) {
   ASSERT_THAT(MakeDirectory("default/empty"), IsOk());
   ASSERT_THAT(PutFile("default/full/f"), IsOk());
   EXPECT_THAT(Rename("default/d", "default/full"), Fails(kPrecondition, "not empty"));
-  EXPECT_THAT(Rename("default/d", "default/full/f"), Fails(kExists, "a directory cannot replace it"));
-  EXPECT_THAT(Rename("default/full/f", "default/empty"), Fails(kExists, "a file cannot replace it"));
-  EXPECT_THAT(Rename("default/d", "default/d/sub/d"), Fails(kInvalid, "cannot be moved into itself"));
-  EXPECT_THAT(Rename("default/d", "default/nowhere/d"), Fails(kNotFound, "there is no \"default/nowhere\""));
-  EXPECT_THAT(Rename("default/gone", "default/x"), Fails(kNotFound, "there is no \"default/gone\""));
+  EXPECT_THAT(Rename("default/d", "default/full/f"),
+              Fails(kExists, "a directory cannot replace it"));
+  EXPECT_THAT(Rename("default/full/f", "default/empty"),
+              Fails(kExists, "a file cannot replace it"));
+  EXPECT_THAT(Rename("default/d", "default/d/sub/d"),
+              Fails(kInvalid, "cannot be moved into itself"));
+  EXPECT_THAT(Rename("default/d", "default/nowhere/d"),
+              Fails(kNotFound, "there is no \"default/nowhere\""));
+  EXPECT_THAT(Rename("default/gone", "default/x"),
+              Fails(kNotFound, "there is no \"default/gone\""));
   EXPECT_THAT(Rename("default", "other"), Fails(kInvalid, "bucket"));
   EXPECT_THAT(Rename("default/d", "default/d"), IsOk());
   EXPECT_THAT(Rename("default/d", "default/empty"), IsOk());
@@ -158,12 +173,17 @@ TEST_F(NamespaceTest, CheckpointsMoveAndLatestFollows) {
 TEST_F(NamespaceTest, CommittedCheckpointsAreFixed) {
   ASSERT_THAT(Save("default/run/step-1"), IsOk());
   ASSERT_THAT(PutFile("default/f"), IsOk());
-  EXPECT_THAT(BeginFile("default/run/step-1/x"), Fails(kPrecondition, "its content cannot be changed"));
-  EXPECT_THAT(MakeDirectory("default/run/step-1/x"), Fails(kPrecondition, "content cannot be changed"));
+  EXPECT_THAT(BeginFile("default/run/step-1/x"),
+              Fails(kPrecondition, "its content cannot be changed"));
+  EXPECT_THAT(MakeDirectory("default/run/step-1/x"),
+              Fails(kPrecondition, "content cannot be changed"));
   EXPECT_THAT(Begin("default/run/step-1/x"), Fails(kPrecondition, "content cannot be changed"));
-  EXPECT_THAT(Remove("default/run/step-1/shard"), Fails(kPrecondition, "content cannot be changed"));
-  EXPECT_THAT(Rename("default/run/step-1/shard", "default/x"), Fails(kPrecondition, "content cannot be changed"));
-  EXPECT_THAT(Rename("default/f", "default/run/step-1/x"), Fails(kPrecondition, "content cannot be changed"));
+  EXPECT_THAT(Remove("default/run/step-1/shard"),
+              Fails(kPrecondition, "content cannot be changed"));
+  EXPECT_THAT(Rename("default/run/step-1/shard", "default/x"),
+              Fails(kPrecondition, "content cannot be changed"));
+  EXPECT_THAT(Rename("default/f", "default/run/step-1/x"),
+              Fails(kPrecondition, "content cannot be changed"));
 }
 
 TEST_F(NamespaceTest, ANameBeingWrittenIsTaken) {

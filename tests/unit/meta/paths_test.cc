@@ -28,12 +28,14 @@ TEST(Paths, RefusesDots) {
 }
 
 TEST(Paths, RefusesNul) {
-  EXPECT_THAT(SplitPath(std::string_view("b/a\0b", 5)), Fails(kInvalid, "\"a\\x00b\" contains a NUL byte"));
+  EXPECT_THAT(SplitPath(std::string_view("b/a\0b", 5)),
+              Fails(kInvalid, "\"a\\x00b\" contains a NUL byte"));
 }
 
 TEST(Paths, LimitsAComponentTo255Bytes) {
   EXPECT_THAT(SplitPath("b/" + std::string(255, 'x')), IsOk());
-  EXPECT_THAT(SplitPath("b/" + std::string(256, 'x')), Fails(kInvalid, "has 256 bytes; at most 255"));
+  EXPECT_THAT(SplitPath("b/" + std::string(256, 'x')),
+              Fails(kInvalid, "has 256 bytes; at most 255"));
 }
 
 TEST(Paths, LimitsThePathTo4096Bytes) {
@@ -46,7 +48,8 @@ TEST(Paths, LimitsThePathTo4096Bytes) {
 }
 
 TEST(Paths, TakesUtf8AndNothingElse) {
-  for (const std::string good : {"\u00e9", "\u65e5\u672c", "\U0001f600", "\x7f", "\u0800", "\uffff", "\U0010ffff"}) {
+  for (const std::string good :
+       {"\u00e9", "\u65e5\u672c", "\U0001f600", "\x7f", "\u0800", "\uffff", "\U0010ffff"}) {
     EXPECT_THAT(SplitPath("b/" + good), IsOk());
   }
   for (const std::string bad :

@@ -1,16 +1,12 @@
 // Range arithmetic is pure: hand-made cases, and random ones against a bitmap.
 #include "server/meta/reclaim.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <random>
 
+#include "tests/unit/meta/meta_fixture.h"
+
 namespace cairn {
-
-void PrintTo(const StripeSpan& span, std::ostream* out) { *out << "[" << span.first << " +" << span.count << ")"; }
-
 namespace {
 
 using ::testing::ElementsAre;
@@ -21,10 +17,12 @@ TEST(SubtractLive, LeavesWhatIsNotReferenced) {
   EXPECT_THAT(SubtractLive({10, 10}, Spans{}), ElementsAre(StripeSpan{10, 10}));
   EXPECT_THAT(SubtractLive({10, 10}, Spans{{10, 10}}), IsEmpty());
   EXPECT_THAT(SubtractLive({10, 10}, Spans{{0, 100}}), IsEmpty());
-  EXPECT_THAT(SubtractLive({10, 10}, Spans{{12, 3}}), ElementsAre(StripeSpan{10, 2}, StripeSpan{15, 5}));
+  EXPECT_THAT(SubtractLive({10, 10}, Spans{{12, 3}}),
+              ElementsAre(StripeSpan{10, 2}, StripeSpan{15, 5}));
   EXPECT_THAT(SubtractLive({10, 10}, Spans{{5, 6}, {19, 9}}), ElementsAre(StripeSpan{11, 8}));
   EXPECT_THAT(SubtractLive({10, 10}, Spans{{20, 5}}), ElementsAre(StripeSpan{10, 10}));
-  EXPECT_THAT(SubtractLive({10, 10}, Spans{{11, 2}, {13, 2}}), ElementsAre(StripeSpan{10, 1}, StripeSpan{15, 5}));
+  EXPECT_THAT(SubtractLive({10, 10}, Spans{{11, 2}, {13, 2}}),
+              ElementsAre(StripeSpan{10, 1}, StripeSpan{15, 5}));
   EXPECT_THAT(SubtractLive({10, 0}, Spans{}), IsEmpty());
 }
 
@@ -37,7 +35,8 @@ TEST(SubtractLive, AgreesWithABitmap) {
     std::sort(live.begin(), live.end(), [](auto& a, auto& b) { return a.first < b.first; });
     std::vector<bool> expected(120), actual(120);
     for (uint64_t id = range.first; id < range.end(); ++id) {
-      expected[id] = std::none_of(live.begin(), live.end(), [&](auto& s) { return s.first <= id && id < s.end(); });
+      expected[id] = std::none_of(live.begin(), live.end(),
+                                  [&](auto& s) { return s.first <= id && id < s.end(); });
     }
     uint64_t last_end = 0;
     for (const StripeSpan& span : SubtractLive(range, live)) {
@@ -51,7 +50,8 @@ TEST(SubtractLive, AgreesWithABitmap) {
 }
 
 TEST(MergeAdjacent, MakesAsFewAsPossible) {
-  EXPECT_THAT(MergeAdjacent({{5, 5}, {0, 5}, {20, 1}, {10, 0}}), ElementsAre(StripeSpan{0, 10}, StripeSpan{20, 1}));
+  EXPECT_THAT(MergeAdjacent({{5, 5}, {0, 5}, {20, 1}, {10, 0}}),
+              ElementsAre(StripeSpan{0, 10}, StripeSpan{20, 1}));
   EXPECT_THAT(MergeAdjacent({{0, 10}, {2, 3}, {9, 5}}), ElementsAre(StripeSpan{0, 14}));
   EXPECT_THAT(MergeAdjacent({}), IsEmpty());
 }

@@ -43,7 +43,8 @@ TEST(Retention, KeepsEveryKthStep) {
 
 TEST(Retention, KeepsTheYoung) {
   // At 6 s their ages are 5, 4, 3, 2, 1 s.
-  EXPECT_THAT(SelectForRemoval({.keep_newer_than_seconds = 3}, Candidates(5), 6 * kSecond), ElementsAre(0, 1, 2));
+  EXPECT_THAT(SelectForRemoval({.keep_newer_than_seconds = 3}, Candidates(5), 6 * kSecond),
+              ElementsAre(0, 1, 2));
 }
 
 TEST(Retention, TakesFutureTimesAsYoung) {
@@ -52,11 +53,13 @@ TEST(Retention, TakesFutureTimesAsYoung) {
   candidates[0].committed_at_ns = INT64_MAX;
   EXPECT_THAT(SelectForRemoval({.keep_newer_than_seconds = 1}, candidates, INT64_MIN), IsEmpty());
   candidates[0].committed_at_ns = INT64_MIN;
-  EXPECT_THAT(SelectForRemoval({.keep_newer_than_seconds = 1}, candidates, INT64_MAX), ElementsAre(0));
+  EXPECT_THAT(SelectForRemoval({.keep_newer_than_seconds = 1}, candidates, INT64_MAX),
+              ElementsAre(0));
 }
 
 TEST(Retention, KeepsWhatAnyRuleKeeps) {
-  EXPECT_THAT(SelectForRemoval({.keep_last = 1, .keep_every_steps = 20}, Candidates(5), 0), ElementsAre(0, 2));
+  EXPECT_THAT(SelectForRemoval({.keep_last = 1, .keep_every_steps = 20}, Candidates(5), 0),
+              ElementsAre(0, 2));
 }
 
 TEST(Retention, KeepsPinnedAndNewest) {
@@ -86,7 +89,8 @@ TEST(Retention, PruningTwiceRemovesNothingMore) {
       candidate.pinned = random() % 8 == 0;
       candidates.push_back(candidate);
     }
-    const RetentionRules rules{static_cast<uint32_t>(random() % 5), random() % 4 * 10, random() % 3 * 20};
+    const RetentionRules rules{static_cast<uint32_t>(random() % 5), random() % 4 * 10,
+                               random() % 3 * 20};
     const int64_t now = static_cast<int64_t>(random() % 200) * kSecond;
     const std::vector<size_t> removed = SelectForRemoval(rules, candidates, now);
     for (auto i = removed.rbegin(); i != removed.rend(); ++i) {

@@ -1,4 +1,5 @@
-// The overlay against what a plain map of the same changes holds: reads, scans both ways, savepoints, batches.
+// The overlay against what a plain map of the same changes holds: reads, scans both ways,
+// savepoints, batches.
 #include "server/meta/transaction.h"
 
 #include <random>
@@ -41,7 +42,8 @@ TEST_F(TransactionTest, ReadsItsOwnChanges) {
   EXPECT_EQ(**txn_.Get(kFamily, "a"), "base");
   EXPECT_EQ(**txn_.Get(kFamily, "b"), "new");
   EXPECT_EQ(*txn_.Get(kFamily, "e"), std::nullopt);
-  EXPECT_THAT(ScanAll(txn_), ElementsAre(Pair("a", "base"), Pair("b", "new"), Pair("c", "changed")));
+  EXPECT_THAT(ScanAll(txn_),
+              ElementsAre(Pair("a", "base"), Pair("b", "new"), Pair("c", "changed")));
   EXPECT_THAT(ScanAll(txn_, "b", "c"), ElementsAre(Pair("b", "new")));
 }
 
@@ -75,7 +77,8 @@ TEST_F(TransactionTest, RollsBackToTheSavepoint) {
   txn_.effects().ended_leases.push_back(LeaseId(3));
   txn_.effects().cleanup_queued = true;
   txn_.RollBack(point);
-  EXPECT_THAT(ScanAll(txn_), ElementsAre(Pair("a", "base"), Pair("b", "kept"), Pair("c", "base"), Pair("e", "base")));
+  EXPECT_THAT(ScanAll(txn_), ElementsAre(Pair("a", "base"), Pair("b", "kept"), Pair("c", "base"),
+                                         Pair("e", "base")));
   EXPECT_THAT(txn_.effects().granted_leases, ElementsAre(LeaseId(1)));
   EXPECT_TRUE(txn_.effects().ended_leases.empty());
   EXPECT_FALSE(txn_.effects().cleanup_queued);
@@ -120,7 +123,9 @@ TEST_F(TransactionTest, AgreesWithAMapOnRandomChanges) {
   std::map<std::string, std::string> model = {{"a", "base"}, {"c", "base"}, {"e", "base"}};
   for (int i = 0; i < 2000; ++i) {
     const std::string key(1, static_cast<char>('a' + random() % 12));
-    if (random() % 50 == 0) ASSERT_TRUE(kv_.Write(txn_.TakeBatch(), KvDurability::kSynced).ok());
+    if (random() % 50 == 0) {
+      ASSERT_TRUE(kv_.Write(txn_.TakeBatch(), KvDurability::kSynced).ok());
+    }
     const bool rolled_back = random() % 4 == 0;
     const auto before = model;
     const auto point = txn_.Save();
@@ -143,7 +148,9 @@ TEST_F(TransactionTest, AgreesWithAMapOnRandomChanges) {
     auto expected = model.lower_bound(key);
     const bool none = key <= "b" || expected == model.begin() || std::prev(expected)->first < "b";
     ASSERT_EQ(last->has_value(), !none) << i;
-    if (!none) ASSERT_EQ((*last)->first, std::prev(expected)->first) << i;
+    if (!none) {
+      ASSERT_EQ((*last)->first, std::prev(expected)->first) << i;
+    }
   }
 }
 

@@ -1,0 +1,185 @@
+// Pins the keys and records of the metadata, and the whole store that a fixed sequence of commands
+// makes.
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "google/protobuf/descriptor.h"
+#include "google/protobuf/message.h"
+#include "proto/disk/meta.pb.h"
+#include "server/meta/families.h"
+#include "server/meta/format.h"
+#include "server/meta/keys.h"
+#include "server/meta/records.h"
+#include "server/meta/state_machine.h"
+#include "tests/compat/golden.h"
+#include "tests/sim/sim_kv.h"
+
+namespace cairn {
+namespace {
+
+constexpr uint64_t kNumber = 0x0102030405060708;
+
+TEST(MetaGolden, Keys) {
+  const InodeId inode(kNumber);
+  std::string text;
+  text += GoldenLine("system", SystemKey());
+  text += GoldenLine("cluster_map", ClusterMapKey());
+  text += GoldenLine("counter", CounterKey(Counter::kNextStripe));
+  text += GoldenLine("inode", InodeKey(inode));
+  text += GoldenLine("dentry_file", FileDentryKey(inode, "name"));
+  text += GoldenLine("dentry_directory", DirectoryDentryKey(inode, "name"));
+  text += GoldenLine("extent", ExtentKey(inode, 0x1112131415161718));
+  text += GoldenLine("stripe_run", StripeRunKey(kNumber));
+  text += GoldenLine("checkpoint", CheckpointKey(inode));
+  text += GoldenLine("checkpoint_index", CheckpointIndexKey(inode, 0x1112131415161718));
+  text += GoldenLine("attempt", AttemptKey(inode, "name"));
+  text += GoldenLine("rank", RankKey(AttemptId(kNumber), 0x21222324));
+  text += GoldenLine("rank_bitmap", RankBitmapKey(AttemptId(kNumber), 0x21222324));
+  text += GoldenLine("lease", LeaseKey(LeaseId(kNumber)));
+  text += GoldenLine("bucket", BucketKey(inode));
+  text += GoldenLine("retention", RetentionKey(inode));
+  text += GoldenLine("sequence", SequenceKey(kNumber));
+  text += GoldenLine("request", RequestKey(kNumber, 0x1112131415161718));
+  text += GoldenLine("request_order", RequestOrderKey(kNumber));
+  for (const std::string& family : MetaFamilyNames()) text += GoldenLine("family " + family, "");
+  ExpectGolden("meta_keys.txt", text);
+}
+
+// Sets every field to a value that its number decides.
+void Fill(google::protobuf::Message& message, int depth = 0) {
+  using google::protobuf::FieldDescriptor;
+  const auto* reflection = message.GetReflection();
+  const auto* descriptor = message.GetDescriptor();
+  for (int i = 0; i < descriptor->field_count(); ++i) {
+    const FieldDescriptor* field = descriptor->field(i);
+    const int number = field->number();
+    if (field->is_map() || depth > 2) continue;
+    if (field->containing_oneof() != nullptr && !field->has_presence()) continue;
+    const bool repeated = field->is_repeated();
+    switch (field->cpp_type()) {
+      case FieldDescriptor::CPPTYPE_UINT32:
+        repeated ? reflection->AddUInt32(&message, field, 1000 + number)
+                 : reflection->SetUInt32(&message, field, 1000 + number);
+        break;
+      case FieldDescriptor::CPPTYPE_UINT64:
+        repeated ? reflection->AddUInt64(&message, field, 100'000 + number)
+                 : reflection->SetUInt64(&message, field, 100'000 + number);
+        break;
+      case FieldDescriptor::CPPTYPE_INT64:
+        reflection->SetInt64(&message, field, -number);
+        break;
+      case FieldDescriptor::CPPTYPE_BOOL:
+        reflection->SetBool(&message, field, true);
+        break;
+      case FieldDescriptor::CPPTYPE_ENUM:
+        reflection->SetEnumValue(&message, field, 1);
+        break;
+      case FieldDescriptor::CPPTYPE_STRING:
+        reflection->SetString(&message, field, field->name());
+        break;
+      case FieldDescriptor::CPPTYPE_MESSAGE:
+        Fill(repeated ? *reflection->AddMessage(&message, field)
+                      : *reflection->MutableMessage(&message, field),
+             depth + 1);
+        break;
+      default:
+        FAIL() << field->full_name() << " has a type that this test does not know";
+    }
+  }
+}
+
+TEST(MetaGolden, Records) {
+  std::string text;
+  const auto* file = disk::InodeRecord::descriptor()->file();
+  for (int i = 0; i < file->message_type_count(); ++i) {
+    const auto* prototype =
+        google::protobuf::MessageFactory::generated_factory()->GetPrototype(file->message_type(i));
+    const std::unique_ptr<google::protobuf::Message> record(prototype->New());
+    ASSERT_NO_FATAL_FAILURE(Fill(*record));
+    const std::string bytes = SerializeRecord(*record);
+    text += GoldenLine(record->GetDescriptor()->name(), bytes);
+    const std::unique_ptr<google::protobuf::Message> parsed(prototype->New());
+    ASSERT_TRUE(parsed->ParseFromString(bytes));
+    EXPECT_EQ(parsed->DebugString(), record->DebugString());
+  }
+  ExpectGolden("meta_records.txt", text);
+}
+
+disk::Command At(int64_t time_ns) {
+  disk::Command command;
+  command.set_time_ns(time_ns);
+  command.set_client(9);
+  command.set_sequence(static_cast<uint64_t>(time_ns));
+  return command;
+}
+
+// One of each thing that a store holds: a bucket, a file, a committed checkpoint, an open attempt,
+// retention, work put off, stripes to free.
+std::vector<disk::Command> SomeOfEverything() {
+  std::vector<disk::Command> commands;
+  const auto add = [&]() -> disk::Command& {
+    return commands.emplace_back(At(1000 + static_cast<int64_t>(commands.size())));
+  };
+  const auto begin = [&](const std::string& path) {
+    auto& request = *add().mutable_begin_checkpoint();
+    request.set_path(path);
+    request.set_world_size(1);
+    request.set_job("job");
+    request.set_stripes_wanted(100);
+    (*request.mutable_attributes())["b"] = "2";
+    (*request.mutable_attributes())["a"] = "1";
+  };
+  add().mutable_make_directory()->set_path("bucket");
+  begin("bucket/run/step-5");
+  auto& done = *add().mutable_rank_done();
+  done.set_path("bucket/run/step-5");
+  done.set_attempt(1);
+  auto& shard = *done.add_shards();
+  shard.set_name("dir/shard");
+  shard.set_size_bytes(5 << 20);
+  shard.set_crc32c(0xabcdef01);
+  auto& run = *shard.add_extents();
+  run.set_length_bytes(5 << 20);
+  run.set_first_stripe(1);
+  run.set_stripe_count(2);
+  run.set_stripe_bytes(4 << 20);
+  run.add_groups(3);
+  auto& commit = *add().mutable_commit_checkpoint();
+  commit.set_path("bucket/run/step-5");
+  commit.set_attempt(1);
+  add().mutable_run_cleanup()->set_max_items(100);
+  auto& retention = *add().mutable_set_retention();
+  retention.set_path("bucket/run");
+  retention.mutable_policy()->set_keep_last(3);
+  begin("bucket/run/step-6");
+  add().mutable_begin_file()->set_path("default/file");
+  auto& file = *add().mutable_commit_file();
+  file.set_path("default/file");
+  file.set_lease(3);
+  add().mutable_begin_file()->set_path("default/open");
+  add().mutable_remove()->set_path("default/file");
+  return commands;
+}
+
+TEST(MetaGolden, Store) {
+  SimKv kv(kMetaFamilyCount);
+  ASSERT_TRUE(OpenStore(kv, "golden-cluster", 999).ok());
+  for (const disk::Command& command : SomeOfEverything()) {
+    Transaction txn(kv);
+    const auto reply = Apply(command, txn);
+    ASSERT_TRUE(reply.ok()) << reply.status() << command.DebugString();
+    ASSERT_TRUE(kv.Write(txn.TakeBatch(), KvDurability::kSynced).ok());
+  }
+  std::string text;
+  for (ColumnFamily family = 0; family < kMetaFamilyCount; ++family) {
+    EXPECT_FALSE(kv.family(family).empty()) << MetaFamilyNames()[family];
+    for (const auto& [key, value] : kv.family(family)) {
+      text += GoldenLine(MetaFamilyNames()[family] + " " + absl::BytesToHexString(key), value);
+    }
+  }
+  ExpectGolden("meta_store.txt", text);
+}
+
+}  // namespace
+}  // namespace cairn

@@ -1,0 +1,217 @@
+// The engine itself: group commit, retries, failures of the store, starting and stopping.
+#include <algorithm>
+
+#include "common/task/when_all.h"
+#include "tests/unit/meta/meta_fixture.h"
+
+namespace cairn {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+class EngineTest : public MetaTest {
+ protected:
+  static wire::MakeDirectoryRequest Mkdir(const std::string& path) {
+    wire::MakeDirectoryRequest request;
+    request.set_path(path);
+    return request;
+  }
+};
+
+Task<std::vector<absl::StatusOr<wire::MakeDirectoryReply>>> MakeMany(MetaEngine& engine,
+                                                                     int count) {
+  std::vector<Task<absl::StatusOr<wire::MakeDirectoryReply>>> tasks;
+  for (int i = 0; i < count; ++i) {
+    wire::MakeDirectoryRequest request;
+    request.set_path(StrCat("default/d", i));
+    tasks.push_back(engine.Mutate(std::move(request)));
+  }
+  auto replies = co_await WhenAll(std::move(tasks));
+  co_return replies;
+}
+
+TEST_F(EngineTest, CommandsThatWaitShareOneWrite) {
+  Settle();
+  const int64_t before = kv_.synced_writes();
+  for (const auto& reply : executor_.Run(MakeMany(*engine_, 500))) EXPECT_THAT(reply, IsOk());
+  // How many gather while a write is on its way depends on the seed.
+  EXPECT_LE(kv_.synced_writes() - before, 50);
+  EXPECT_EQ(List("default")->size(), 500u);
+}
+
+TEST_F(EngineTest, EveryAcknowledgedMutationIsSynced) {
+  ASSERT_THAT(MakeDirectory("default/d"), IsOk());
+  EXPECT_EQ(kv_.unsynced_batches(), 0u);
+  StopEngine();
+  kv_.Crash(1);
+  kv_.PowerOn();
+  Restart();
+  EXPECT_THAT(*List("default"), ElementsAre("d"));
+}
+
+TEST_F(EngineTest, FailedCommandsWriteNothing) {
+  Settle();
+  const int64_t before = kv_.synced_writes();
+  EXPECT_THAT(Remove("default/nope"), Fails(kNotFound, ""));
+  EXPECT_THAT(Begin("default/a/b/c", {.world = 1, .rank = 1}), Fails(kInvalid, ""));
+  ASSERT_THAT(PutFile("default/file"), IsOk());
+  const int64_t between = kv_.synced_writes();
+  // Makes a directory on its way to the failure.
+  EXPECT_THAT(MakeDirectory("default/file/x", true), Fails(kPrecondition, ""));
+  wire::RenameRequest rename;
+  EXPECT_THAT(Rename("default/file", "default/new/x"), Fails(kNotFound, ""));
+  Settle();
+  EXPECT_EQ(kv_.synced_writes() - between, 0);
+  EXPECT_EQ(between - before, 2);
+}
+
+TEST_F(EngineTest, ARetryGetsTheFirstResult) {
+  const MutationId id{77, 5};
+  const auto first = Do(BeginRequest("default/run/s1"), id);
+  ASSERT_THAT(first, IsOk());
+  const auto again = Do(BeginRequest("default/run/s1"), id);
+  EXPECT_EQ(again->attempt(), 1u);
+  EXPECT_EQ(again->stripes().first(), first->stripes().first());
+  Restart();
+  EXPECT_EQ(Do(BeginRequest("default/run/s1"), id)->stripes().first(), first->stripes().first());
+  // Another id is another mutation; no id is always one.
+  EXPECT_EQ(Do(BeginRequest("default/run/s1"), {77, 6})->attempt(), 2u);
+  EXPECT_EQ(Do(BeginRequest("default/run/s1"))->attempt(), 3u);
+  EXPECT_THAT(Do(Mkdir("default/x"), id), Fails(kInvalid, "used before, for another method"));
+}
+
+TEST_F(EngineTest, ARetryOfAFailureIsTriedAgain) {
+  const MutationId id{77, 5};
+  EXPECT_THAT(Do(Mkdir("default/a/b"), id), Fails(kNotFound, ""));
+  ASSERT_THAT(MakeDirectory("default/a"), IsOk());
+  EXPECT_THAT(Do(Mkdir("default/a/b"), id), IsOk());
+}
+
+TEST_F(EngineTest, AFailedWriteIsFinal) {
+  ASSERT_THAT(MakeDirectory("default/before"), IsOk());
+  Settle();
+  kv_.FailWriteAfter(0, absl::UnavailableError("I/O error on the log"));
+  EXPECT_THAT(MakeDirectory("default/d"),
+              Fails(kUnavailable, "metadata store failed: I/O error on the log"));
+  EXPECT_THAT(MakeDirectory("default/e"), Fails(kUnavailable, "metadata store failed"));
+  EXPECT_THAT(Stat("default"), Fails(kUnavailable, "metadata store failed"));
+  EXPECT_THAT(List("default"), Fails(kUnavailable, "metadata store failed"));
+  StopEngine();
+  kv_.Crash(3);
+  kv_.PowerOn();
+  Restart();
+  EXPECT_THAT(Stat("default/before"), IsOk());
+  EXPECT_THAT(Stat("default/e"), Fails(kNotFound, ""));
+}
+
+TEST_F(EngineTest, AFailedReadOfACommandIsFinal) {
+  Settle();
+  kv_.FailNextGet(absl::UnavailableError("I/O error"));
+  EXPECT_THAT(MakeDirectory("default/d"), Fails(kUnavailable, "metadata store failed: I/O error"));
+  EXPECT_THAT(MakeDirectory("default/d"), Fails(kUnavailable, "metadata store failed"));
+}
+
+TEST_F(EngineTest, ADamagedRecordIsReportedAndNeverUsed) {
+  ASSERT_THAT(PutFile("default/f"), IsOk());
+  ASSERT_THAT(PutFile("default/g"), IsOk());
+  const auto inode = InodeId(Stat("default/f")->entry().inode());
+  kv_.Overwrite(kFamilyInode, InodeKey(inode), "\xff\xff\xff garbage");
+  EXPECT_THAT(Stat("default/f"), Fails(absl::StatusCode::kDataLoss, "family \"inode\" is damaged"));
+  EXPECT_THAT(Stat("default/g"), IsOk());
+  EXPECT_THAT(MakeDirectory("default/d"), IsOk());
+}
+
+Task<void> StopCommitter(GroupCommitter& committer) {
+  committer.Stop();
+  co_return;
+}
+
+TEST_F(EngineTest, AQueueThatIsTooLongTurnsCommandsAway) {
+  SimKv kv(kMetaFamilyCount);
+  GroupCommitter committer(kv, runner_, [](const Effects&) {});
+  disk::Command small;
+  small.mutable_expire_lease()->set_lease(1);
+  std::vector<StoredResult<absl::StatusOr<std::string>>> results(GroupCommitter::kMaxQueued + 1);
+  for (auto& result : results) executor_.Spawn(StoreResult(committer.Execute(small), &result));
+  // Nothing takes them yet.
+  executor_.RunUntilIdle();
+  const auto answered = [&] {
+    return std::count_if(results.begin(), results.end(), [](auto& result) { return result.done; });
+  };
+  EXPECT_EQ(answered(), 1);
+  executor_.Spawn(committer.Run());
+  executor_.RunUntilIdle();
+  EXPECT_EQ(answered(), static_cast<ptrdiff_t>(results.size()));
+  int turned_away = 0;
+  for (auto& result : results) {
+    const absl::Status status = result.Take().status();
+    if (status.ok()) continue;
+    EXPECT_THAT(status, Fails(kUnavailable, "too many commands waiting; try again"));
+    ++turned_away;
+  }
+  EXPECT_EQ(turned_away, 1);
+  executor_.Run(StopCommitter(committer));
+  executor_.RunUntilIdle();
+}
+
+TEST_F(EngineTest, AWaitingCommitIsAskedAgainWithoutAWrite) {
+  ASSERT_THAT(Begin("default/run/s1", {.world = 2}), IsOk());
+  Settle();
+  const int64_t before = kv_.synced_writes();
+  EXPECT_EQ(Do(CommitRequest("default/run/s1", 1), {9, 1})->info().state(), wire::WRITING);
+  EXPECT_EQ(kv_.synced_writes(), before);
+  for (uint32_t rank : {1u, 0u}) {
+    if (rank == 1) {
+      ASSERT_THAT(Begin("default/run/s1", {.world = 2, .rank = 1}), IsOk());
+    }
+    ASSERT_THAT(Done("default/run/s1", 1, rank), IsOk());
+  }
+  // The same request id, since its first answer was of no consequence.
+  EXPECT_EQ(Do(CommitRequest("default/run/s1", 1), {9, 1})->info().state(), wire::COMMITTED);
+}
+
+TEST_F(EngineTest, StopAnswersWhatItAccepted) {
+  StoredResult<std::vector<absl::StatusOr<wire::MakeDirectoryReply>>> result;
+  executor_.Spawn(StoreResult(MakeMany(*engine_, 100), &result));
+  executor_.Run(engine_->Stop());
+  executor_.RunUntilIdle();
+  for (const auto& reply : result.Take()) {
+    EXPECT_TRUE(reply.ok() || absl::IsUnavailable(reply.status())) << reply.status();
+  }
+  EXPECT_THAT(MakeDirectory("default/d"), Fails(kUnavailable, "shutting down"));
+}
+
+class StartTest : public MetaTest {
+ protected:
+  absl::Status StartAs(const std::string& cluster_id) {
+    StopEngine();
+    engine_ = std::make_unique<MetaEngine>(kv_, runner_, runner_, executor_.clock(), options_);
+    return executor_.Run(engine_->Start(cluster_id));
+  }
+};
+
+TEST_F(StartTest, RefusesAnotherCluster) {
+  EXPECT_THAT(StartAs("other"),
+              Fails(kPrecondition, "belongs to cluster test-cluster, not to other"));
+  EXPECT_THAT(StartAs(""), IsOk());
+  EXPECT_EQ(engine_->cluster_id(), "test-cluster");
+}
+
+TEST_F(StartTest, RefusesAnotherFormat) {
+  disk::SystemRecord system;
+  system.set_format_version(2);
+  system.set_cluster_id("test-cluster");
+  kv_.Overwrite(kFamilySystem, SystemKey(), SerializeRecord(system));
+  EXPECT_THAT(StartAs("test-cluster"),
+              Fails(kPrecondition, "has format version 2; this build reads version 1"));
+}
+
+TEST_F(StartTest, RefusesAStoreWithoutItsHead) {
+  kv_.Overwrite(kFamilySystem, SystemKey(), "\xff");
+  EXPECT_THAT(StartAs("test-cluster"),
+              Fails(absl::StatusCode::kDataLoss, "family \"system\" is damaged"));
+}
+
+}  // namespace
+}  // namespace cairn
