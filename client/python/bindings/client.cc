@@ -133,7 +133,7 @@ void BindFiles(py::class_<ClientHandle, ClientPtr>& type) {
       }, py::arg("path"), py::arg("recursive"))
       .def("rename", [](const ClientPtr& client, std::string from, std::string to) {
         ThrowIfError(Call(client, [=](Client& connected) { return connected.Rename(from, to); }));
-      }, py::arg("from"), py::arg("to"))
+      }, py::arg("source"), py::arg("target"))
       .def("make_directory", PathCall(&Client::MakeDirectory), py::arg("path"));
 }
 
