@@ -1,5 +1,6 @@
-// Exclusive use of a file, a device or a directory by one process: flock(2), and, when it is taken, the process that
-// has it. Two processes writing one store destroy it, so every store takes one before anything else.
+// Exclusive use of a file, a device or a directory by one process: flock(2), and, when it is taken,
+// the process that has it. Two processes writing one store destroy it, so every store takes one
+// before anything else.
 #pragma once
 
 #include <sys/types.h>
@@ -10,8 +11,9 @@
 
 namespace cairn {
 
-// Locks the open file `fd` for as long as it, or a copy of it in a forked child, is open. `what` names it in errors.
-// FAILED_PRECONDITION "already in use by another cairnd (pid ...)" when another open file has the lock.
+// Locks the open file `fd` for as long as it, or a copy of it in a forked child, is open. `what`
+// names it in errors. FAILED_PRECONDITION "already in use by another cairnd (pid ...)" when another
+// open file has the lock.
 absl::Status LockExclusively(int fd, const std::string& what);
 
 }  // namespace cairn

@@ -8,7 +8,8 @@
 
 namespace cairn {
 
-// Placed on the heap through its alignment, also inside a coroutine's frame, which knows only small alignments.
+// Placed on the heap through its alignment, also inside a coroutine's frame, which knows only small
+// alignments.
 struct alignas(kUnitBytes) AlignedBlock {
   std::byte data[kUnitBytes] = {};
   MutableBytes bytes() { return data; }

@@ -34,13 +34,15 @@ absl::Status ChunkIndex::StoreIdentity(TargetId target, const TargetUuid& uuid) 
 }
 
 absl::StatusOr<std::optional<IndexRecord>> ChunkIndex::Find(const FragmentKey& key) {
-  ASSIGN_OR_RETURN(const std::optional<std::string> encoded, kv_.Get(kFragments, EncodeFragmentKey(key)));
+  ASSIGN_OR_RETURN(const std::optional<std::string> encoded,
+                   kv_.Get(kFragments, EncodeFragmentKey(key)));
   if (!encoded) return std::nullopt;
   ASSIGN_OR_RETURN(IndexRecord record, DecodeIndexRecord(key, *encoded));
   return std::optional<IndexRecord>(std::move(record));
 }
 
-absl::StatusOr<std::vector<FragmentKey>> ChunkIndex::FindMissing(std::span<const FragmentKey> keys, size_t limit) {
+absl::StatusOr<std::vector<FragmentKey>> ChunkIndex::FindMissing(std::span<const FragmentKey> keys,
+                                                                 size_t limit) {
   std::vector<FragmentKey> missing;
   for (const FragmentKey& key : keys) {
     if (missing.size() == limit) break;
@@ -53,12 +55,14 @@ absl::StatusOr<std::vector<FragmentKey>> ChunkIndex::FindMissing(std::span<const
 absl::Status ChunkIndex::Add(std::span<const Entry* const> entries) {
   KvBatch batch;
   for (const Entry* entry : entries) {
-    batch.Put(kFragments, EncodeFragmentKey(entry->key), EncodeIndexRecord(entry->key, entry->record));
+    batch.Put(kFragments, EncodeFragmentKey(entry->key),
+              EncodeIndexRecord(entry->key, entry->record));
   }
   return kv_.Write(batch, KvDurability::kSynced);
 }
 
-absl::StatusOr<std::vector<ChunkIndex::Entry>> ChunkIndex::Remove(std::span<const FragmentKey> keys) {
+absl::StatusOr<std::vector<ChunkIndex::Entry>> ChunkIndex::Remove(
+    std::span<const FragmentKey> keys) {
   KvBatch batch;
   std::vector<Entry> removed;
   for (const FragmentKey& key : keys) {
@@ -71,7 +75,8 @@ absl::StatusOr<std::vector<ChunkIndex::Entry>> ChunkIndex::Remove(std::span<cons
   return removed;
 }
 
-absl::StatusOr<std::vector<ChunkIndex::Entry>> ChunkIndex::List(std::optional<FragmentKey> after, size_t limit) {
+absl::StatusOr<std::vector<ChunkIndex::Entry>> ChunkIndex::List(std::optional<FragmentKey> after,
+                                                                size_t limit) {
   std::vector<Entry> entries;
   const auto at = kv_.NewIterator(kFragments);
   // The next key in byte order is the same with a zero byte appended.

@@ -1,5 +1,5 @@
-// A target's index in its key-value store: one record per sealed fragment. What is not here does not exist after a
-// restart. Everything blocks: call it through a BlockingRunner.
+// A target's index in its key-value store: one record per sealed fragment. What is not here does
+// not exist after a restart. Everything blocks: call it through a BlockingRunner.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +36,8 @@ class ChunkIndex {
 
   absl::StatusOr<std::optional<IndexRecord>> Find(const FragmentKey& key);
   // Those of `keys` without a record, at most `limit`.
-  absl::StatusOr<std::vector<FragmentKey>> FindMissing(std::span<const FragmentKey> keys, size_t limit);
+  absl::StatusOr<std::vector<FragmentKey>> FindMissing(std::span<const FragmentKey> keys,
+                                                       size_t limit);
   // In one batch each; durable when they return.
   absl::Status Add(std::span<const Entry* const> entries);
   // What was there and is not any more; unknown keys are ignored.
@@ -45,7 +46,8 @@ class ChunkIndex {
   // In the order of keys, beginning behind `after`, at most `limit`.
   absl::StatusOr<std::vector<Entry>> List(std::optional<FragmentKey> after, size_t limit);
   // Stops at the first error, its own or the visitor's.
-  absl::Status ForEach(const std::function<absl::Status(const FragmentKey&, const IndexRecord&)>& visit);
+  absl::Status ForEach(
+      const std::function<absl::Status(const FragmentKey&, const IndexRecord&)>& visit);
 
  private:
   Kv& kv_;

@@ -1,5 +1,5 @@
-// The read path's first step: from a fragment's range to bytes in a slab, and the checksums that let the client verify
-// them. After: chunk_service.cc pushes them.
+// The read path's first step: from a fragment's range to bytes in a slab, and the checksums that
+// let the client verify them. After: chunk_service.cc pushes them.
 #include <algorithm>
 #include <utility>
 
@@ -7,13 +7,15 @@
 #include "common/base/crc32c.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/telemetry/trace.h"
 #include "server/chunk/target.h"
 #include "server/chunk/target_state.h"
 
 namespace cairn {
 
-Task<absl::StatusOr<Target::ReadResult>> Target::Read(FragmentKey key, uint64_t offset_bytes, uint64_t length_bytes,
-                                                      MutableBytes slab) {
+Task<absl::StatusOr<Target::ReadResult>> Target::Read(FragmentKey key, uint64_t offset_bytes,
+                                                      uint64_t length_bytes, MutableBytes slab) {
+  const TraceSpan span("target.read", key.stripe.value());
   CO_RETURN_IF_ERROR(Refusal());
   if (length_bytes == 0) co_return absl::InvalidArgumentError("a read of nothing");
   const CallGuard guard(this);
@@ -39,21 +41,24 @@ void Target::Unhold(FragmentKey key) {
 }
 
 Task<absl::StatusOr<Target::ReadResult>> Target::ReadHeld(FragmentKey key, uint64_t offset_bytes,
-                                                          uint64_t length_bytes, MutableBytes slab) {
+                                                          uint64_t length_bytes,
+                                                          MutableBytes slab) {
   absl::StatusOr<std::optional<IndexRecord>> found;
   co_await runner_.Run([&] { found = index_.Find(key); });
-  if (!found.ok()) co_return IndexReadError(found.status());
+  if (!found.ok()) co_return IndexError(found.status());
   if (!found->has_value()) {
-    co_return absl::NotFoundError(StrCat("target ", options_.id.value(), " holds no stripe ", key.stripe.value(),
-                                         ", fragment ", key.index));
+    co_return absl::NotFoundError(StrCat("target ", options_.id.value(), " holds no stripe ",
+                                         key.stripe.value(), ", fragment ", key.index));
   }
   const IndexRecord record = **std::move(found);
   if (offset_bytes >= record.length_bytes || length_bytes > record.length_bytes - offset_bytes) {
     co_return absl::OutOfRangeError(StrCat(length_bytes, " bytes at ", offset_bytes, " of stripe ",
-                                           key.stripe.value(), ", which has ", record.length_bytes));
+                                           key.stripe.value(), ", which has ",
+                                           record.length_bytes));
   }
   const uint64_t begin = AlignDown(offset_bytes, kBlockBytes);
-  const uint64_t end = std::min(AlignUp(offset_bytes + length_bytes, kBlockBytes), record.extent().length_bytes);
+  const uint64_t end =
+      std::min(AlignUp(offset_bytes + length_bytes, kBlockBytes), record.extent().length_bytes);
   if (end - begin > slab.size()) {
     co_return absl::InvalidArgumentError(StrCat("the blocks of this read take ", end - begin,
                                                 " bytes, more than a slab of ", slab.size()));
@@ -62,10 +67,11 @@ Task<absl::StatusOr<Target::ReadResult>> Target::ReadHeld(FragmentKey key, uint6
   const absl::Status read = co_await disk_.Read(record.offset_bytes + begin, blocks);
   if (!read.ok()) {
     if (read.code() == absl::StatusCode::kDataLoss) ++counters_.media_errors;
-    co_return absl::Status(read.code(), StrCat("target ", options_.id.value(), ", stripe ", key.stripe.value(),
-                                               ": ", ToStd(read.message())));
+    co_return absl::Status(read.code(), StrCat("target ", options_.id.value(), ", stripe ",
+                                               key.stripe.value(), ": ", ToStd(read.message())));
   }
-  absl::StatusOr<std::vector<uint32_t>> crcs = PieceCrcs(key, record, offset_bytes, length_bytes, blocks);
+  absl::StatusOr<std::vector<uint32_t>> crcs =
+      PieceCrcs(key, record, offset_bytes, length_bytes, blocks);
   if (!crcs.ok()) co_return crcs.status();
   ReadResult result;
   result.bytes = blocks.subspan(offset_bytes - begin, length_bytes);
@@ -73,12 +79,12 @@ Task<absl::StatusOr<Target::ReadResult>> Target::ReadHeld(FragmentKey key, uint6
   co_return result;
 }
 
-// `blocks` begins at the first block that the range touches. Whole blocks are left for the client to verify: it must
-// anyway, after the bytes have crossed the network. Of a partial one the client cannot, so it is done here; that is at
-// most two blocks a call.
+// `blocks` begins at the first block that the range touches. Whole blocks are left for the client
+// to verify: it must anyway, after the bytes have crossed the network. Of a partial one the client
+// cannot, so it is done here; that is at most two blocks a call.
 absl::StatusOr<std::vector<uint32_t>> Target::PieceCrcs(FragmentKey key, const IndexRecord& record,
-                                                        uint64_t offset_bytes, uint64_t length_bytes,
-                                                        ConstBytes blocks) {
+                                                        uint64_t offset_bytes,
+                                                        uint64_t length_bytes, ConstBytes blocks) {
   const uint64_t range_end = offset_bytes + length_bytes;
   const uint64_t first_block = offset_bytes / kBlockBytes;
   std::vector<uint32_t> crcs;
@@ -92,12 +98,13 @@ absl::StatusOr<std::vector<uint32_t>> Target::PieceCrcs(FragmentKey key, const I
       crcs.push_back(stored);
       continue;
     }
-    const ConstBytes whole = blocks.subspan((block - first_block) * kBlockBytes, block_end - block_begin);
+    const ConstBytes whole =
+        blocks.subspan((block - first_block) * kBlockBytes, block_end - block_begin);
     if (Crc32c(whole) != stored) {
       ++counters_.corrupt_blocks;
-      return absl::DataLossError(StrCat("target ", options_.id.value(), ", stripe ", key.stripe.value(),
-                                        ", fragment ", key.index, ", block ", block,
-                                        ": the device returned other bytes than were written"));
+      return absl::DataLossError(StrCat(
+          "target ", options_.id.value(), ", stripe ", key.stripe.value(), ", fragment ", key.index,
+          ", block ", block, ": the device returned other bytes than were written"));
     }
     crcs.push_back(Crc32c(whole.subspan(piece_begin - block_begin, piece_end - piece_begin)));
   }

@@ -1,5 +1,5 @@
-// Seals and removals: one loop takes everything that waits and makes it durable in one flush and one synced index
-// batch. Before: chunk_write.cc; after a seal the client commits in the metadata.
+// Seals and removals: one loop takes everything that waits and makes it durable in one flush and
+// one synced index batch. Before: chunk_write.cc; after a seal the client commits in the metadata.
 #include <algorithm>
 #include <span>
 #include <utility>
@@ -7,6 +7,7 @@
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/telemetry/trace.h"
 #include "server/chunk/target.h"
 #include "server/chunk/target_state.h"
 
@@ -14,9 +15,11 @@ namespace cairn {
 namespace {
 
 constexpr size_t kMissingMax = 1000;
-// Records in one index batch: about 2.5 MiB of log with 4 MiB stripes, written in the time of one flush.
+// Records in one index batch: about 2.5 MiB of log with 4 MiB stripes, written in the time of one
+// flush.
 constexpr size_t kBatchFragmentsMax = 8192;
-// Fragments in all jobs that wait, 16 bytes each. Reached only when the device has stopped answering.
+// Fragments in all jobs that wait, 16 bytes each. Reached only when the device has stopped
+// answering.
 constexpr size_t kWaitingFragmentsMax = 1024 * 1024;
 static_assert(kBatchFragmentsMax < kWaitingFragmentsMax);
 
@@ -28,8 +31,8 @@ std::vector<StripeId> Stripes(const std::vector<FragmentKey>& keys) {
 
 }  // namespace
 
-// Sorts the runs' fragments into those to be sealed by `job` and those that only the index can know. Nothing changes
-// hands yet.
+// Sorts the runs' fragments into those to be sealed by `job` and those that only the index can
+// know. Nothing changes hands yet.
 absl::Status Target::Collect(LeaseId lease, const std::vector<FragmentRun>& runs,
                              const absl::flat_hash_set<FragmentKey>& sealed, CommitJob* job,
                              std::vector<FragmentKey>* unknown) {
@@ -38,7 +41,8 @@ absl::Status Target::Collect(LeaseId lease, const std::vector<FragmentRun>& runs
     for (uint32_t i = 0; i < run.count; ++i) {
       const FragmentKey key = run.key(i);
       const auto found = pending_.find(key);
-      const bool ready = found != pending_.end() && found->second->state != Pending::State::kWriting &&
+      const bool ready = found != pending_.end() &&
+                         found->second->state != Pending::State::kWriting &&
                          found->second->entry.record.lease == lease;
       if (ready) {
         job->seals.push_back(found->second);
@@ -50,7 +54,9 @@ absl::Status Target::Collect(LeaseId lease, const std::vector<FragmentRun>& runs
   return absl::OkStatus();
 }
 
-Task<absl::StatusOr<std::vector<StripeId>>> Target::Seal(LeaseId lease, std::vector<FragmentRun> runs) {
+Task<absl::StatusOr<std::vector<StripeId>>> Target::Seal(LeaseId lease,
+                                                         std::vector<FragmentRun> runs) {
+  const TraceSpan span("target.seal", lease.value());
   CO_RETURN_IF_ERROR(Refusal());
   const CallGuard guard(this);
   ++counters_.seals;
@@ -63,7 +69,7 @@ Task<absl::StatusOr<std::vector<StripeId>>> Target::Seal(LeaseId lease, std::vec
     if (unknown.empty()) break;
     absl::StatusOr<std::vector<FragmentKey>> missing;
     co_await runner_.Run([&] { missing = index_.FindMissing(unknown, kMissingMax); });
-    if (!missing.ok()) co_return IndexReadError(missing.status());
+    if (!missing.ok()) co_return IndexError(missing.status());
     if (!missing->empty()) co_return Stripes(*missing);
     // Sealed all. Look again: others may have changed while we asked.
     sealed.insert(unknown.begin(), unknown.end());
@@ -89,11 +95,12 @@ Task<absl::Status> Target::Free(std::vector<FragmentRun> runs) {
 Task<absl::Status> Target::Commit(CommitJob& job) {
   CO_RETURN_IF_ERROR(Refusal());
   if (waiting_fragments_ + job.fragments() > kWaitingFragmentsMax) {
-    co_return absl::ResourceExhaustedError(StrCat("target ", options_.id.value(), " has ", waiting_fragments_,
+    co_return absl::ResourceExhaustedError(StrCat("target ", options_.id.value(), " has ",
+                                                  waiting_fragments_,
                                                   " fragments waiting to be sealed or removed"));
   }
-  // Those that another seal has are left to it: its job is before this one, so they are durable when this one is. The
-  // same goes for a fragment that this call names twice.
+  // Those that another seal has are left to it: its job is before this one, so they are durable
+  // when this one is. The same goes for a fragment that this call names twice.
   std::vector<std::shared_ptr<Pending>> named = std::exchange(job.seals, {});
   for (std::shared_ptr<Pending>& pending : named) {
     if (pending->state == Pending::State::kSealing) continue;
@@ -125,6 +132,7 @@ Task<void> Target::CommitWaiting() {
 }
 
 Task<absl::Status> Target::CommitRound(const std::vector<CommitJob*>& round) {
+  const TraceSpan span("target.commit_round", round.size());
   CO_RETURN_IF_ERROR(Refusal());
   const absl::Status sealed = co_await CommitSeals(round);
   if (!sealed.ok()) co_return sealed;
@@ -135,7 +143,8 @@ Task<absl::Status> Target::CommitRound(const std::vector<CommitJob*>& round) {
 
 Task<absl::Status> Target::CommitSeals(const std::vector<CommitJob*>& round) {
   std::vector<std::shared_ptr<Pending>> seals;
-  for (const CommitJob* job : round) seals.insert(seals.end(), job->seals.begin(), job->seals.end());
+  for (const CommitJob* job : round)
+    seals.insert(seals.end(), job->seals.begin(), job->seals.end());
   if (seals.empty()) co_return absl::OkStatus();
 
   // Bytes before records: all of these writes have returned.
@@ -150,6 +159,11 @@ Task<absl::Status> Target::CommitSeals(const std::vector<CommitJob*>& round) {
     absl::Status added;
     co_await runner_.Run([&] { added = index_.Add(entries); });
     ++counters_.index_batches;
+    if (absl::IsResourceExhausted(added)) {
+      // The store took nothing and goes on; so do these fragments.
+      for (size_t i = at; i < seals.size(); ++i) seals[i]->state = Pending::State::kWritten;
+      co_return IndexError(added);
+    }
     if (!added.ok()) co_return Fail(added);
     for (size_t i = at; i < at + count; ++i) {
       Forget(seals[i]);
@@ -164,16 +178,18 @@ Task<absl::Status> Target::CommitSeals(const std::vector<CommitJob*>& round) {
 
 Task<absl::Status> Target::CommitFrees(const std::vector<CommitJob*>& round) {
   std::vector<FragmentKey> frees;
-  for (const CommitJob* job : round) frees.insert(frees.end(), job->frees.begin(), job->frees.end());
+  for (const CommitJob* job : round)
+    frees.insert(frees.end(), job->frees.begin(), job->frees.end());
   // Two jobs may name one fragment; its space comes back once.
   std::sort(frees.begin(), frees.end());
   frees.erase(std::unique(frees.begin(), frees.end()), frees.end());
 
   for (size_t at = 0; at < frees.size(); at += kBatchFragmentsMax) {
-    const auto batch = std::span(frees).subspan(at, std::min(kBatchFragmentsMax, frees.size() - at));
+    const auto batch =
+        std::span(frees).subspan(at, std::min(kBatchFragmentsMax, frees.size() - at));
     absl::StatusOr<std::vector<ChunkIndex::Entry>> removed;
     co_await runner_.Run([&] { removed = index_.Remove(batch); });
-    if (!removed.ok()) co_return Fail(removed.status());
+    if (!removed.ok()) co_return IndexError(removed.status());
     if (!removed->empty()) ++counters_.index_batches;
     for (const ChunkIndex::Entry& entry : *removed) {
       const Extent extent = entry.record.extent();

@@ -1,5 +1,5 @@
-// The write path's last step: from a checked slab to a pending fragment on the device. Before: chunk_service.cc; after:
-// chunk_seal.cc.
+// The write path's last step: from a checked slab to a pending fragment on the device. Before:
+// chunk_service.cc; after: chunk_seal.cc.
 #include <utility>
 
 #include "common/base/check.h"
@@ -7,14 +7,15 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/task/scope.h"
+#include "common/telemetry/trace.h"
 #include "server/chunk/target.h"
 #include "server/chunk/target_state.h"
 
 namespace cairn {
 namespace {
 
-// About 400 bytes each, with the checksums of 4 MiB: 1 TiB of stripes in 100 MiB of memory. A writer that meets it
-// must seal first.
+// About 400 bytes each, with the checksums of 4 MiB: 1 TiB of stripes in 100 MiB of memory. A
+// writer that meets it must seal first.
 constexpr size_t kPendingFragmentsMax = 256 * 1024;
 
 bool SameContent(const IndexRecord& a, const IndexRecord& b) {
@@ -22,16 +23,17 @@ bool SameContent(const IndexRecord& a, const IndexRecord& b) {
 }
 
 absl::Status Conflict(TargetId target, FragmentKey key) {
-  return absl::FailedPreconditionError(StrCat("target ", target.value(), " holds stripe ", key.stripe.value(),
-                                              ", fragment ", key.index, ", with other content or of another lease"));
+  return absl::FailedPreconditionError(StrCat("target ", target.value(), " holds stripe ",
+                                              key.stripe.value(), ", fragment ", key.index,
+                                              ", with other content or of another lease"));
 }
 
 }  // namespace
 
 absl::Status Target::CheckWrite(const IndexRecord& record, ConstBytes data) const {
   if (record.length_bytes == 0 || data.size() != ExtentBytes(record.length_bytes)) {
-    return absl::InvalidArgumentError(StrCat("a fragment of ", record.length_bytes, " bytes in ", data.size(),
-                                             " bytes of memory"));
+    return absl::InvalidArgumentError(StrCat("a fragment of ", record.length_bytes, " bytes in ",
+                                             data.size(), " bytes of memory"));
   }
   if (record.block_crcs.size() != DivideUp(record.length_bytes, kBlockBytes)) {
     return absl::InvalidArgumentError("a fragment needs one checksum for each 64 KiB block");
@@ -40,18 +42,20 @@ absl::Status Target::CheckWrite(const IndexRecord& record, ConstBytes data) cons
 }
 
 // Takes space for a new fragment and makes it pending.
-absl::StatusOr<std::shared_ptr<Target::Pending>> Target::Admit(FragmentKey key, IndexRecord record) {
+absl::StatusOr<std::shared_ptr<Target::Pending>> Target::Admit(FragmentKey key,
+                                                               IndexRecord record) {
   if (pending_.size() >= kPendingFragmentsMax) {
-    return absl::ResourceExhaustedError(StrCat("target ", options_.id.value(), " has ", pending_.size(),
-                                               " fragments that wait for a seal; seal before writing more"));
+    return absl::ResourceExhaustedError(
+        StrCat("target ", options_.id.value(), " has ", pending_.size(),
+               " fragments that wait for a seal; seal before writing more"));
   }
   const uint64_t needed = ExtentBytes(record.length_bytes);
   const std::optional<Extent> extent = allocator_->Allocate(needed);
   if (!extent) {
-    return absl::ResourceExhaustedError(
-        StrCat("target ", options_.id.value(), " has no ", needed, " bytes in one piece: ",
-               allocator_->free_bytes(), " of ", allocator_->capacity_bytes(), " are free, at most ",
-               allocator_->largest_free_bytes(), " together"));
+    return absl::ResourceExhaustedError(StrCat(
+        "target ", options_.id.value(), " has no ", needed,
+        " bytes in one piece: ", allocator_->free_bytes(), " of ", allocator_->capacity_bytes(),
+        " are free, at most ", allocator_->largest_free_bytes(), " together"));
   }
   usage_.pending += needed;
   auto pending = std::make_shared<Pending>();
@@ -66,10 +70,12 @@ Task<void> Target::FindInto(FragmentKey key, absl::StatusOr<std::optional<IndexR
   co_await runner_.Run([&] { *result = index_.Find(key); });
 }
 
-Task<absl::Status> Target::Write(FragmentKey key, LeaseId lease, ConstBytes data, uint64_t length_bytes,
-                                 std::vector<uint32_t> block_crcs) {
+Task<absl::Status> Target::Write(FragmentKey key, LeaseId lease, ConstBytes data,
+                                 uint64_t length_bytes, std::vector<uint32_t> block_crcs) {
+  const TraceSpan span("target.write", key.stripe.value());
   CO_RETURN_IF_ERROR(Refusal());
-  if (length_bytes > kFragmentBytesMax) co_return absl::InvalidArgumentError("the fragment is too long");
+  if (length_bytes > kFragmentBytesMax)
+    co_return absl::InvalidArgumentError("the fragment is too long");
   const CallGuard guard(this);
   IndexRecord record{lease, 0, static_cast<uint32_t>(length_bytes), std::move(block_crcs)};
   CO_RETURN_IF_ERROR(CheckWrite(record, data));
@@ -92,8 +98,9 @@ Task<absl::Status> Target::Write(FragmentKey key, LeaseId lease, ConstBytes data
   co_await lookup.Join();
 
   absl::Status result = written;
-  if (result.ok() && !sealed.ok()) result = IndexReadError(sealed.status());
-  if (result.ok() && pending->dropped) result = absl::AbortedError("the fragment was discarded while being written");
+  if (result.ok() && !sealed.ok()) result = IndexError(sealed.status());
+  if (result.ok() && pending->dropped)
+    result = absl::AbortedError("the fragment was discarded while being written");
   const bool fresh = result.ok() && !sealed->has_value();
   if (fresh) {
     pending->state = Pending::State::kWritten;

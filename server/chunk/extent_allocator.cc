@@ -8,7 +8,8 @@ namespace cairn {
 namespace {
 
 bool IsInUnits(Extent extent) {
-  return extent.offset_bytes % kUnitBytes == 0 && extent.length_bytes % kUnitBytes == 0 && extent.length_bytes > 0;
+  return extent.offset_bytes % kUnitBytes == 0 && extent.length_bytes % kUnitBytes == 0 &&
+         extent.length_bytes > 0;
 }
 
 }  // namespace

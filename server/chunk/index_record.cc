@@ -22,13 +22,15 @@ uint32_t CrcOf(std::string_view text, uint32_t so_far) {
 
 template <class Int>
 void AppendBigEndian(std::string& out, Int value) {
-  for (int shift = 8 * (sizeof(Int) - 1); shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift));
+  for (int shift = 8 * (sizeof(Int) - 1); shift >= 0; shift -= 8)
+    out.push_back(static_cast<char>(value >> shift));
 }
 
 template <class Int>
 Int ReadBigEndian(std::string_view data, size_t at) {
   Int value = 0;
-  for (size_t i = 0; i < sizeof(Int); ++i) value = (value << 8) | static_cast<uint8_t>(data[at + i]);
+  for (size_t i = 0; i < sizeof(Int); ++i)
+    value = (value << 8) | static_cast<uint8_t>(data[at + i]);
   return value;
 }
 
@@ -39,15 +41,16 @@ std::string Finish(std::string encoded, std::string_view key) {
   return encoded;
 }
 
-absl::Status CheckFrame(std::string_view encoded, std::string_view key, size_t header_bytes, const char* what) {
+absl::Status CheckFrame(std::string_view encoded, std::string_view key, size_t header_bytes,
+                        const char* what) {
   if (encoded.size() < header_bytes) return absl::DataLossError(StrCat(what, " is cut short"));
   if (ReadInt<uint32_t>(encoded, 0) != CrcOf(encoded.substr(4), CrcOf(key, 0))) {
     return absl::DataLossError(StrCat(what, " is damaged: its checksum does not match"));
   }
   const uint32_t version = ReadInt<uint32_t>(encoded, 4);
   if (version == kRecordVersion) return absl::OkStatus();
-  return absl::FailedPreconditionError(StrCat(what, " has version ", version, "; this cairnd reads version ",
-                                              kRecordVersion));
+  return absl::FailedPreconditionError(
+      StrCat(what, " has version ", version, "; this cairnd reads version ", kRecordVersion));
 }
 
 }  // namespace
@@ -62,7 +65,8 @@ std::string EncodeFragmentKey(const FragmentKey& key) {
 
 std::optional<FragmentKey> DecodeFragmentKey(std::string_view encoded) {
   if (encoded.size() != kKeyBytes) return std::nullopt;
-  return FragmentKey{StripeId(ReadBigEndian<uint64_t>(encoded, 0)), ReadBigEndian<uint32_t>(encoded, 8)};
+  return FragmentKey{StripeId(ReadBigEndian<uint64_t>(encoded, 0)),
+                     ReadBigEndian<uint32_t>(encoded, 8)};
 }
 
 std::string EncodeIndexRecord(const FragmentKey& key, const IndexRecord& record) {
@@ -82,9 +86,10 @@ std::string EncodeIndexRecord(const FragmentKey& key, const IndexRecord& record)
 }
 
 absl::StatusOr<IndexRecord> DecodeIndexRecord(const FragmentKey& key, std::string_view encoded) {
-  const std::string what = StrCat("the index record of stripe ", key.stripe.value(), ", fragment ", key.index,
-                                  ",");
-  if (absl::Status status = CheckFrame(encoded, EncodeFragmentKey(key), kHeaderBytes, what.c_str()); !status.ok()) {
+  const std::string what =
+      StrCat("the index record of stripe ", key.stripe.value(), ", fragment ", key.index, ",");
+  if (absl::Status status = CheckFrame(encoded, EncodeFragmentKey(key), kHeaderBytes, what.c_str());
+      !status.ok()) {
     return status;
   }
   IndexRecord record;

@@ -1,5 +1,5 @@
-// The index's records: which fragment lies where, and the checksums of its blocks. Pure encoding; chunk_index.h keeps
-// them in a store. The bytes are in proto/disk/FORMAT.md.
+// The index's records: which fragment lies where, and the checksums of its blocks. Pure encoding;
+// chunk_index.h keeps them in a store. The bytes are in proto/disk/FORMAT.md.
 #pragma once
 
 #include <cstdint>

@@ -27,10 +27,11 @@ std::string DescribeSuperblock(ConstBytes block) {
   if (!decoded.ok()) return StrCat("  ", ToStd(decoded.status().message()), "\n");
   if (!decoded->has_value()) return "  blank\n";
   const Superblock& superblock = **decoded;
-  return StrCat("  version  ", kDiskFormatVersion, "\n  cluster  ", superblock.cluster_id, "\n  target   ",
-                superblock.target.value(), "\n  uuid     ", Hex(superblock.uuid), "\n  device   ",
-                superblock.device_bytes, " bytes\n  data     ", superblock.data_area.length_bytes, " bytes at ",
-                superblock.data_area.offset_bytes, "\n");
+  return StrCat("  version  ", kDiskFormatVersion, "\n  cluster  ", superblock.cluster_id,
+                "\n  target   ", superblock.target.value(), "\n  uuid     ", Hex(superblock.uuid),
+                "\n  device   ", superblock.device_bytes, " bytes\n  data     ",
+                superblock.data_area.length_bytes, " bytes at ", superblock.data_area.offset_bytes,
+                "\n");
 }
 
 absl::StatusOr<std::string> DescribeDevice(const std::string& path) {
@@ -47,7 +48,8 @@ absl::StatusOr<std::string> DescribeDevice(const std::string& path) {
     const uint64_t offset = SuperblockOffsets(static_cast<uint64_t>(size))[copy];
     const ssize_t got = pread(fd, block.data(), block.size(), static_cast<off_t>(offset));
     if (got != static_cast<ssize_t>(block.size())) {
-      status = absl::UnavailableError(StrCat(path, ", reading at ", offset, ": ", std::strerror(errno)));
+      status =
+          absl::UnavailableError(StrCat(path, ", reading at ", offset, ": ", std::strerror(errno)));
       break;
     }
     text += StrCat("superblock, copy ", copy + 1, " at ", offset, ":\n", DescribeSuperblock(block));
@@ -64,7 +66,8 @@ absl::StatusOr<std::string> DescribeIndex(Kv& index_store, uint64_t limit) {
   if (!identity.ok()) {
     text += StrCat("  ", ToStd(identity.status().message()), "\n");
   } else if (identity->has_value()) {
-    text += StrCat("  target   ", (*identity)->target.value(), "\n  uuid     ", Hex((*identity)->uuid), "\n");
+    text += StrCat("  target   ", (*identity)->target.value(), "\n  uuid     ",
+                   Hex((*identity)->uuid), "\n");
   } else {
     text += "  no identity: a new index\n";
   }
@@ -86,14 +89,15 @@ absl::StatusOr<std::string> DescribeIndex(Kv& index_store, uint64_t limit) {
     content_bytes += record->length_bytes;
     extent_bytes += record->extent().length_bytes;
     if (fragments > limit) continue;
-    text += StrCat("  stripe ", key->stripe.value(), ".", key->index, "  lease ", record->lease.value(), "  offset ",
-                   record->offset_bytes, "  length ", record->length_bytes, "  crcs");
+    text +=
+        StrCat("  stripe ", key->stripe.value(), ".", key->index, "  lease ", record->lease.value(),
+               "  offset ", record->offset_bytes, "  length ", record->length_bytes, "  crcs");
     for (uint32_t crc : record->block_crcs) text += StrCat(" ", absl::Hex(crc, absl::kZeroPad8));
     text += "\n";
   }
   if (absl::Status status = at->status(); !status.ok()) return status;
-  return StrCat(text, "  ", fragments, " fragments, ", content_bytes, " bytes in ", extent_bytes, "; ", damaged,
-                " damaged\n");
+  return StrCat(text, "  ", fragments, " fragments, ", content_bytes, " bytes in ", extent_bytes,
+                "; ", damaged, " damaged\n");
 }
 
 }  // namespace cairn

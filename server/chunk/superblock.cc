@@ -29,7 +29,9 @@ constexpr size_t kClusterAt = 68;
 constexpr size_t kSectorBytes = 512;
 static_assert(kClusterAt + kClusterIdBytesMax <= kSectorBytes);
 
-std::string_view AsText(ConstBytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+std::string_view AsText(ConstBytes bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 uint32_t SectorCrc(std::string_view block) {
   const std::string_view covered = block.substr(kVersionAt, kSectorBytes - kVersionAt);
@@ -38,18 +40,22 @@ uint32_t SectorCrc(std::string_view block) {
 
 bool IsPlausible(const Superblock& superblock, uint32_t unit_bytes) {
   const Extent& area = superblock.data_area;
-  return unit_bytes == kUnitBytes && area.offset_bytes % kUnitBytes == 0 && area.length_bytes % kUnitBytes == 0 &&
-         area.length_bytes > 0 && area.length_bytes <= superblock.device_bytes &&
-         area.offset_bytes >= kUnitBytes &&
+  return unit_bytes == kUnitBytes && area.offset_bytes % kUnitBytes == 0 &&
+         area.length_bytes % kUnitBytes == 0 && area.length_bytes > 0 &&
+         area.length_bytes <= superblock.device_bytes && area.offset_bytes >= kUnitBytes &&
          area.offset_bytes <= superblock.device_bytes - area.length_bytes;
 }
 
 }  // namespace
 
-Superblock MakeSuperblock(std::string cluster_id, TargetId target, TargetUuid uuid, uint64_t device_bytes) {
+Superblock MakeSuperblock(std::string cluster_id, TargetId target, TargetUuid uuid,
+                          uint64_t device_bytes) {
   CAIRN_CHECK(device_bytes >= kTargetBytesMin && device_bytes % kUnitBytes == 0);
   CAIRN_CHECK(cluster_id.size() <= kClusterIdBytesMax);
-  return {std::move(cluster_id), target, uuid, device_bytes,
+  return {std::move(cluster_id),
+          target,
+          uuid,
+          device_bytes,
           {kReservedBytes, device_bytes - 2 * kReservedBytes}};
 }
 
@@ -79,24 +85,27 @@ std::string EncodeSuperblock(const Superblock& superblock) {
 absl::StatusOr<std::optional<Superblock>> DecodeSuperblock(ConstBytes bytes) {
   if (bytes.size() < kSectorBytes) return absl::DataLossError("the superblock is cut short");
   const std::string_view block = AsText(bytes);
-  if (std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; })) return std::nullopt;
+  if (std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; }))
+    return std::nullopt;
   if (block.substr(0, kMagic.size()) != kMagic) {
-    return absl::FailedPreconditionError("holds something else than a Cairn target; if that may go, wipe it "
-                                         "(wipefs -a, or dd of zeros over its first MiB)");
+    return absl::FailedPreconditionError(
+        "holds something else than a Cairn target; if that may go, wipe it "
+        "(wipefs -a, or dd of zeros over its first MiB)");
   }
   // Before the checksum: another version may place that elsewhere.
   const uint32_t version = ReadInt<uint32_t>(block, kVersionAt);
   const bool intact = ReadInt<uint32_t>(block, kCrcAt) == SectorCrc(block);
   if (intact && version != kDiskFormatVersion) {
-    return absl::FailedPreconditionError(StrCat("has format version ", version, "; this cairnd reads version ",
-                                                kDiskFormatVersion));
+    return absl::FailedPreconditionError(
+        StrCat("has format version ", version, "; this cairnd reads version ", kDiskFormatVersion));
   }
   const uint32_t cluster_length = ReadInt<uint32_t>(block, kClusterLengthAt);
   Superblock superblock;
   superblock.target = TargetId(ReadInt<uint32_t>(block, kTargetAt));
   std::memcpy(superblock.uuid.data(), block.data() + kUuidAt, superblock.uuid.size());
   superblock.device_bytes = ReadInt<uint64_t>(block, kDeviceBytesAt);
-  superblock.data_area = {ReadInt<uint64_t>(block, kDataOffsetAt), ReadInt<uint64_t>(block, kDataLengthAt)};
+  superblock.data_area = {ReadInt<uint64_t>(block, kDataOffsetAt),
+                          ReadInt<uint64_t>(block, kDataLengthAt)};
   if (!intact || cluster_length > kClusterIdBytesMax ||
       !IsPlausible(superblock, ReadInt<uint32_t>(block, kUnitAt))) {
     return absl::DataLossError("the superblock is damaged");
@@ -105,17 +114,19 @@ absl::StatusOr<std::optional<Superblock>> DecodeSuperblock(ConstBytes bytes) {
   return superblock;
 }
 
-absl::Status CheckSuperblock(const Superblock& found, const std::string& cluster_id, TargetId target,
-                             uint64_t device_bytes) {
+absl::Status CheckSuperblock(const Superblock& found, const std::string& cluster_id,
+                             TargetId target, uint64_t device_bytes) {
   if (found.cluster_id != cluster_id) {
-    return absl::FailedPreconditionError(StrCat("belongs to cluster ", found.cluster_id, ", not to ", cluster_id));
+    return absl::FailedPreconditionError(
+        StrCat("belongs to cluster ", found.cluster_id, ", not to ", cluster_id));
   }
   if (found.target != target) {
-    return absl::FailedPreconditionError(StrCat("is target ", found.target.value(), ", not target ",
-                                                target.value()));
+    return absl::FailedPreconditionError(
+        StrCat("is target ", found.target.value(), ", not target ", target.value()));
   }
   if (found.device_bytes > device_bytes) {
-    return absl::FailedPreconditionError(StrCat("had ", found.device_bytes, " bytes and has only ", device_bytes,
+    return absl::FailedPreconditionError(StrCat("had ", found.device_bytes, " bytes and has only ",
+                                                device_bytes,
                                                 " now: it was cut short, or is a partial copy"));
   }
   return absl::OkStatus();

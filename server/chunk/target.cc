@@ -26,9 +26,9 @@ Target::Usage Target::usage() const {
 
 absl::Status Target::Refusal() const {
   if (failure_.ok()) return absl::OkStatus();
-  return absl::FailedPreconditionError(StrCat("target ", options_.id.value(),
-                                              " has failed and does nothing more until cairnd is restarted: ",
-                                              ToStd(failure_.message())));
+  return absl::FailedPreconditionError(StrCat(
+      "target ", options_.id.value(),
+      " has failed and does nothing more until cairnd is restarted: ", ToStd(failure_.message())));
 }
 
 absl::Status Target::Fail(const absl::Status& cause) {
@@ -36,12 +36,11 @@ absl::Status Target::Fail(const absl::Status& cause) {
   return Refusal();
 }
 
-absl::Status Target::IndexReadError(const absl::Status& error) {
-  if (error.code() == absl::StatusCode::kDataLoss) {
-    ++counters_.media_errors;
-    return absl::DataLossError(StrCat("target ", options_.id.value(), ": ", ToStd(error.message())));
-  }
-  return Fail(error);
+absl::Status Target::IndexError(const absl::Status& error) {
+  if (absl::IsDataLoss(error)) ++counters_.media_errors;
+  if (!absl::IsDataLoss(error) && !absl::IsResourceExhausted(error)) return Fail(error);
+  return absl::Status(error.code(),
+                      StrCat("target ", options_.id.value(), ": ", ToStd(error.message())));
 }
 
 void Target::Release(uint64_t Usage::*from, Extent extent) {
@@ -50,13 +49,13 @@ void Target::Release(uint64_t Usage::*from, Extent extent) {
   allocator_->Free(extent);
 }
 
-Task<absl::StatusOr<std::vector<ChunkIndex::Entry>>> Target::ListFragments(std::optional<FragmentKey> after,
-                                                                           size_t limit) {
+Task<absl::StatusOr<std::vector<ChunkIndex::Entry>>> Target::ListFragments(
+    std::optional<FragmentKey> after, size_t limit) {
   CO_RETURN_IF_ERROR(Refusal());
   const CallGuard guard(this);
   absl::StatusOr<std::vector<ChunkIndex::Entry>> listed;
   co_await runner_.Run([&] { listed = index_.List(after, limit); });
-  if (!listed.ok()) co_return IndexReadError(listed.status());
+  if (!listed.ok()) co_return IndexError(listed.status());
   co_return listed;
 }
 

@@ -1,6 +1,7 @@
-// A target: one device, the index of what lies on it, and the space that is free. Fragments are written unsynced and
-// stay pending in memory until a seal makes them durable: bytes durable → record durable → reply. The work is in
-// chunk_write.cc, chunk_seal.cc, chunk_read.cc and target_open.cc.
+// A target: one device, the index of what lies on it, and the space that is free. Fragments are
+// written unsynced and stay pending in memory until a seal makes them durable: bytes durable →
+// record durable → reply. The work is in chunk_write.cc, chunk_seal.cc, chunk_read.cc and
+// target_open.cc.
 #pragma once
 
 #include <cstdint>
@@ -27,9 +28,9 @@
 
 namespace cairn {
 
-// Lives on one executor. After the first failed flush or index write it has failed: every call then answers
-// FAILED_PRECONDITION that names the cause, because what is durable is unknown and a retry would lie. Buffers passed in
-// belong to the target until the call returns.
+// Lives on one executor. After the first failed flush or index write it has failed: every call then
+// answers FAILED_PRECONDITION that names the cause, because what is durable is unknown and a retry
+// would lie. Buffers passed in belong to the target until the call returns.
 class Target {
  public:
   struct Options {
@@ -65,12 +66,14 @@ class Target {
     int64_t media_errors = 0;    // the device said so itself
   };
 
-  // Opens the target on `disk` with the index in `index_store` (opened with ChunkIndex::Families()), all of which
-  // outlive it. Makes a new target of a blank device with an empty index; finishes a making that was interrupted.
-  // Errors: FAILED_PRECONDITION: the device or the index belongs to something else (which is said), or has another
-  // version. DATA_LOSS: damaged.
-  static Task<absl::StatusOr<std::unique_ptr<Target>>> Open(Options options, Disk& disk, Kv& index_store,
-                                                            BlockingRunner& runner, Random& random);
+  // Opens the target on `disk` with the index in `index_store` (opened with
+  // ChunkIndex::Families()), all of which outlive it. Makes a new target of a blank device with an
+  // empty index; finishes a making that was interrupted. Errors: FAILED_PRECONDITION: the device or
+  // the index belongs to something else (which is said), or has another version. DATA_LOSS:
+  // damaged.
+  static Task<absl::StatusOr<std::unique_ptr<Target>>> Open(Options options, Disk& disk,
+                                                            Kv& index_store, BlockingRunner& runner,
+                                                            Random& random);
   // REQUIRES: no call is under way, and Close() has returned.
   ~Target();
   Target(const Target&) = delete;
@@ -83,40 +86,44 @@ class Target {
   // What was repaired at opening; for the log.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
-  // Writes a fragment of `length_bytes`, which the caller has checked against `block_crcs` (one per 64 KiB) and padded
-  // with zeros to whole units in `data`. On OK it is pending: not durable, not readable, gone at a restart. The same
-  // fragment again, pending or sealed, is OK and changes nothing. Errors: FAILED_PRECONDITION: the key has other
-  // content. RESOURCE_EXHAUSTED: no space. DATA_LOSS: media. ABORTED: discarded meanwhile.
+  // Writes a fragment of `length_bytes`, which the caller has checked against `block_crcs` (one per
+  // 64 KiB) and padded with zeros to whole units in `data`. On OK it is pending: not durable, not
+  // readable, gone at a restart. The same fragment again, pending or sealed, is OK and changes
+  // nothing. Errors: FAILED_PRECONDITION: the key has other content. RESOURCE_EXHAUSTED: no space.
+  // DATA_LOSS: media. ABORTED: discarded meanwhile.
   Task<absl::Status> Write(FragmentKey key, LeaseId lease, ConstBytes data, uint64_t length_bytes,
                            std::vector<uint32_t> block_crcs);
 
-  // Makes the fragments that `lease` wrote durable and readable, in one flush and one synced index batch that all seals
-  // waiting at that moment share. Those it does not hold are returned (at most 1,000 of them); then nothing was
-  // sealed. Sealing twice is OK. Errors: RESOURCE_EXHAUSTED: too much waits already, try again.
+  // Makes the fragments that `lease` wrote durable and readable, in one flush and one synced index
+  // batch that all seals waiting at that moment share. Those it does not hold are returned (at most
+  // 1,000 of them); then nothing was sealed. Sealing twice is OK. Errors: RESOURCE_EXHAUSTED: too
+  // much waits already, or the index has no space; nothing is lost, try again.
   Task<absl::StatusOr<std::vector<StripeId>>> Seal(LeaseId lease, std::vector<FragmentRun> runs);
 
-  // Reads [offset, offset + length) of a sealed fragment, and of the disk only the blocks that this touches, into
-  // `slab`, which holds whole blocks. Piece CRCs are those of ReadFragmentReply in proto/wire/chunk.proto. The fragment
-  // may be freed meanwhile; its space is not reused before the call returns. What a caller does with the bytes later
-  // is unprotected and needs none: they are a copy. Errors: NOT_FOUND; OUT_OF_RANGE; DATA_LOSS: a partial block is not
-  // what was written, or media.
-  Task<absl::StatusOr<ReadResult>> Read(FragmentKey key, uint64_t offset_bytes, uint64_t length_bytes,
-                                        MutableBytes slab);
+  // Reads [offset, offset + length) of a sealed fragment, and of the disk only the blocks that this
+  // touches, into `slab`, which holds whole blocks. Piece CRCs are those of ReadFragmentReply in
+  // proto/wire/chunk.proto. The fragment may be freed meanwhile; its space is not reused before the
+  // call returns. What a caller does with the bytes later is unprotected and needs none: they are a
+  // copy. Errors: NOT_FOUND; OUT_OF_RANGE; DATA_LOSS: a partial block is not what was written, or
+  // media.
+  Task<absl::StatusOr<ReadResult>> Read(FragmentKey key, uint64_t offset_bytes,
+                                        uint64_t length_bytes, MutableBytes slab);
 
-  // Forgets fragments that are not sealed; others are ignored. One whose write is under way is freed when that ends.
+  // Forgets fragments that are not sealed; others are ignored. One whose write is under way is
+  // freed when that ends.
   void Discard(std::vector<FragmentRun> runs);
   // As Discard(), for all of a lease. One that is being sealed stays, for reclaim to find.
   void DropLease(LeaseId lease);
   // Those with fragments that are not sealed.
   std::vector<LeaseId> PendingLeases() const;
 
-  // Removes fragments, sealed or not; unknown ones are ignored. On OK the removal is durable; only then is the space
-  // used again, so that no record ever names somebody else's bytes.
+  // Removes fragments, sealed or not; unknown ones are ignored. On OK the removal is durable; only
+  // then is the space used again, so that no record ever names somebody else's bytes.
   Task<absl::Status> Free(std::vector<FragmentRun> runs);
 
   // Sealed fragments in the order of keys, beginning behind `after`, at most `limit`.
-  Task<absl::StatusOr<std::vector<ChunkIndex::Entry>>> ListFragments(std::optional<FragmentKey> after,
-                                                                     size_t limit);
+  Task<absl::StatusOr<std::vector<ChunkIndex::Entry>>> ListFragments(
+      std::optional<FragmentKey> after, size_t limit);
 
   Usage usage() const;
   const Counters& counters() const { return counters_; }
@@ -143,8 +150,8 @@ class Target {
   absl::Status Refusal() const;
   // Fails the target, and returns the refusal.
   absl::Status Fail(const absl::Status& cause);
-  // An error of the index that is not about one record means that the store is gone.
-  absl::Status IndexReadError(const absl::Status& error);
+  // Fails the target, unless the error is about one record or the store had no space and goes on.
+  absl::Status IndexError(const absl::Status& error);
 
   // chunk_write.cc
   absl::Status CheckWrite(const IndexRecord& record, ConstBytes data) const;
@@ -165,8 +172,8 @@ class Target {
   Task<absl::Status> CommitFrees(const std::vector<CommitJob*>& round);
 
   // chunk_read.cc
-  Task<absl::StatusOr<ReadResult>> ReadHeld(FragmentKey key, uint64_t offset_bytes, uint64_t length_bytes,
-                                            MutableBytes slab);
+  Task<absl::StatusOr<ReadResult>> ReadHeld(FragmentKey key, uint64_t offset_bytes,
+                                            uint64_t length_bytes, MutableBytes slab);
   absl::StatusOr<std::vector<uint32_t>> PieceCrcs(FragmentKey key, const IndexRecord& record,
                                                   uint64_t offset_bytes, uint64_t length_bytes,
                                                   ConstBytes blocks);

@@ -1,5 +1,6 @@
-// Opening a target: whose device is it, does the index belong to it, which space is free. Making one writes the index's
-// identity first and the superblock last, so that an interruption leaves what the next start finishes.
+// Opening a target: whose device is it, does the index belong to it, which space is free. Making
+// one writes the index's identity first and the superblock last, so that an interruption leaves
+// what the next start finishes.
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -37,8 +38,9 @@ bool IsBlank(const Copy& copy) { return copy.ok() && !copy->has_value(); }
 
 }  // namespace
 
-Task<absl::StatusOr<std::unique_ptr<Target>>> Target::Open(Options options, Disk& disk, Kv& index_store,
-                                                           BlockingRunner& runner, Random& random) {
+Task<absl::StatusOr<std::unique_ptr<Target>>> Target::Open(Options options, Disk& disk,
+                                                           Kv& index_store, BlockingRunner& runner,
+                                                           Random& random) {
   std::unique_ptr<Target> target(new Target(std::move(options), disk, index_store, runner));
   const absl::Status started = co_await target->Start(random);
   if (!started.ok()) {
@@ -51,8 +53,9 @@ Task<absl::StatusOr<std::unique_ptr<Target>>> Target::Open(Options options, Disk
 Task<absl::Status> Target::Start(Random& random) {
   const CallGuard guard(this);
   if (disk_.size_bytes() < kTargetBytesMin) {
-    co_return absl::FailedPreconditionError(StrCat("the device has ", disk_.size_bytes(), " bytes; at least ",
-                                                   kTargetBytesMin, " are needed"));
+    co_return absl::FailedPreconditionError(StrCat("the device has ", disk_.size_bytes(),
+                                                   " bytes; at least ", kTargetBytesMin,
+                                                   " are needed"));
   }
   CAIRN_CHECK(disk_.block_bytes() <= kUnitBytes);
   const absl::Status found = co_await ReadSuperblocks();
@@ -80,15 +83,19 @@ Task<absl::Status> Target::ReadSuperblocks() {
     blank_ = IsBlank(first) && IsBlank(second);
     if (blank_) co_return absl::OkStatus();
     const absl::Status& worse = first.ok() ? second.status() : first.status();
-    co_return absl::Status(worse.code(), StrCat("no copy of the superblock is usable: ", ToStd(worse.message())));
+    co_return absl::Status(worse.code(),
+                           StrCat("no copy of the superblock is usable: ", ToStd(worse.message())));
   }
   superblock_ = IsValid(first) ? **first : **second;
-  CO_RETURN_IF_ERROR(CheckSuperblock(superblock_, options_.cluster_id, options_.id, disk_.size_bytes()));
+  CO_RETURN_IF_ERROR(
+      CheckSuperblock(superblock_, options_.cluster_id, options_.id, disk_.size_bytes()));
   const bool agree = IsValid(first) && IsValid(second) && **first == **second;
   if (agree) co_return absl::OkStatus();
-  if (IsValid(first) && IsValid(second)) co_return absl::DataLossError("the two copies of the superblock differ");
+  if (IsValid(first) && IsValid(second))
+    co_return absl::DataLossError("the two copies of the superblock differ");
   // After the device has grown, too, the second copy is not at its place.
-  warnings_.push_back(StrCat("target ", options_.id.value(), ": rewrote the ", IsValid(first) ? "second" : "first",
+  warnings_.push_back(StrCat("target ", options_.id.value(), ": rewrote the ",
+                             IsValid(first) ? "second" : "first",
                              " copy of the superblock, which was missing or damaged"));
   const absl::Status repaired = co_await WriteSuperblocks();
   co_return repaired;
@@ -106,7 +113,8 @@ Task<absl::Status> Target::Make(Random& random) {
   const bool other = identity->has_value() && (*identity)->target != options_.id;
   if (other || !first->empty()) {
     co_return absl::FailedPreconditionError(
-        "the device is blank, but its index is that of a target in use: this is the wrong device, or it was wiped");
+        "the device is blank, but its index is that of a target in use: this is the wrong device, "
+        "or it was wiped");
   }
   TargetUuid uuid;
   if (identity->has_value()) {
@@ -128,10 +136,12 @@ Task<absl::Status> Target::CheckIdentity() {
   if (!identity.ok()) co_return identity.status();
   if (!identity->has_value()) {
     co_return absl::FailedPreconditionError(
-        "the device is in use, but its index is empty: the index directory was lost, or another one is configured");
+        "the device is in use, but its index is empty: the index directory was lost, or another "
+        "one is configured");
   }
   if ((*identity)->target != options_.id || (*identity)->uuid != superblock_.uuid) {
-    co_return absl::FailedPreconditionError("the index belongs to another device (its uuid differs)");
+    co_return absl::FailedPreconditionError(
+        "the index belongs to another device (its uuid differs)");
   }
   co_return absl::OkStatus();
 }
@@ -160,7 +170,8 @@ Task<absl::Status> Target::Rebuild() {
 absl::Status Target::LoadExtents() {
   return index_.ForEach([this](const FragmentKey& key, const IndexRecord& record) {
     if (!allocator_->Reserve(record.extent())) {
-      return absl::DataLossError(StrCat("the index is damaged: stripe ", key.stripe.value(), ", fragment ", key.index,
+      return absl::DataLossError(StrCat("the index is damaged: stripe ", key.stripe.value(),
+                                        ", fragment ", key.index,
                                         ", overlaps another or lies outside the device"));
     }
     usage_.used += record.extent().length_bytes;

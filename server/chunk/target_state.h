@@ -1,4 +1,5 @@
-// What the parts of Target share: pending fragments, commit jobs, and the holds of readers. Private to this folder.
+// What the parts of Target share: pending fragments, commit jobs, and the holds of readers. Private
+// to this folder.
 #pragma once
 
 #include <vector>
@@ -8,7 +9,8 @@
 
 namespace cairn {
 
-// A fragment that is on the device and not in the index. Shared, because a writer may outlive its place in the map.
+// A fragment that is on the device and not in the index. Shared, because a writer may outlive its
+// place in the map.
 struct Target::Pending {
   enum class State {
     kWriting,

@@ -51,12 +51,14 @@ std::string FilesystemName(uint64_t magic) {
 
 absl::Status SyncDirectoryOf(const std::string& path) {
   const std::string directory = std::filesystem::path(path).parent_path().string();
-  const int fd = open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int fd =
+      open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return DiskError(errno, StrCat("opening the directory of ", path));
   const int result = fsync(fd);
   const int error = errno;
   close(fd);
-  return result == 0 ? absl::OkStatus() : DiskError(error, StrCat("syncing the directory of ", path));
+  return result == 0 ? absl::OkStatus()
+                     : DiskError(error, StrCat("syncing the directory of ", path));
 }
 
 // Preallocates, so that a target never runs out of space that it counts on, and syncs.
@@ -64,11 +66,13 @@ absl::Status Fill(int fd, const std::string& path, uint64_t size_bytes) {
   if (fallocate(fd, 0, 0, static_cast<off_t>(size_bytes)) != 0) {
     const int error = errno;
     if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
-      return absl::ResourceExhaustedError(StrCat(path, ": no space for a target of ", size_bytes, " bytes: ",
-                                                 std::strerror(error), "; ask for less with 'size'"));
+      return absl::ResourceExhaustedError(StrCat(path, ": no space for a target of ", size_bytes,
+                                                 " bytes: ", std::strerror(error),
+                                                 "; ask for less with 'size'"));
     }
     return absl::FailedPreconditionError(StrCat(path, ": its filesystem cannot preallocate (",
-                                                std::strerror(error), "); use XFS, ext4 or a block device"));
+                                                std::strerror(error),
+                                                "); use XFS, ext4 or a block device"));
   }
   if (fsync(fd) != 0) return DiskError(errno, StrCat("syncing ", path));
   return absl::OkStatus();
@@ -82,7 +86,8 @@ absl::Status MakeFile(const std::string& path, uint64_t size_bytes) {
   absl::Status made = LockExclusively(fd, temporary);
   if (made.ok()) made = Fill(fd, temporary, size_bytes);
   // renameat2: never over a file that appeared meanwhile.
-  if (made.ok() && renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0) {
+  if (made.ok() &&
+      renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0) {
     made = DiskError(errno, StrCat("renaming ", temporary));
   }
   if (!made.ok()) unlink(temporary.c_str());
@@ -109,7 +114,8 @@ absl::StatusOr<Device> Device::Open(const Options& options) {
   const int flags = O_RDWR | O_CLOEXEC | (S_ISBLK(info.st_mode) ? O_EXCL : 0);
   const int fd = open(path.c_str(), flags);
   if (fd < 0) {
-    if (errno == EBUSY) return absl::FailedPreconditionError(StrCat(path, ": mounted or part of an array"));
+    if (errno == EBUSY)
+      return absl::FailedPreconditionError(StrCat(path, ": mounted or part of an array"));
     return DiskError(errno, StrCat("opening ", path));
   }
   Device device(fd, path);
@@ -117,8 +123,8 @@ absl::StatusOr<Device> Device::Open(const Options& options) {
   RETURN_IF_ERROR(device.Inspect());
   if (options.size_bytes != 0 && S_ISREG(info.st_mode) &&
       AlignDown(options.size_bytes, kDiskBlockBytes) != device.size_bytes_) {
-    device.warnings_.push_back(StrCat(path, " keeps its ", device.size_bytes_, " bytes; the ", options.size_bytes,
-                                      " asked for apply only when it is made"));
+    device.warnings_.push_back(StrCat(path, " keeps its ", device.size_bytes_, " bytes; the ",
+                                      options.size_bytes, " asked for apply only when it is made"));
   }
   return device;
 }
@@ -132,10 +138,18 @@ absl::Status Device::Inspect() {
   if (fstat(fd_, &info) != 0) return DiskError(errno, StrCat("inspecting ", path_));
   if (S_ISBLK(info.st_mode)) {
     uint64_t bytes = 0;
-    if (ioctl(fd_, BLKGETSIZE64, &bytes) != 0) return DiskError(errno, StrCat("asking the size of ", path_));
+    if (ioctl(fd_, BLKGETSIZE64, &bytes) != 0)
+      return DiskError(errno, StrCat("asking the size of ", path_));
     size_bytes_ = AlignDown(bytes, kDiskBlockBytes);
   } else {
     size_bytes_ = AlignDown(static_cast<uint64_t>(info.st_size), kDiskBlockBytes);
+    // st_blocks counts 512 bytes.
+    if (static_cast<uint64_t>(info.st_blocks) * 512 < size_bytes_) {
+      warnings_.push_back(
+          StrCat(path_,
+                 " is sparse: its space is not reserved, so writes can fail although the target "
+                 "is not full; make it with fallocate"));
+    }
     InspectFilesystem();
   }
   return MakeDirect();
@@ -148,12 +162,15 @@ void Device::InspectFilesystem() {
   if (magic == EXT4_SUPER_MAGIC || magic == XFS_SUPER_MAGIC) return;
   const std::string name = FilesystemName(magic);
   if (magic == TMPFS_MAGIC) {
-    warnings_.push_back(StrCat(path_, " is on tmpfs: its content is gone when the machine restarts"));
+    warnings_.push_back(
+        StrCat(path_, " is on tmpfs: its content is gone when the machine restarts"));
   } else if (magic == BTRFS_SUPER_MAGIC || magic == kZfsMagic) {
-    warnings_.push_back(StrCat(path_, " is on ", name, ", which copies on write: space can run out although the "
+    warnings_.push_back(StrCat(path_, " is on ", name,
+                               ", which copies on write: space can run out although the "
                                "file is preallocated; use XFS, ext4 or a block device"));
   } else {
-    warnings_.push_back(StrCat(path_, " is on ", name, ", which Cairn is not tested on; use XFS, ext4 or a block "
+    warnings_.push_back(StrCat(path_, " is on ", name,
+                               ", which Cairn is not tested on; use XFS, ext4 or a block "
                                "device"));
   }
 }
@@ -161,19 +178,22 @@ void Device::InspectFilesystem() {
 absl::Status Device::MakeDirect() {
 #ifdef STATX_DIOALIGN
   struct statx info {};
-  if (statx(fd_, "", AT_EMPTY_PATH, STATX_DIOALIGN, &info) == 0 && (info.stx_mask & STATX_DIOALIGN) != 0) {
+  if (statx(fd_, "", AT_EMPTY_PATH, STATX_DIOALIGN, &info) == 0 &&
+      (info.stx_mask & STATX_DIOALIGN) != 0) {
     if (info.stx_dio_offset_align > kDiskBlockBytes || info.stx_dio_mem_align > kDiskBlockBytes) {
-      return absl::FailedPreconditionError(StrCat(path_, ": direct I/O needs blocks of ",
-                                                  std::max(info.stx_dio_offset_align, info.stx_dio_mem_align),
-                                                  " bytes; at most ", kDiskBlockBytes, " is supported"));
+      return absl::FailedPreconditionError(
+          StrCat(path_, ": direct I/O needs blocks of ",
+                 std::max(info.stx_dio_offset_align, info.stx_dio_mem_align), " bytes; at most ",
+                 kDiskBlockBytes, " is supported"));
     }
   }
 #endif
   const int flags = fcntl(fd_, F_GETFL);
   direct_ = flags >= 0 && fcntl(fd_, F_SETFL, flags | O_DIRECT) == 0;
   if (!direct_) {
-    warnings_.push_back(StrCat(path_, ": its filesystem has no direct I/O (", std::strerror(errno),
-                               "); going through the page cache, which is slower and takes memory"));
+    warnings_.push_back(
+        StrCat(path_, ": its filesystem has no direct I/O (", std::strerror(errno),
+               "); going through the page cache, which is slower and takes memory"));
   }
   return absl::OkStatus();
 }

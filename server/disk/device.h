@@ -1,5 +1,6 @@
-// A target's device, open and locked: a raw block device, or a file that is preallocated when it is made. Says how
-// large it is and how direct I/O must be aligned. Next: open_disk.h puts an I/O engine on it.
+// A target's device, open and locked: a raw block device, or a file that is preallocated when it is
+// made. Says how large it is and how direct I/O must be aligned. Next: open_disk.h puts an I/O
+// engine on it.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +12,8 @@
 
 namespace cairn {
 
-// What Write and Read of every disk are aligned to here: the largest alignment that is supported, so that a target
-// can be copied to another device.
+// What Write and Read of every disk are aligned to here: the largest alignment that is supported,
+// so that a target can be copied to another device.
 inline constexpr uint64_t kDiskBlockBytes = 4096;
 
 class Device {
@@ -22,9 +23,10 @@ class Device {
     // Of a file to be made; an existing file or a device keeps its size. 0: the file must exist.
     uint64_t size_bytes = 0;
   };
-  // Blocks, for seconds where the filesystem writes zeros to preallocate. A new file appears under its name only when
-  // it is whole. FAILED_PRECONDITION: in use by another process (named), mounted, not a file or device, or aligned
-  // beyond 4 KiB. RESOURCE_EXHAUSTED: no space for the file.
+  // Blocks, for seconds where the filesystem writes zeros to preallocate. A new file appears under
+  // its name only when it is whole. FAILED_PRECONDITION: in use by another process (named),
+  // mounted, not a file or device, or aligned beyond 4 KiB. RESOURCE_EXHAUSTED: no space for the
+  // file.
   static absl::StatusOr<Device> Open(const Options& options);
 
   Device(Device&& other) noexcept
@@ -40,7 +42,8 @@ class Device {
   const std::string& path() const { return path_; }
   // A multiple of kDiskBlockBytes.
   uint64_t size_bytes() const { return size_bytes_; }
-  // False where the filesystem has no O_DIRECT: slower, and every byte passes through the page cache.
+  // False where the filesystem has no O_DIRECT: slower, and every byte passes through the page
+  // cache.
   bool direct() const { return direct_; }
   // What an operator should know and may accept.
   const std::vector<std::string>& warnings() const { return warnings_; }

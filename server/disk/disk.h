@@ -1,5 +1,6 @@
-// The disk seam: one device opened for direct I/O. The real ones are UringDisk and, where the kernel refuses
-// io_uring, ThreadPoolDisk; the simulated one loses, tears and reorders what was not flushed.
+// The disk seam: one device opened for direct I/O. The real ones are UringDisk and, where the
+// kernel refuses io_uring, ThreadPoolDisk; the simulated one loses, tears and reorders what was not
+// flushed.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +11,8 @@
 
 namespace cairn {
 
-// Lives on one executor; not thread-safe. Buffers belong to the disk until the call returns, and it returns only
-// when the kernel is done with them.
+// Lives on one executor; not thread-safe. Buffers belong to the disk until the call returns, and it
+// returns only when the kernel is done with them.
 class Disk {
  public:
   virtual ~Disk() = default;
@@ -20,13 +21,13 @@ class Disk {
   // Offsets, lengths and buffer addresses are multiples of this (a power of two, at most 4 KiB).
   virtual uint64_t block_bytes() const = 0;
 
-  // Writes all of `data`. On OK the bytes have reached the device but are not durable until a later Flush()
-  // returns OK. Errors: DATA_LOSS (media), RESOURCE_EXHAUSTED (no space).
+  // Writes all of `data`. On OK the bytes have reached the device but are not durable until a later
+  // Flush() returns OK. Errors: DATA_LOSS (media), RESOURCE_EXHAUSTED (no space).
   virtual Task<absl::Status> Write(uint64_t offset_bytes, ConstBytes data) = 0;
   // Fills all of `data`. Errors: DATA_LOSS (media or a short read).
   virtual Task<absl::Status> Read(uint64_t offset_bytes, MutableBytes data) = 0;
-  // Makes durable every write that returned before this call. An error means that unknown writes are lost and
-  // that a second try would lie: the owner must stop using the disk.
+  // Makes durable every write that returned before this call. An error means that unknown writes
+  // are lost and that a second try would lie: the owner must stop using the disk.
   virtual Task<absl::Status> Flush() = 0;
 };
 

@@ -8,7 +8,8 @@
 
 namespace cairn {
 
-absl::StatusOr<OpenedDisk> OpenDisk(const DiskOptions& options, Reactor& reactor, BlockingRunner& runner) {
+absl::StatusOr<OpenedDisk> OpenDisk(const DiskOptions& options, Reactor& reactor,
+                                    BlockingRunner& runner) {
   const bool has_ring = reactor.ring() != nullptr;
   if (options.engine == IoEngine::kIoUring && !has_ring) {
     return absl::FailedPreconditionError(reactor.ring_refusal());
@@ -17,14 +18,16 @@ absl::StatusOr<OpenedDisk> OpenDisk(const DiskOptions& options, Reactor& reactor
   OpenedDisk opened;
   opened.warnings = device.warnings();
   if (options.flush_mode == FlushMode::kUnsafeNone) {
-    opened.warnings.push_back(StrCat(device.path(), " is never flushed: a power cut loses checkpoints"));
+    opened.warnings.push_back(
+        StrCat(device.path(), " is never flushed: a power cut loses checkpoints"));
   }
   if (options.engine != IoEngine::kThreads && has_ring) {
     opened.disk = std::make_unique<UringDisk>(reactor, std::move(device), options.flush_mode);
     return opened;
   }
   if (options.engine == IoEngine::kAuto) {
-    opened.warnings.push_back(StrCat("disk I/O of ", device.path(), " runs on threads: ", reactor.ring_refusal()));
+    opened.warnings.push_back(
+        StrCat("disk I/O of ", device.path(), " runs on threads: ", reactor.ring_refusal()));
   }
   opened.disk = std::make_unique<ThreadPoolDisk>(runner, std::move(device), options.flush_mode);
   return opened;

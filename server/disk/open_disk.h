@@ -32,8 +32,9 @@ struct OpenedDisk {
   std::vector<std::string> warnings;
 };
 
-// Blocks. The disk lives on `reactor` and uses `runner` where it has no ring; both outlive it. Errors: those of
-// Device::Open(), and FAILED_PRECONDITION when io_uring is demanded and refused.
-absl::StatusOr<OpenedDisk> OpenDisk(const DiskOptions& options, Reactor& reactor, BlockingRunner& runner);
+// Blocks. The disk lives on `reactor` and uses `runner` where it has no ring; both outlive it.
+// Errors: those of Device::Open(), and FAILED_PRECONDITION when io_uring is demanded and refused.
+absl::StatusOr<OpenedDisk> OpenDisk(const DiskOptions& options, Reactor& reactor,
+                                    BlockingRunner& runner);
 
 }  // namespace cairn

@@ -18,21 +18,23 @@ namespace {
 int64_t Result(ssize_t returned) { return returned < 0 ? -errno : returned; }
 
 absl::Status WriteAll(const Device& device, uint64_t offset_bytes, ConstBytes data) {
-  Transfer transfer(Transfer::Kind::kWrite, device.path(), offset_bytes, data.size(), device.size_bytes());
+  Transfer transfer(Transfer::Kind::kWrite, device.path(), offset_bytes, data.size(),
+                    device.size_bytes());
   while (!transfer.done()) {
-    RETURN_IF_ERROR(transfer.Advance(Result(pwrite(device.fd(), data.data() + transfer.piece_start(),
-                                                   transfer.piece_length(),
-                                                   static_cast<off_t>(transfer.piece_offset())))));
+    RETURN_IF_ERROR(transfer.Advance(
+        Result(pwrite(device.fd(), data.data() + transfer.piece_start(), transfer.piece_length(),
+                      static_cast<off_t>(transfer.piece_offset())))));
   }
   return absl::OkStatus();
 }
 
 absl::Status ReadAll(const Device& device, uint64_t offset_bytes, MutableBytes data) {
-  Transfer transfer(Transfer::Kind::kRead, device.path(), offset_bytes, data.size(), device.size_bytes());
+  Transfer transfer(Transfer::Kind::kRead, device.path(), offset_bytes, data.size(),
+                    device.size_bytes());
   while (!transfer.done()) {
-    RETURN_IF_ERROR(transfer.Advance(Result(pread(device.fd(), data.data() + transfer.piece_start(),
-                                                  transfer.piece_length(),
-                                                  static_cast<off_t>(transfer.piece_offset())))));
+    RETURN_IF_ERROR(transfer.Advance(
+        Result(pread(device.fd(), data.data() + transfer.piece_start(), transfer.piece_length(),
+                     static_cast<off_t>(transfer.piece_offset())))));
   }
   return absl::OkStatus();
 }

@@ -10,8 +10,8 @@
 
 namespace cairn {
 
-// Lives on one executor. As many operations run at once as `runner` has threads; the others wait there, bounded by
-// the callers' slabs.
+// Lives on one executor. As many operations run at once as `runner` has threads; the others wait
+// there, bounded by the callers' slabs.
 class ThreadPoolDisk final : public Disk {
  public:
   ThreadPoolDisk(BlockingRunner& runner, Device device, FlushMode flush_mode);

@@ -14,7 +14,8 @@ namespace {
 
 // The kernel moves at most 2 GiB less a page in one call.
 constexpr uint64_t kPieceBytesMax = 1 * kGiB;
-// Interruptions, EAGAIN and pieces shorter than a block in a row before we give up: a device that does this is broken.
+// Interruptions, EAGAIN and pieces shorter than a block in a row before we give up: a device that
+// does this is broken.
 constexpr int kFruitlessMax = 100;
 
 }  // namespace
@@ -33,20 +34,22 @@ uint32_t Transfer::piece_length() const {
 
 absl::Status Transfer::Advance(int64_t result) {
   const auto what = [this] {
-    return StrCat(kind_ == Kind::kRead ? "reading " : "writing ", piece_length(), " bytes at ", piece_offset(),
-                  " of ", path_);
+    return StrCat(kind_ == Kind::kRead ? "reading " : "writing ", piece_length(), " bytes at ",
+                  piece_offset(), " of ", path_);
   };
   const bool again = result == -EINTR || result == -EAGAIN;
   if (result < 0 && !again) return DiskError(static_cast<int>(-result), what());
   if (result == 0) {
-    return kind_ == Kind::kRead ? absl::DataLossError(StrCat(what(), ": the device ends there"))
-                                : absl::ResourceExhaustedError(StrCat(what(), ": nothing was written"));
+    return kind_ == Kind::kRead
+               ? absl::DataLossError(StrCat(what(), ": the device ends there"))
+               : absl::ResourceExhaustedError(StrCat(what(), ": nothing was written"));
   }
   CAIRN_CHECK(again || static_cast<uint64_t>(result) <= length_bytes_ - done_bytes_);
   // Direct I/O goes on at a block boundary: what was moved of a further block is moved again.
   const uint64_t moved = again ? 0 : AlignDown(static_cast<uint64_t>(result), kDiskBlockBytes);
   fruitless_ = moved == 0 ? fruitless_ + 1 : 0;
-  if (fruitless_ > kFruitlessMax) return absl::DataLossError(StrCat(what(), ": the device makes no progress"));
+  if (fruitless_ > kFruitlessMax)
+    return absl::DataLossError(StrCat(what(), ": the device makes no progress"));
   done_bytes_ += moved;
   return absl::OkStatus();
 }

@@ -1,5 +1,6 @@
-// The bookkeeping of one transfer that the kernel may do in several pieces: what is left after a short one, and which
-// results are errors. Pure, so that both engines handle short I/O alike and a test can try every case.
+// The bookkeeping of one transfer that the kernel may do in several pieces: what is left after a
+// short one, and which results are errors. Pure, so that both engines handle short I/O alike and a
+// test can try every case.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,8 @@ class Transfer {
   uint64_t piece_start() const { return done_bytes_; }
   uint32_t piece_length() const;
 
-  // Takes the result of a piece as a system call of io_uring gives it: bytes moved or -errno. OK: go on unless
-  // done(). An error is final.
+  // Takes the result of a piece as a system call of io_uring gives it: bytes moved or -errno. OK:
+  // go on unless done(). An error is final.
   absl::Status Advance(int64_t result);
 
  private:

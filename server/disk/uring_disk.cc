@@ -14,11 +14,13 @@
 
 namespace cairn {
 
-// One entry of the ring, in the frame of the coroutine that waits for it: a suspended task is never destroyed, so it
-// stays in place until the kernel is done.
+// One entry of the ring, in the frame of the coroutine that waits for it: a suspended task is never
+// destroyed, so it stays in place until the kernel is done.
 class UringDisk::Operation final : public RingOperation {
  public:
-  explicit Operation(UringDisk& disk) : disk_(disk), entry_(disk.reactor_.GetSqe(this)) { ++disk_.under_way_; }
+  explicit Operation(UringDisk& disk) : disk_(disk), entry_(disk.reactor_.GetSqe(this)) {
+    ++disk_.under_way_;
+  }
   io_uring_sqe* entry() const { return entry_; }
 
   bool await_ready() const { return false; }
@@ -46,7 +48,8 @@ UringDisk::UringDisk(Reactor& reactor, Device device, FlushMode flush_mode)
 UringDisk::~UringDisk() { CAIRN_CHECK(under_way_ == 0); }
 
 Task<absl::Status> UringDisk::Write(uint64_t offset_bytes, ConstBytes data) {
-  Transfer transfer(Transfer::Kind::kWrite, device_.path(), offset_bytes, data.size(), size_bytes());
+  Transfer transfer(Transfer::Kind::kWrite, device_.path(), offset_bytes, data.size(),
+                    size_bytes());
   while (!transfer.done()) {
     Operation operation(*this);
     io_uring_prep_write(operation.entry(), device_.fd(), data.data() + transfer.piece_start(),
@@ -74,7 +77,8 @@ Task<absl::Status> UringDisk::Read(uint64_t offset_bytes, MutableBytes data) {
 Task<absl::Status> UringDisk::Flush() {
   if (flush_mode_ == FlushMode::kUnsafeNone) co_return absl::OkStatus();
   int32_t result = -EINTR;
-  // The kernel refuses an interrupted fsync before it starts, so asking again is not the retry that lies.
+  // The kernel refuses an interrupted fsync before it starts, so asking again is not the retry that
+  // lies.
   while (result == -EINTR || result == -EAGAIN) {
     Operation operation(*this);
     io_uring_prep_fsync(operation.entry(), device_.fd(), IORING_FSYNC_DATASYNC);

@@ -1,5 +1,7 @@
-// The disk on io_uring: direct I/O through the reactor's own ring. Beside it: thread_pool_disk.h where the kernel
-// refuses io_uring.
+// The disk on io_uring: direct I/O through the reactor's own ring. Beside it: thread_pool_disk.h
+// where the kernel refuses io_uring. Neither RWF_DSYNC (a flush per write instead of one per seal)
+// nor registered buffers (slabs are on huge pages, which the kernel pins in no time) are used:
+// README.md has the figures.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +18,8 @@ enum class FlushMode {
   kUnsafeNone,  // nothing: for tests that must see data lost
 };
 
-// Lives on the reactor that it is given, which has a ring. The number of operations under way is bounded by the
-// callers' slabs. The destructor asserts that none is.
+// Lives on the reactor that it is given, which has a ring. The number of operations under way is
+// bounded by the callers' slabs. The destructor asserts that none is.
 class UringDisk final : public Disk {
  public:
   UringDisk(Reactor& reactor, Device device, FlushMode flush_mode);

@@ -1,5 +1,6 @@
-// The key-value seam: ordered keys in column families, atomic batches. The real one is RocksDB; the simulated one
-// a map that loses unsynced batches in a crash. All calls may block: run them through a BlockingRunner.
+// The key-value seam: ordered keys in column families, atomic batches. The real one is RocksDB; the
+// simulated one a map that loses unsynced batches in a crash. All calls may block: run them through
+// a BlockingRunner.
 #pragma once
 
 #include <cstdint>
@@ -65,14 +66,18 @@ enum class KvDurability {
   kUnsynced,  // survives a crash of the process; lost with the machine until the next synced write
 };
 
-// Thread-safe. A first error other than NOT_FOUND is final for the store: the owner stops using it (RocksDB
-// aborts when written to after a failed log write).
+// Thread-safe. A first error other than NOT_FOUND is final for the store: the owner stops using it
+// (RocksDB aborts when written to after a failed log write).
 class Kv {
  public:
   virtual ~Kv() = default;
-  // nullopt when there is no such key. Errors: DATA_LOSS (a checksum did not match), UNAVAILABLE (I/O).
-  virtual absl::StatusOr<std::optional<std::string>> Get(ColumnFamily family, std::string_view key) = 0;
+  // nullopt when there is no such key. Errors: DATA_LOSS (a checksum did not match), UNAVAILABLE
+  // (I/O).
+  virtual absl::StatusOr<std::optional<std::string>> Get(ColumnFamily family,
+                                                         std::string_view key) = 0;
   virtual std::unique_ptr<KvIterator> NewIterator(ColumnFamily family) = 0;
+  // RESOURCE_EXHAUSTED: there is little space left, nothing was written, and the store goes on: the
+  // one error that is not final.
   virtual absl::Status Write(const KvBatch& batch, KvDurability durability) = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_buffer_manager.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,7 +15,6 @@
 #include <cstring>
 #include <filesystem>
 #include <mutex>
-#include <set>
 
 #include "common/base/check.h"
 #include "common/base/file_lock.h"
@@ -30,11 +30,11 @@ constexpr char kLockFile[] = "IN_USE";
 rocksdb::Slice ToSlice(std::string_view text) { return {text.data(), text.size()}; }
 std::string_view FromSlice(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
 
-absl::Status FromRocks(const rocksdb::Status& status, std::string_view what, const std::string& directory) {
+absl::Status FromRocks(const rocksdb::Status& status, std::string_view what,
+                       const std::string& directory) {
   if (status.ok()) return absl::OkStatus();
   const std::string message = StrCat(what, " in ", directory, ": ", status.ToString());
   if (status.IsCorruption()) return absl::DataLossError(message);
-  if (status.IsNoSpace()) return absl::ResourceExhaustedError(message);
   return absl::UnavailableError(message);
 }
 
@@ -54,20 +54,22 @@ std::shared_ptr<rocksdb::TableFactory> MakeTables(std::shared_ptr<rocksdb::Cache
   return std::shared_ptr<rocksdb::TableFactory>(rocksdb::NewBlockBasedTableFactory(table));
 }
 
-rocksdb::DBOptions MakeOptions(uint64_t memory_bytes, const std::shared_ptr<rocksdb::Cache>& cache) {
+rocksdb::DBOptions MakeOptions(uint64_t memory_bytes,
+                               const std::shared_ptr<rocksdb::Cache>& cache) {
   rocksdb::DBOptions options;
   options.create_if_missing = true;
   options.create_missing_column_families = true;
   options.paranoid_checks = true;
   options.verify_sst_unique_id_in_manifest = true;
   options.track_and_verify_wals_in_manifest = true;
-  // A power cut can tear the last, unacknowledged record of the log in a way that looks damaged rather than short;
-  // the stricter modes would then refuse to open a store that has lost nothing.
+  // A power cut can tear the last, unacknowledged record of the log in a way that looks damaged
+  // rather than short; the stricter modes would then refuse to open a store that has lost nothing.
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   options.max_background_jobs = 2;
   options.max_open_files = 256;
   // A quarter of the memory, charged to the cache, so that one number bounds both.
-  options.write_buffer_manager = std::make_shared<rocksdb::WriteBufferManager>(memory_bytes / 4, cache);
+  options.write_buffer_manager =
+      std::make_shared<rocksdb::WriteBufferManager>(memory_bytes / 4, cache);
   // Replayed at start: bounds the time that takes.
   options.max_total_wal_size = memory_bytes;
   // RocksDB's default is 1,000 info logs without a size limit.
@@ -82,8 +84,8 @@ rocksdb::DBOptions MakeOptions(uint64_t memory_bytes, const std::shared_ptr<rock
   return options;
 }
 
-rocksdb::ColumnFamilyOptions MakeFamilyOptions(uint64_t memory_bytes,
-                                               const std::shared_ptr<rocksdb::TableFactory>& tables) {
+rocksdb::ColumnFamilyOptions MakeFamilyOptions(
+    uint64_t memory_bytes, const std::shared_ptr<rocksdb::TableFactory>& tables) {
   rocksdb::ColumnFamilyOptions options;
   options.table_factory = tables;
   options.write_buffer_size = std::max<uint64_t>(memory_bytes / 8, 64 * kKiB);
@@ -104,7 +106,9 @@ class RocksIterator final : public KvIterator {
   void Prev() override { iterator_->Prev(); }
   std::string_view key() const override { return FromSlice(iterator_->key()); }
   std::string_view value() const override { return FromSlice(iterator_->value()); }
-  absl::Status status() const override { return FromRocks(iterator_->status(), "scan", directory_); }
+  absl::Status status() const override {
+    return FromRocks(iterator_->status(), "scan", directory_);
+  }
 
  private:
   std::unique_ptr<rocksdb::Iterator> iterator_;
@@ -128,32 +132,50 @@ class FailedIterator final : public KvIterator {
   absl::Status status_;
 };
 
-// The families RocksDB wants at opening: ours, and its "default", which always exists. Refuses a store with others.
+// The families RocksDB wants at opening: ours, and its "default", which always exists. Refuses a
+// store with others.
 absl::StatusOr<std::vector<std::string>> FamiliesToOpen(const std::string& directory,
                                                         std::vector<std::string> families) {
-  if (std::find(families.begin(), families.end(), rocksdb::kDefaultColumnFamilyName) == families.end()) {
+  if (std::find(families.begin(), families.end(), rocksdb::kDefaultColumnFamilyName) ==
+      families.end()) {
     families.push_back(rocksdb::kDefaultColumnFamilyName);
   }
   // Without a store there is nothing to list, and the error for that is not told apart from others.
   std::error_code error;
-  if (!std::filesystem::exists(std::filesystem::path(directory) / "CURRENT", error)) return families;
+  if (!std::filesystem::exists(std::filesystem::path(directory) / "CURRENT", error))
+    return families;
   std::vector<std::string> existing;
   const rocksdb::Status listed = rocksdb::DB::ListColumnFamilies({}, directory, &existing);
   RETURN_IF_ERROR(FromRocks(listed, "listing column families", directory));
   for (const std::string& name : existing) {
     if (std::find(families.begin(), families.end(), name) == families.end()) {
-      return absl::FailedPreconditionError(StrCat(directory, " holds a column family '", name,
-                                                  "' that this version does not know: it was written by a newer "
-                                                  "cairnd; start that one"));
+      return absl::FailedPreconditionError(
+          StrCat(directory, " holds a column family '", name,
+                 "' that this version does not know: it was written by a newer "
+                 "cairnd; start that one"));
     }
   }
   return families;
 }
 
+// Deletions go on: they are how space comes back.
+absl::Status CheckSpace(const KvBatch& batch, const RocksKv::Options& options) {
+  const auto adds = [](const KvBatch::Entry& entry) { return entry.op == KvBatch::Op::kPut; };
+  if (std::none_of(batch.entries().begin(), batch.entries().end(), adds)) return absl::OkStatus();
+  struct statvfs filesystem {};
+  if (statvfs(options.directory.c_str(), &filesystem) != 0) return absl::OkStatus();
+  const uint64_t free_bytes = uint64_t{filesystem.f_bavail} * filesystem.f_frsize;
+  if (free_bytes >= options.reserve_bytes) return absl::OkStatus();
+  return absl::ResourceExhaustedError(StrCat(
+      "the filesystem of ", options.directory, " is full: ", free_bytes, " bytes are free, and ",
+      options.reserve_bytes, " are kept in reserve; make room there"));
+}
+
 absl::StatusOr<int> LockDirectory(const std::string& directory) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
-  if (error) return absl::UnavailableError(StrCat(directory, ": cannot be made: ", error.message()));
+  if (error)
+    return absl::UnavailableError(StrCat(directory, ": cannot be made: ", error.message()));
   const std::string path = StrCat(directory, "/", kLockFile);
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return absl::UnavailableError(StrCat(path, ": ", std::strerror(errno)));
@@ -179,8 +201,10 @@ struct RocksKv::Impl {
   absl::Status Refusal() {
     if (!failed.load(std::memory_order_acquire)) return absl::OkStatus();
     std::lock_guard lock(mutex);
-    return absl::FailedPreconditionError(StrCat("the store has failed and takes nothing more; restart cairnd once "
-                                                "the cause is gone: ", ToStd(first_error.message())));
+    return absl::FailedPreconditionError(
+        StrCat("the store has failed and takes nothing more; restart cairnd once "
+               "the cause is gone: ",
+               ToStd(first_error.message())));
   }
   void Fail(const absl::Status& error) {
     std::lock_guard lock(mutex);
@@ -192,7 +216,8 @@ struct RocksKv::Impl {
   int lock_fd = -1;
   std::unique_ptr<rocksdb::DB> db;
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
-  // Writers take turns: RocksDB would let a second one reach its log after the first one failed there.
+  // Writers take turns: RocksDB would let a second one reach its log after the first one failed
+  // there.
   std::mutex write_mutex;
   std::atomic<bool> failed{false};
   std::mutex mutex;
@@ -206,7 +231,8 @@ absl::StatusOr<std::unique_ptr<RocksKv>> RocksKv::Open(Options options) {
   auto impl = std::make_unique<Impl>();
   impl->options = options;
   ASSIGN_OR_RETURN(impl->lock_fd, LockDirectory(options.directory));
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, FamiliesToOpen(options.directory, options.families));
+  ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                   FamiliesToOpen(options.directory, options.families));
 
   const auto cache = rocksdb::NewLRUCache(options.memory_bytes);
   const auto tables = MakeTables(cache);
@@ -215,8 +241,9 @@ absl::StatusOr<std::unique_ptr<RocksKv>> RocksKv::Open(Options options) {
     descriptors.emplace_back(name, MakeFamilyOptions(options.memory_bytes, tables));
   }
   rocksdb::DB* db = nullptr;
-  const rocksdb::Status opened = rocksdb::DB::Open(MakeOptions(options.memory_bytes, cache), options.directory,
-                                                   descriptors, &impl->handles, &db);
+  const rocksdb::Status opened =
+      rocksdb::DB::Open(MakeOptions(options.memory_bytes, cache), options.directory, descriptors,
+                        &impl->handles, &db);
   RETURN_IF_ERROR(FromRocks(opened, "opening the store", options.directory));
   impl->db.reset(db);
   return std::unique_ptr<RocksKv>(new RocksKv(std::move(impl)));
@@ -270,7 +297,9 @@ absl::Status RocksKv::Write(const KvBatch& batch, KvDurability durability) {
   write.sync = durability == KvDurability::kSynced && impl_->options.sync == Sync::kDurable;
   std::lock_guard lock(impl_->write_mutex);
   RETURN_IF_ERROR(impl_->Refusal());
-  absl::Status written = FromRocks(impl_->db->Write(write, &writes), "writing a batch", impl_->options.directory);
+  RETURN_IF_ERROR(CheckSpace(batch, impl_->options));
+  absl::Status written =
+      FromRocks(impl_->db->Write(write, &writes), "writing a batch", impl_->options.directory);
   if (!written.ok()) impl_->Fail(written);
   return written;
 }

@@ -1,5 +1,5 @@
-// The key-value store on RocksDB: one database in one directory, one process. The metadata has one, and each target
-// has one as its index. Everything RocksDB is inside rocks_kv.cc.
+// The key-value store on RocksDB: one database in one directory, one process. The metadata has one,
+// and each target has one as its index. Everything RocksDB is inside rocks_kv.cc.
 #pragma once
 
 #include <memory>
@@ -12,9 +12,10 @@
 
 namespace cairn {
 
-// Thread-safe. The first write error (or I/O error of a read) is final: everything afterwards is refused with
-// FAILED_PRECONDITION that names it, because what RocksDB's log holds is then unknown, and because Debian 12's build
-// aborts the process when it is written to again.
+// Thread-safe. The first write error (or I/O error of a read) is final, but for the refusal that
+// reserve_bytes describes: everything afterwards is refused with FAILED_PRECONDITION that names it,
+// because what RocksDB's log holds is then unknown, and because Debian 12's build aborts the
+// process when it is written to again.
 class RocksKv final : public Kv {
  public:
   enum class Sync {
@@ -24,21 +25,26 @@ class RocksKv final : public Kv {
   struct Options {
     // Made when missing, as are its parents.
     std::string directory;
-    // ColumnFamily i is families[i]. Names are persistent. New ones are added to an existing store; a store that has
-    // others was written by a newer version and is refused.
+    // ColumnFamily i is families[i]. Names are persistent. New ones are added to an existing store;
+    // a store that has others was written by a newer version and is refused.
     std::vector<std::string> families;
     // Bounds block cache, indexes, filters and memtables together.
     uint64_t memory_bytes = 64 * kMiB;
     Sync sync = Sync::kDurable;
+    // A batch that adds something is refused with RESOURCE_EXHAUSTED while less than this is free
+    // on the filesystem: RocksDB itself cannot go on after it has met a full one. Room for the log
+    // and a compaction's output.
+    uint64_t reserve_bytes = 64 * kMiB;
   };
 
-  // Blocks. FAILED_PRECONDITION: in use by another process (named), or written by a newer version. DATA_LOSS: damaged;
-  // the message is RocksDB's. UNAVAILABLE: I/O.
+  // Blocks. FAILED_PRECONDITION: in use by another process (named), or written by a newer version.
+  // DATA_LOSS: damaged; the message is RocksDB's. UNAVAILABLE: I/O.
   static absl::StatusOr<std::unique_ptr<RocksKv>> Open(Options options);
   // Blocks until background work has ended. REQUIRES: no iterator is left.
   ~RocksKv() override;
 
-  absl::StatusOr<std::optional<std::string>> Get(ColumnFamily family, std::string_view key) override;
+  absl::StatusOr<std::optional<std::string>> Get(ColumnFamily family,
+                                                 std::string_view key) override;
   std::unique_ptr<KvIterator> NewIterator(ColumnFamily family) override;
   absl::Status Write(const KvBatch& batch, KvDurability durability) override;
 

@@ -50,9 +50,12 @@ Task<void> GroupCommitter::Run() {
       absl::AnyInvocable<void()> apply = [this, &group] { ApplyAndWrite(group); };
       co_await runner_.Run(std::move(apply));
     }
-    if (failure_.ok() && !group.written.ok()) failure_ = StoreFailed(group.written);
-    if (failure_.ok()) on_committed_(group.effects);
+    // A store without space refuses and goes on: nothing of this group has happened.
+    const bool refused = absl::IsResourceExhausted(group.written);
+    if (failure_.ok() && !group.written.ok() && !refused) failure_ = StoreFailed(group.written);
+    if (failure_.ok() && !refused) on_committed_(group.effects);
     for (Waiting* member : group.members) {
+      if (refused) member->reply = group.written;
       if (!failure_.ok()) member->reply = failure_;
       member->done.Set();
     }

@@ -1,5 +1,5 @@
-// Any bytes as a fragment key and its index record: never a crash, and what decodes encodes to the same again. The
-// checksum is put right first, or hardly any input would come further.
+// Any bytes as a fragment key and its index record: never a crash, and what decodes encodes to the
+// same again. The checksum is put right first, or hardly any input would come further.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -21,7 +21,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)cairn::DecodeIndexRecord(*key, value);
   (void)cairn::DecodeIndexIdentity(value);
   if (value.size() < sizeof(uint32_t)) return 0;
-  const auto bytes = [](std::string_view text) { return std::as_bytes(std::span(text.data(), text.size())); };
+  const auto bytes = [](std::string_view text) {
+    return std::as_bytes(std::span(text.data(), text.size()));
+  };
   const uint32_t crc = cairn::ExtendCrc32c(cairn::Crc32c(bytes(input.substr(0, kKeyBytes))),
                                            bytes(std::string_view(value).substr(sizeof(uint32_t))));
   std::memcpy(value.data(), &crc, sizeof(crc));

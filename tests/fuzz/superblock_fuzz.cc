@@ -14,7 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto decoded = cairn::DecodeSuperblock(block);
   if (!decoded.ok() || !decoded->has_value()) return 0;
   const std::string encoded = cairn::EncodeSuperblock(**decoded);
-  const auto again = cairn::DecodeSuperblock(std::as_bytes(std::span(encoded.data(), encoded.size())));
+  const auto again =
+      cairn::DecodeSuperblock(std::as_bytes(std::span(encoded.data(), encoded.size())));
   CAIRN_CHECK(again.ok() && *again == *decoded);
   return 0;
 }

@@ -68,7 +68,8 @@ Task<absl::Status> SimDisk::Write(uint64_t offset_bytes, ConstBytes data) {
   }
   const absl::Status fault = TakeFault(Kind::kWrite);
   const auto place =
-      unsynced_.emplace(next_write_++, Unsynced{offset_bytes, {data.begin(), data.end()}, false}).first;
+      unsynced_.emplace(next_write_++, Unsynced{offset_bytes, {data.begin(), data.end()}, false})
+          .first;
   ++under_way_;
   co_await SomeSteps();
   --under_way_;
@@ -127,7 +128,8 @@ Task<absl::Status> SimDisk::Flush() {
     if (!fault.ok()) {
       ApplyTorn(write->second, random_);
     } else if (!dropping_) {
-      std::memcpy(durable_.data() + write->second.offset_bytes, write->second.data.data(), write->second.data.size());
+      std::memcpy(durable_.data() + write->second.offset_bytes, write->second.data.data(),
+                  write->second.data.size());
     }
     unsynced_.erase(write);
   }
@@ -153,7 +155,9 @@ void SimDisk::FailNext(Kind kind, absl::Status error, int skip) {
   faults_[static_cast<int>(kind)] = {std::move(error), skip};
 }
 
-void SimDisk::MisdirectNextWrite(uint64_t offset_bytes) { misdirect_to_ = static_cast<int64_t>(offset_bytes); }
+void SimDisk::MisdirectNextWrite(uint64_t offset_bytes) {
+  misdirect_to_ = static_cast<int64_t>(offset_bytes);
+}
 
 void SimDisk::FlipBit(uint64_t offset_bytes, int bit) {
   const std::byte mask{static_cast<uint8_t>(1u << bit)};

@@ -1,5 +1,6 @@
-// The simulated disk: an image of what is durable, and the writes that are not yet. A power cut keeps a random part
-// of those, torn at sectors, in any order; reads and writes can fail, rot, or go to the wrong place.
+// The simulated disk: an image of what is durable, and the writes that are not yet. A power cut
+// keeps a random part of those, torn at sectors, in any order; reads and writes can fail, rot, or
+// go to the wrong place.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +13,8 @@
 
 namespace cairn {
 
-// Not thread-safe; operations take a few steps of the current executor, in which others overtake them. Outlives its
-// owner, so that a restarted owner finds what survived.
+// Not thread-safe; operations take a few steps of the current executor, in which others overtake
+// them. Outlives its owner, so that a restarted owner finds what survived.
 class SimDisk final : public Disk {
  public:
   SimDisk(uint64_t size_bytes, uint64_t seed);
@@ -25,15 +26,15 @@ class SimDisk final : public Disk {
   Task<absl::Status> Read(uint64_t offset_bytes, MutableBytes data) override;
   Task<absl::Status> Flush() override;
 
-  // The power goes: what was not flushed survives in parts chosen by `seed`. Operations under way, and all that come
-  // before PowerOn(), fail with UNAVAILABLE.
+  // The power goes: what was not flushed survives in parts chosen by `seed`. Operations under way,
+  // and all that come before PowerOn(), fail with UNAVAILABLE.
   void Crash(uint64_t seed);
   void PowerOn() { powered_ = true; }
 
   // Fault injection. Each is for the next operation of its kind, after `skip` good ones.
   enum class Kind { kWrite, kRead, kFlush };
-  // A failed write has written any part of its bytes. After a failed flush, what was not durable survives only by
-  // chance, and no later flush changes that.
+  // A failed write has written any part of its bytes. After a failed flush, what was not durable
+  // survives only by chance, and no later flush changes that.
   void FailNext(Kind kind, absl::Status error, int skip = 0);
   // The next write goes to `offset_bytes` instead of its place, and reports success.
   void MisdirectNextWrite(uint64_t offset_bytes);
@@ -69,7 +70,8 @@ class SimDisk final : public Disk {
   SeededRandom random_;
   std::vector<std::byte> live_;
   std::vector<std::byte> durable_;
-  // By number, in the order of submission: flushes and crashes take from it while writes are under way.
+  // By number, in the order of submission: flushes and crashes take from it while writes are under
+  // way.
   std::map<uint64_t, Unsynced> unsynced_;
   uint64_t next_write_ = 0;
   Fault faults_[3];

@@ -3,8 +3,8 @@
 #include <iterator>
 #include <utility>
 
-#include "common/base/random.h"
 #include "common/base/check.h"
+#include "common/base/random.h"
 #include "common/base/status_macros.h"
 
 namespace cairn {
@@ -75,6 +75,7 @@ std::unique_ptr<KvIterator> SimKv::NewIterator(ColumnFamily family) {
 
 absl::Status SimKv::Write(const KvBatch& batch, KvDurability durability) {
   RETURN_IF_ERROR(Refusal());
+  RETURN_IF_ERROR(std::exchange(refusal_, absl::OkStatus()));
   if (fail_after_ >= 0 && fail_after_-- == 0) {
     failed_ = true;
     // In the log or not: only a crash tells.

@@ -1,5 +1,6 @@
-// The simulated key-value store: a map per column family and a log of the batches that are not durable yet. A power
-// cut keeps a random prefix of that log, as a file-backed log does; errors are injected.
+// The simulated key-value store: a map per column family and a log of the batches that are not
+// durable yet. A power cut keeps a random prefix of that log, as a file-backed log does; errors are
+// injected.
 #pragma once
 
 #include <cstdint>
@@ -19,24 +20,27 @@ class SimKv final : public Kv {
  public:
   explicit SimKv(size_t families) : durable_(families), live_(families) {}
 
-  absl::StatusOr<std::optional<std::string>> Get(ColumnFamily family, std::string_view key) override;
+  absl::StatusOr<std::optional<std::string>> Get(ColumnFamily family,
+                                                 std::string_view key) override;
   std::unique_ptr<KvIterator> NewIterator(ColumnFamily family) override;
   absl::Status Write(const KvBatch& batch, KvDurability durability) override;
 
-  // The power goes: of the unsynced batches a prefix chosen by `seed` survives, and every call fails with
-  // UNAVAILABLE until PowerOn().
+  // The power goes: of the unsynced batches a prefix chosen by `seed` survives, and every call
+  // fails with UNAVAILABLE until PowerOn().
   void Crash(uint64_t seed);
   void PowerOn() {
     powered_ = true;
     failed_ = false;
   }
 
-  // The write after `writes` more fails with `error`, and so does everything afterwards, as RocksDB's refusal does.
-  // What that batch held may or may not survive a crash.
+  // The write after `writes` more fails with `error`, and so does everything afterwards, as
+  // RocksDB's refusal does. What that batch held may or may not survive a crash.
   void FailWriteAfter(int writes, absl::Status error) {
     fail_after_ = writes;
     write_error_ = std::move(error);
   }
+  // The next write that adds something is refused and changes nothing; the store goes on.
+  void RefuseNextWrite(absl::Status error) { refusal_ = std::move(error); }
   void FailNextGet(absl::Status error) { get_error_ = std::move(error); }
   // Bit rot behind the store's own checksums.
   void Overwrite(ColumnFamily family, const std::string& key, std::string value);
@@ -59,6 +63,7 @@ class SimKv final : public Kv {
   bool failed_ = false;
   int fail_after_ = -1;
   absl::Status write_error_;
+  absl::Status refusal_;
   absl::Status get_error_;
   int64_t synced_writes_ = 0;
 };

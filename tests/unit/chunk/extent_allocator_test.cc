@@ -88,9 +88,12 @@ class NaiveMap {
     }
   }
   void Give(Extent extent) {
-    for (uint64_t unit = extent.offset_bytes / kU; unit < extent.end() / kU; ++unit) owners_[unit] = 0;
+    for (uint64_t unit = extent.offset_bytes / kU; unit < extent.end() / kU; ++unit)
+      owners_[unit] = 0;
   }
-  uint64_t Free() const { return static_cast<uint64_t>(std::count(owners_.begin(), owners_.end(), 0)) * kU; }
+  uint64_t Free() const {
+    return static_cast<uint64_t>(std::count(owners_.begin(), owners_.end(), 0)) * kU;
+  }
   uint64_t LongestFree() const {
     uint64_t longest = 0;
     uint64_t run = 0;

@@ -1,5 +1,6 @@
-// The persistent formats: golden files that no change may break, every bit flip found, every other version named. The
-// golden files are hex text in tests/compat/golden; lines that begin with # are comments.
+// The persistent formats: golden files that no change may break, every bit flip found, every other
+// version named. The golden files are hex text in tests/compat/golden; lines that begin with # are
+// comments.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -17,13 +18,16 @@ namespace {
 
 using ::testing::HasSubstr;
 
-ConstBytes Bytes(const std::string& text) { return std::as_bytes(std::span(text.data(), text.size())); }
+ConstBytes Bytes(const std::string& text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
 
 std::string ToHex(const std::string& bytes) {
   std::string hex;
   for (size_t i = 0; i < bytes.size(); ++i) {
     char digits[4];
-    std::snprintf(digits, sizeof(digits), "%02x%c", static_cast<uint8_t>(bytes[i]), i % 32 == 31 ? '\n' : ' ');
+    std::snprintf(digits, sizeof(digits), "%02x%c", static_cast<uint8_t>(bytes[i]),
+                  i % 32 == 31 ? '\n' : ' ');
     hex += digits;
   }
   return hex;
@@ -51,7 +55,10 @@ Superblock ExampleSuperblock() {
 
 const FragmentKey kExampleKey{StripeId(0x0102030405060708), 3};
 IndexRecord ExampleRecord() {
-  return {LeaseId(0x1122334455667788), 0x123456000, 2 * 65536 + 5, {0xdeadbeef, 0x01020304, 0xcafef00d}};
+  return {LeaseId(0x1122334455667788),
+          0x123456000,
+          2 * 65536 + 5,
+          {0xdeadbeef, 0x01020304, 0xcafef00d}};
 }
 
 TEST(SuperblockFormat, GoldenFileStaysReadable) {
@@ -102,7 +109,8 @@ TEST(SuperblockFormat, ErrorsSayWhatIsThere) {
 
 TEST(IndexRecordFormat, GoldenFilesStayReadable) {
   const std::string golden = Golden("index_record_v1.hex");
-  const std::string encoded = EncodeFragmentKey(kExampleKey) + EncodeIndexRecord(kExampleKey, ExampleRecord());
+  const std::string encoded =
+      EncodeFragmentKey(kExampleKey) + EncodeIndexRecord(kExampleKey, ExampleRecord());
   EXPECT_EQ(golden, encoded) << ToHex(encoded);
   const auto key = DecodeFragmentKey(golden.substr(0, 12));
   ASSERT_TRUE(key.has_value());
@@ -135,12 +143,14 @@ TEST(IndexRecordFormat, EveryFlippedBitAndEveryCutIsFound) {
 
 TEST(IndexRecordFormat, RecordUnderAnotherKeyIsDamaged) {
   const std::string record = EncodeIndexRecord(kExampleKey, ExampleRecord());
-  EXPECT_EQ(DecodeIndexRecord({kExampleKey.stripe, 4}, record).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(DecodeIndexRecord({kExampleKey.stripe, 4}, record).status().code(),
+            absl::StatusCode::kDataLoss);
 }
 
 TEST(IndexRecordFormat, KeysSortByStripeThenIndex) {
-  const FragmentKey keys[] = {{StripeId(0), 0},   {StripeId(0), 1},          {StripeId(1), 0},
-                              {StripeId(255), 9}, {StripeId(256), 0},        {StripeId(256), 256},
+  const FragmentKey keys[] = {{StripeId(0), 0},   {StripeId(0), 1},
+                              {StripeId(1), 0},   {StripeId(255), 9},
+                              {StripeId(256), 0}, {StripeId(256), 256},
                               {StripeId(257), 1}, {StripeId(uint64_t{1} << 60), 0}};
   for (size_t i = 1; i < std::size(keys); ++i) {
     EXPECT_LT(EncodeFragmentKey(keys[i - 1]), EncodeFragmentKey(keys[i]));

@@ -1,6 +1,7 @@
-// Random work on a target by several workers at once, power cuts at random moments, and a model of what must and must
-// not be there afterwards. One seed decides everything; CAIRN_TEST_SEED replays one, CAIRN_TEST_SEEDS says how many are
-// tried. The same run with bugs planted behind the seams shows that the model can fail.
+// Random work on a target by several workers at once, power cuts at random moments, and a model of
+// what must and must not be there afterwards. One seed decides everything; CAIRN_TEST_SEED replays
+// one, CAIRN_TEST_SEEDS says how many are tried. The same run with bugs planted behind the seams
+// shows that the model can fail.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -59,10 +60,13 @@ class BuggyDisk final : public Disk {
 class BuggyKv final : public Kv {
  public:
   BuggyKv(Kv& kv, Bug bug) : kv_(kv), bug_(bug) {}
-  absl::StatusOr<std::optional<std::string>> Get(ColumnFamily family, std::string_view key) override {
+  absl::StatusOr<std::optional<std::string>> Get(ColumnFamily family,
+                                                 std::string_view key) override {
     return kv_.Get(family, key);
   }
-  std::unique_ptr<KvIterator> NewIterator(ColumnFamily family) override { return kv_.NewIterator(family); }
+  std::unique_ptr<KvIterator> NewIterator(ColumnFamily family) override {
+    return kv_.NewIterator(family);
+  }
   absl::Status Write(const KvBatch& batch, KvDurability durability) override {
     return kv_.Write(batch, bug_ == Bug::kUnsyncedIndex ? KvDurability::kUnsynced : durability);
   }
@@ -81,7 +85,10 @@ struct NextStep {
 class Model {
  public:
   Model(uint64_t seed, Bug bug)
-      : world_(seed, kDeviceBytes), disk_(world_.disk, bug), store_(world_.store, bug), random_(seed ^ 0x5eed) {
+      : world_(seed, kDeviceBytes),
+        disk_(world_.disk, bug),
+        store_(world_.store, bug),
+        random_(seed ^ 0x5eed) {
     world_.disk_seen = &disk_;
     world_.store_seen = &store_;
   }
@@ -128,8 +135,10 @@ class Model {
     co_await scope.Join();
   }
   Task<void> CutPower(uint64_t steps) {
-    // Now and then a flush fails first: the target stops, and what it had acknowledged must survive that too.
-    if (random_.Below(5) == 0) world_.disk.FailNext(SimDisk::Kind::kFlush, absl::DataLossError("planted"), 2);
+    // Now and then a flush fails first: the target stops, and what it had acknowledged must survive
+    // that too.
+    if (random_.Below(5) == 0)
+      world_.disk.FailNext(SimDisk::Kind::kFlush, absl::DataLossError("planted"), 2);
     for (uint64_t i = 0; i < steps; ++i) {
       NextStep step;
       co_await step;
@@ -162,7 +171,8 @@ class Model {
     for (uint64_t stripe = first; stripe < first + count; ++stripe) {
       const uint64_t length = 1 + random_.Below(random_.Below(4) == 0 ? 300'000 : 10'000);
       stripes_[stripe] = {length, lease};
-      const absl::Status written = co_await TargetWorld::WriteTask(*world_.target, stripe, length, lease);
+      const absl::Status written =
+          co_await TargetWorld::WriteTask(*world_.target, stripe, length, lease);
       if (written.code() == absl::StatusCode::kResourceExhausted) {
         world_.target->Discard(std::vector<FragmentRun>(1, Stripes(first, count)));
         co_await FreeSome();
@@ -177,13 +187,15 @@ class Model {
       world_.target->Discard(std::vector<FragmentRun>(1, Stripes(first, count)));
       co_return;
     }
-    for (uint64_t stripe = first; stripe < first + count; ++stripe) stripes_[stripe].state = State::kSealing;
+    for (uint64_t stripe = first; stripe < first + count; ++stripe)
+      stripes_[stripe].state = State::kSealing;
     std::vector<FragmentRun> runs(1, Stripes(first, count));
     const auto missing = co_await world_.target->Seal(LeaseId(lease), std::move(runs));
     if (!Expected(missing.status())) Violation(absl::StrCat("seal: ", missing.status().ToString()));
     if (!missing.ok()) co_return;
     if (!missing->empty()) Violation("a stripe that was written is missing at the seal");
-    for (uint64_t stripe = first; stripe < first + count; ++stripe) stripes_[stripe].state = State::kSealed;
+    for (uint64_t stripe = first; stripe < first + count; ++stripe)
+      stripes_[stripe].state = State::kSealed;
     sealed_ += static_cast<int>(count);
   }
 
@@ -242,16 +254,18 @@ class Model {
     }
   }
 
-  // After a restart: sealed stripes are there, byte for byte; others are not; a call that was cut off has happened or
-  // not; space adds up.
+  // After a restart: sealed stripes are there, byte for byte; others are not; a call that was cut
+  // off has happened or not; space adds up.
   void Verify() {
     uint64_t used = 0;
     uint64_t fragments = 0;
     for (auto& [id, stripe] : stripes_) {
       const absl::Status read = world_.ReadAll(id, stripe.length);
       const bool there = read.ok();
-      if (!there && !absl::IsNotFound(read)) Violation(absl::StrCat("stripe ", id, ": ", read.ToString()));
-      if (stripe.state == State::kSealed && !there) Violation(absl::StrCat("sealed stripe ", id, " was lost"));
+      if (!there && !absl::IsNotFound(read))
+        Violation(absl::StrCat("stripe ", id, ": ", read.ToString()));
+      if (stripe.state == State::kSealed && !there)
+        Violation(absl::StrCat("sealed stripe ", id, " was lost"));
       if ((stripe.state == State::kGone || stripe.state == State::kPending) && there) {
         Violation(absl::StrCat("stripe ", id, " came back"));
       }
@@ -261,8 +275,8 @@ class Model {
     }
     const Target::Usage usage = world_.target->usage();
     if (usage.used != used || usage.fragments != fragments || usage.free != usage.capacity - used) {
-      Violation(absl::StrCat("space: ", usage.used, " used, ", usage.free, " free of ", usage.capacity, "; expected ",
-                             used, " used"));
+      Violation(absl::StrCat("space: ", usage.used, " used, ", usage.free, " free of ",
+                             usage.capacity, "; expected ", used, " used"));
     }
   }
 
@@ -282,7 +296,8 @@ class Model {
 TEST(TargetModel, WhatWasSealedSurvivesAnyPowerCut) {
   uint64_t first = 1;
   uint64_t count = 40;
-  if (const char* seeds = std::getenv("CAIRN_TEST_SEEDS")) count = std::strtoull(seeds, nullptr, 10);
+  if (const char* seeds = std::getenv("CAIRN_TEST_SEEDS"))
+    count = std::strtoull(seeds, nullptr, 10);
   if (const char* seed = std::getenv("CAIRN_TEST_SEED")) {
     first = std::strtoull(seed, nullptr, 10);
     count = 1;
@@ -313,8 +328,12 @@ uint64_t SeedsToFind(Bug bug, uint64_t limit) {
 }
 
 TEST(TargetModel, FindsASkippedFlush) { EXPECT_NE(SeedsToFind(Bug::kNoFlush, 50), 0u); }
-TEST(TargetModel, FindsARecordWrittenBeforeTheFlush) { EXPECT_NE(SeedsToFind(Bug::kFlushAfterTheRecord, 50), 0u); }
-TEST(TargetModel, FindsAnIndexThatIsNotSynced) { EXPECT_NE(SeedsToFind(Bug::kUnsyncedIndex, 50), 0u); }
+TEST(TargetModel, FindsARecordWrittenBeforeTheFlush) {
+  EXPECT_NE(SeedsToFind(Bug::kFlushAfterTheRecord, 50), 0u);
+}
+TEST(TargetModel, FindsAnIndexThatIsNotSynced) {
+  EXPECT_NE(SeedsToFind(Bug::kUnsyncedIndex, 50), 0u);
+}
 
 }  // namespace
 }  // namespace cairn

@@ -1,5 +1,5 @@
-// Opening a target: new ones, interrupted ones, other people's, damaged ones. The messages are what an operator acts
-// on, so they are checked.
+// Opening a target: new ones, interrupted ones, other people's, damaged ones. The messages are what
+// an operator acts on, so they are checked.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -23,7 +23,8 @@ class TargetOpenTest : public ::testing::Test {
     ASSERT_TRUE(w.SealAll({Stripes(1)}).ok());
     w.Close();
   }
-  static void ExpectRefused(const absl::Status& status, absl::StatusCode code, const std::string& why) {
+  static void ExpectRefused(const absl::Status& status, absl::StatusCode code,
+                            const std::string& why) {
     EXPECT_EQ(status.code(), code) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(why));
     EXPECT_THAT(std::string(status.message()), HasSubstr("target 7: "));
@@ -56,7 +57,8 @@ TEST_F(TargetOpenTest, OthersAreRefusedByName) {
 
 TEST_F(TargetOpenTest, ForeignContentIsNeverOverwritten) {
   ASSERT_TRUE(Fill(w_, 0, 'x').ok());
-  ExpectRefused(w_.Open(), absl::StatusCode::kFailedPrecondition, "something else than a Cairn target");
+  ExpectRefused(w_.Open(), absl::StatusCode::kFailedPrecondition,
+                "something else than a Cairn target");
   EXPECT_EQ(w_.disk.live()[0], std::byte{'x'});
   EXPECT_THAT(w_.store.family(1), IsEmpty());
 }
@@ -68,7 +70,8 @@ TEST_F(TargetOpenTest, OneDamagedCopyIsRewritten) {
     w.disk.FlipBit(offset + 50, 2);
     ASSERT_TRUE(w.Open().ok());
     ASSERT_EQ(w.target->warnings().size(), 1u);
-    EXPECT_THAT(w.target->warnings()[0], HasSubstr(offset == 0 ? "the first copy" : "the second copy"));
+    EXPECT_THAT(w.target->warnings()[0],
+                HasSubstr(offset == 0 ? "the first copy" : "the second copy"));
     EXPECT_TRUE(w.ReadAll(1, 5000).ok());
     ASSERT_TRUE(w.CrashAndOpen(1).ok());
     EXPECT_THAT(w.target->warnings(), IsEmpty());
@@ -77,7 +80,8 @@ TEST_F(TargetOpenTest, OneDamagedCopyIsRewritten) {
 
 TEST_F(TargetOpenTest, TwoDamagedCopiesAreDataLoss) {
   MakeTarget(w_);
-  for (const uint64_t offset : SuperblockOffsets(TargetWorld::kDeviceBytes)) w_.disk.FlipBit(offset + 50, 2);
+  for (const uint64_t offset : SuperblockOffsets(TargetWorld::kDeviceBytes))
+    w_.disk.FlipBit(offset + 50, 2);
   ExpectRefused(w_.Open(), absl::StatusCode::kDataLoss, "no copy of the superblock is usable");
 }
 
@@ -101,7 +105,8 @@ TEST_F(TargetOpenTest, WipedDeviceIsNotMadeANewTarget) {
   for (const uint64_t offset : SuperblockOffsets(TargetWorld::kDeviceBytes)) {
     ASSERT_TRUE(Fill(w_, offset, 0).ok());
   }
-  ExpectRefused(w_.Open(), absl::StatusCode::kFailedPrecondition, "the device is blank, but its index");
+  ExpectRefused(w_.Open(), absl::StatusCode::kFailedPrecondition,
+                "the device is blank, but its index");
 }
 
 TEST_F(TargetOpenTest, InterruptedMakingIsFinished) {

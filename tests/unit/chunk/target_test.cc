@@ -1,5 +1,5 @@
-// A target's promises one by one, on a simulated disk and store: write, seal, read, discard, free, and what every kind
-// of failure turns into. The random test with crashes is target_model_test.cc.
+// A target's promises one by one, on a simulated disk and store: write, seal, read, discard, free,
+// and what every kind of failure turns into. The random test with crashes is target_model_test.cc.
 #include "server/chunk/target.h"
 
 #include <gmock/gmock.h>
@@ -49,8 +49,18 @@ TEST_F(TargetTest, AnyRangeReadsBackWithItsPieceChecksums) {
   const uint64_t length = 3 * kBlockBytes + 777;
   ASSERT_TRUE(w_.Write(1, length).ok());
   ASSERT_TRUE(w_.SealAll({Stripes(1)}).ok());
-  const std::vector<uint64_t> edges = {0,           1,        4095, 4096, kBlockBytes - 1, kBlockBytes, kBlockBytes + 1,
-                                       2 * kBlockBytes, 3 * kBlockBytes, 3 * kBlockBytes + 1, length - 1, length};
+  const std::vector<uint64_t> edges = {0,
+                                       1,
+                                       4095,
+                                       4096,
+                                       kBlockBytes - 1,
+                                       kBlockBytes,
+                                       kBlockBytes + 1,
+                                       2 * kBlockBytes,
+                                       3 * kBlockBytes,
+                                       3 * kBlockBytes + 1,
+                                       length - 1,
+                                       length};
   for (uint64_t from : edges) {
     for (uint64_t to : edges) {
       if (from >= to) continue;
@@ -126,7 +136,8 @@ Task<std::vector<absl::Status>> WriteTwiceAtOnce(Target& target) {
 
 TEST_F(TargetTest, SecondWriterOfAFragmentWaitsForTheFirst) {
   const int64_t before = w_.disk.writes();
-  for (const absl::Status& status : w_.executor.Run(WriteTwiceAtOnce(*w_.target))) EXPECT_TRUE(status.ok());
+  for (const absl::Status& status : w_.executor.Run(WriteTwiceAtOnce(*w_.target)))
+    EXPECT_TRUE(status.ok());
   EXPECT_EQ(w_.disk.writes() - before, 1);
 }
 
@@ -148,10 +159,12 @@ TEST_F(TargetTest, SealOfManyStripesCostsOneFlushAndOneBatch) {
   EXPECT_EQ(w_.disk.flushes() - flushes, 1);
   EXPECT_EQ(w_.store.synced_writes() - synced, 1);
   EXPECT_EQ(w_.target->usage().fragments, 500u);
-  for (uint64_t stripe = 0; stripe < 500; ++stripe) EXPECT_TRUE(w_.ReadAll(100 + stripe, 5000).ok());
+  for (uint64_t stripe = 0; stripe < 500; ++stripe)
+    EXPECT_TRUE(w_.ReadAll(100 + stripe, 5000).ok());
 }
 
-Task<std::vector<absl::StatusOr<std::vector<StripeId>>>> SealEachAtOnce(Target& target, uint64_t count) {
+Task<std::vector<absl::StatusOr<std::vector<StripeId>>>> SealEachAtOnce(Target& target,
+                                                                        uint64_t count) {
   std::vector<Task<absl::StatusOr<std::vector<StripeId>>>> seals;
   for (uint64_t stripe = 0; stripe < count; ++stripe) {
     std::vector<FragmentRun> runs(1, Stripes(stripe));
@@ -283,11 +296,13 @@ Task<absl::StatusOr<Target::ReadResult>> ReadInto(Target& target, uint64_t strip
   co_return read;
 }
 Task<void> StoreRead(Target* target, uint64_t length, const TestSlab* slab, absl::Status* result) {
-  const absl::StatusOr<Target::ReadResult> read = co_await ReadInto(*target, 1, length, slab->bytes());
+  const absl::StatusOr<Target::ReadResult> read =
+      co_await ReadInto(*target, 1, length, slab->bytes());
   *result = read.ok() ? TargetWorld::CheckRead(*read, 1, 0, length, length) : read.status();
 }
 // Frees the fragment and fills the device, so that its space is reused the moment it can be.
-Task<absl::Status> ReadWhileFreedAndOverwritten(Target& target, uint64_t length, const TestSlab& slab) {
+Task<absl::Status> ReadWhileFreedAndOverwritten(Target& target, uint64_t length,
+                                                const TestSlab& slab) {
   Scope scope;
   absl::Status read;
   scope.Spawn(StoreRead(&target, length, &slab, &read));
@@ -311,8 +326,10 @@ TEST(TargetRaces, SpaceOfAFragmentBeingReadIsNotReused) {
     ASSERT_TRUE(w.Write(1, kLength).ok());
     ASSERT_TRUE(w.SealAll({Stripes(1)}).ok());
     const TestSlab slab(kLength);
-    const absl::Status read = w.executor.Run(ReadWhileFreedAndOverwritten(*w.target, kLength, slab));
-    EXPECT_TRUE(read.ok() || read.code() == absl::StatusCode::kNotFound) << read << ", seed " << seed;
+    const absl::Status read =
+        w.executor.Run(ReadWhileFreedAndOverwritten(*w.target, kLength, slab));
+    EXPECT_TRUE(read.ok() || read.code() == absl::StatusCode::kNotFound)
+        << read << ", seed " << seed;
     read_while_freed += read.ok() ? 1 : 0;
     EXPECT_TRUE(w.SpaceAddsUp());
     EXPECT_EQ(w.target->usage().held, 0u);
@@ -391,6 +408,18 @@ TEST_F(TargetTest, FailedIndexWriteFailsTheTargetForGood) {
   EXPECT_TRUE(read.ok() || read.code() == absl::StatusCode::kNotFound) << read;
 }
 
+TEST_F(TargetTest, IndexWithoutSpaceFailsTheSealAndNothingElse) {
+  ASSERT_TRUE(w_.Write(1, 5000).ok());
+  w_.store.RefuseNextWrite(absl::ResourceExhaustedError("planted: full"));
+  const auto sealed = w_.Seal({Stripes(1)});
+  EXPECT_EQ(sealed.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(Message(sealed.status()), HasSubstr("target 7: planted: full"));
+  EXPECT_TRUE(w_.target->failure().ok());
+  EXPECT_EQ(w_.ReadAll(1, 5000).code(), absl::StatusCode::kNotFound);
+  ASSERT_TRUE(w_.SealAll({Stripes(1)}).ok());
+  EXPECT_TRUE(w_.ReadAll(1, 5000).ok());
+}
+
 TEST_F(TargetTest, FailedSealFailsAllThatSharedIt) {
   for (uint64_t stripe = 0; stripe < 10; ++stripe) ASSERT_TRUE(w_.Write(stripe, 5000).ok());
   w_.disk.FailNext(SimDisk::Kind::kFlush, absl::DataLossError("planted"));
@@ -434,7 +463,8 @@ TEST_F(TargetTest, MalformedWritesAreRefused) {
   const TestSlab slab(8192);
   const auto write = [&](size_t data, uint64_t length, size_t crcs) {
     return w_.executor
-        .Run(w_.target->Write(Key(1), LeaseId(1), slab.bytes().first(data), length, std::vector<uint32_t>(crcs)))
+        .Run(w_.target->Write(Key(1), LeaseId(1), slab.bytes().first(data), length,
+                              std::vector<uint32_t>(crcs)))
         .code();
   };
   EXPECT_EQ(write(4096, 0, 0), absl::StatusCode::kInvalidArgument);

@@ -1,5 +1,5 @@
-// What the target's tests share: one target on a simulated disk and store, and fragments whose content follows from
-// their key, so that any read can be checked without remembering bytes.
+// What the target's tests share: one target on a simulated disk and store, and fragments whose
+// content follows from their key, so that any read can be checked without remembering bytes.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -66,7 +66,8 @@ class TargetWorld {
   ~TargetWorld() { Close(); }
 
   absl::Status Open(std::string cluster = "cluster-a", uint32_t id = 7) {
-    auto opened = executor.Run(Target::Open({std::move(cluster), TargetId(id)}, *disk_seen, *store_seen, runner, random));
+    auto opened = executor.Run(
+        Target::Open({std::move(cluster), TargetId(id)}, *disk_seen, *store_seen, runner, random));
     if (opened.ok()) target = *std::move(opened);
     return opened.status();
   }
@@ -95,7 +96,8 @@ class TargetWorld {
   absl::Status Write(uint64_t stripe, uint64_t length, uint64_t lease = 1) {
     return executor.Run(WriteTask(*target, stripe, length, lease));
   }
-  static Task<absl::Status> WriteTask(Target& target, uint64_t stripe, uint64_t length, uint64_t lease) {
+  static Task<absl::Status> WriteTask(Target& target, uint64_t stripe, uint64_t length,
+                                      uint64_t lease) {
     const TestSlab slab(length);
     FillContent(stripe, slab.bytes().first(length));
     std::vector<uint32_t> crcs = CrcsOf(slab.bytes().first(length));
@@ -112,18 +114,20 @@ class TargetWorld {
     if (!missing.ok()) return missing.status();
     return missing->empty() ? absl::OkStatus() : absl::NotFoundError("stripes are missing");
   }
-  absl::Status Free(std::vector<FragmentRun> runs) { return executor.Run(target->Free(std::move(runs))); }
+  absl::Status Free(std::vector<FragmentRun> runs) {
+    return executor.Run(target->Free(std::move(runs)));
+  }
 
-  // Reads a range and checks bytes and piece checksums against the content. DATA_LOSS also when a checksum does not
-  // match the bytes, as the client would find.
+  // Reads a range and checks bytes and piece checksums against the content. DATA_LOSS also when a
+  // checksum does not match the bytes, as the client would find.
   absl::Status Read(uint64_t stripe, uint64_t offset, uint64_t length, uint64_t whole_length) {
     const TestSlab slab(4 * kMiB);
     const auto read = executor.Run(target->Read(Key(stripe), offset, length, slab.bytes()));
     if (!read.ok()) return read.status();
     return CheckRead(*read, stripe, offset, length, whole_length);
   }
-  static absl::Status CheckRead(const Target::ReadResult& read, uint64_t stripe, uint64_t offset, uint64_t length,
-                                uint64_t whole_length) {
+  static absl::Status CheckRead(const Target::ReadResult& read, uint64_t stripe, uint64_t offset,
+                                uint64_t length, uint64_t whole_length) {
     if (read.bytes.size() != length) return absl::InternalError("the read has another length");
     size_t piece = 0;
     for (uint64_t at = offset; at < offset + length; ++piece) {
@@ -149,9 +153,9 @@ class TargetWorld {
     const Target::Usage usage = target->usage();
     const uint64_t sum = usage.used + usage.pending + usage.held + usage.bad + usage.free;
     if (sum == usage.capacity) return ::testing::AssertionSuccess();
-    return ::testing::AssertionFailure() << usage.used << " used + " << usage.pending << " pending + " << usage.held
-                                         << " held + " << usage.bad << " bad + " << usage.free << " free is not "
-                                         << usage.capacity;
+    return ::testing::AssertionFailure()
+           << usage.used << " used + " << usage.pending << " pending + " << usage.held << " held + "
+           << usage.bad << " bad + " << usage.free << " free is not " << usage.capacity;
   }
 
   SimExecutor executor;

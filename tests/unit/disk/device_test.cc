@@ -1,5 +1,5 @@
-// Opening devices: files that are made, refused, locked, or lie on a filesystem that is not fit. Transfer's short I/O
-// is tried case by case, because no real device does it on demand.
+// Opening devices: files that are made, refused, locked, or lie on a filesystem that is not fit.
+// Transfer's short I/O is tried case by case, because no real device does it on demand.
 #include "server/disk/device.h"
 
 #include <fcntl.h>
@@ -64,13 +64,24 @@ TEST_F(DeviceTest, ExistingFileKeepsItsSizeWithAWarning) {
   EXPECT_THAT(device->warnings().back(), HasSubstr("keeps its 1048576 bytes"));
 }
 
+TEST_F(DeviceTest, SparseFileIsWarnedAbout) {
+  std::ofstream(path_).put('x');
+  std::filesystem::resize_file(path_, 8 * kMiB);
+  auto device = Device::Open({.path = path_});
+  ASSERT_TRUE(device.ok()) << device.status();
+  ASSERT_FALSE(device->warnings().empty());
+  EXPECT_THAT(device->warnings().front(), HasSubstr("is sparse"));
+}
+
 TEST_F(DeviceTest, MissingFileWithoutASizeIsNotFound) {
   EXPECT_EQ(Device::Open({.path = path_}).status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST_F(DeviceTest, DirectoryAndCharacterDeviceAreRefused) {
-  EXPECT_EQ(Device::Open({.path = directory_}).status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(Device::Open({.path = "/dev/null"}).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Device::Open({.path = directory_}).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Device::Open({.path = "/dev/null"}).status().code(),
+            absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(DeviceTest, TooLargeAFileLeavesNothingBehind) {
@@ -125,8 +136,10 @@ TEST(Transfer, ErrorsKeepTheirMeaning) {
 
 TEST(TransferDeathTest, MisalignedOrOutsideIsABug) {
   const std::string path = "device";
-  EXPECT_DEATH(Transfer(Transfer::Kind::kRead, path, 512, 4096, kMiB), "offset_bytes % kDiskBlockBytes");
-  EXPECT_DEATH(Transfer(Transfer::Kind::kRead, path, 0, 100, kMiB), "length_bytes % kDiskBlockBytes");
+  EXPECT_DEATH(Transfer(Transfer::Kind::kRead, path, 512, 4096, kMiB),
+               "offset_bytes % kDiskBlockBytes");
+  EXPECT_DEATH(Transfer(Transfer::Kind::kRead, path, 0, 100, kMiB),
+               "length_bytes % kDiskBlockBytes");
   EXPECT_DEATH(Transfer(Transfer::Kind::kRead, path, kMiB - 4096, 8192, kMiB), "device_bytes");
 }
 

@@ -1,5 +1,5 @@
-// What every disk promises, on the three of them: io_uring, threads, simulation. Real files live in the temporary
-// directory; the buffered fallback is met where that has no direct I/O.
+// What every disk promises, on the three of them: io_uring, threads, simulation. Real files live in
+// the temporary directory; the buffered fallback is met where that has no direct I/O.
 #include "server/disk/disk.h"
 
 #include <gmock/gmock.h>
@@ -25,7 +25,8 @@ struct FreeDeleter {
 };
 struct Buffer {
   explicit Buffer(size_t size, int fill = 0)
-      : memory(static_cast<std::byte*>(std::aligned_alloc(kDiskBlockBytes, size))), bytes(memory.get(), size) {
+      : memory(static_cast<std::byte*>(std::aligned_alloc(kDiskBlockBytes, size))),
+        bytes(memory.get(), size) {
     std::memset(memory.get(), fill, size);
   }
   std::unique_ptr<std::byte, FreeDeleter> memory;
@@ -37,8 +38,9 @@ struct RealDisk {
   RealDisk() : directory(std::filesystem::temp_directory_path() / "cairn_disk_test_XXXXXX") {
     EXPECT_NE(mkdtemp(directory.data()), nullptr);
     if (!world.available()) return;
-    auto opened = OpenDisk({.device = {.path = directory + "/data", .size_bytes = kSize}, .engine = kEngine},
-                           world.reactor(), world.blocking());
+    auto opened =
+        OpenDisk({.device = {.path = directory + "/data", .size_bytes = kSize}, .engine = kEngine},
+                 world.reactor(), world.blocking());
     EXPECT_TRUE(opened.ok()) << opened.status();
     if (opened.ok()) disk_owner = std::move(opened->disk);
   }
@@ -70,8 +72,9 @@ class DiskTest : public ::testing::Test {
   }
   Bench bench_;
 };
-using Benches = ::testing::Types<RealDisk<RingWorld, IoEngine::kIoUring>, RealDisk<PollWorld, IoEngine::kThreads>,
-                                RealDisk<RingWorld, IoEngine::kThreads>, SimulatedDisk>;
+using Benches = ::testing::Types<RealDisk<RingWorld, IoEngine::kIoUring>,
+                                 RealDisk<PollWorld, IoEngine::kThreads>,
+                                 RealDisk<RingWorld, IoEngine::kThreads>, SimulatedDisk>;
 TYPED_TEST_SUITE(DiskTest, Benches);
 
 TYPED_TEST(DiskTest, SizeAndAlignmentAreAsAsked) {
@@ -102,7 +105,8 @@ TYPED_TEST(DiskTest, LastBlockOfTheDeviceIsUsable) {
 
 Task<absl::Status> WriteManyAtOnce(Disk& disk, const std::vector<Buffer>& buffers) {
   std::vector<Task<absl::Status>> writes;
-  for (size_t i = 0; i < buffers.size(); ++i) writes.push_back(disk.Write(i * 64 * kKiB, buffers[i].bytes));
+  for (size_t i = 0; i < buffers.size(); ++i)
+    writes.push_back(disk.Write(i * 64 * kKiB, buffers[i].bytes));
   absl::Status written = co_await WhenAllOk(std::move(writes));
   if (!written.ok()) co_return written;
   absl::Status flushed = co_await disk.Flush();
@@ -116,7 +120,8 @@ TYPED_TEST(DiskTest, ManyWritesAtOnceDoNotMix) {
   Buffer read(100 * 64 * kKiB);
   ASSERT_TRUE(this->Run(this->disk().Read(0, read.bytes)).ok());
   for (size_t i = 0; i < buffers.size(); ++i) {
-    EXPECT_EQ(std::memcmp(read.bytes.data() + i * 64 * kKiB, buffers[i].bytes.data(), 64 * kKiB), 0) << i;
+    EXPECT_EQ(std::memcmp(read.bytes.data() + i * 64 * kKiB, buffers[i].bytes.data(), 64 * kKiB), 0)
+        << i;
   }
 }
 

@@ -1,5 +1,5 @@
-// The simulated disk's own promises: if it did not lose, tear and fail as told, every test built on it would pass for
-// nothing.
+// The simulated disk's own promises: if it did not lose, tear and fail as told, every test built on
+// it would pass for nothing.
 #include "tests/sim/sim_disk.h"
 
 #include <gtest/gtest.h>
@@ -22,7 +22,8 @@ class SimDiskTest : public ::testing::Test {
   }
   bool LiveIs(uint64_t offset, int fill) const {
     const ConstBytes bytes = disk_.live().subspan(offset, buffer_.size());
-    return std::all_of(bytes.begin(), bytes.end(), [&](std::byte b) { return b == std::byte(fill); });
+    return std::all_of(bytes.begin(), bytes.end(),
+                       [&](std::byte b) { return b == std::byte(fill); });
   }
   SimExecutor executor_{1};
   SimDisk disk_{1 * kMiB, 1};

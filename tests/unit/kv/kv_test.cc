@@ -1,5 +1,5 @@
-// What every Kv promises, on RocksDB and on the simulated store: the same cases run on both, so that what the
-// simulation proves holds for the real one.
+// What every Kv promises, on RocksDB and on the simulated store: the same cases run on both, so
+// that what the simulation proves holds for the real one.
 #include "server/kv/kv.h"
 
 #include <gmock/gmock.h>
@@ -95,7 +95,8 @@ TYPED_TEST(KvTest, WalkIsInByteOrderBothWays) {
   KvBatch batch;
   for (const char* key : {"b", "a\xff", "a", "c"}) batch.Put(0, key, "");
   ASSERT_TRUE(this->kv().Write(batch, KvDurability::kUnsynced).ok());
-  EXPECT_THAT(this->Scan(0), ElementsAre(Pair("a", ""), Pair("a\xff", ""), Pair("b", ""), Pair("c", "")));
+  EXPECT_THAT(this->Scan(0),
+              ElementsAre(Pair("a", ""), Pair("a\xff", ""), Pair("b", ""), Pair("c", "")));
   auto it = this->kv().NewIterator(0);
   it->SeekForPrev("bb");
   ASSERT_TRUE(it->Valid());

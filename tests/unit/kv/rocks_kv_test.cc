@@ -1,5 +1,5 @@
-// RocksDB alone: locks, versions, damage and fail-stop. Write errors come from the file size limit of a child
-// process, which RocksDB meets as a failed write of its log.
+// RocksDB alone: locks, versions, damage and fail-stop. Write errors come from the file size limit
+// of a child process, which RocksDB meets as a failed write of its log.
 #include "server/kv/rocks_kv.h"
 
 #include <gmock/gmock.h>
@@ -38,7 +38,8 @@ TEST_F(RocksKvTest, SecondOpenerIsToldWhoHasTheStore) {
   ASSERT_TRUE(first.ok()) << first.status();
   auto second = Open();
   EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(second.status().message()), HasSubstr("already in use by another cairnd (pid"));
+  EXPECT_THAT(std::string(second.status().message()),
+              HasSubstr("already in use by another cairnd (pid"));
   EXPECT_THAT(std::string(second.status().message()), HasSubstr(std::to_string(getpid())));
   first->reset();
   EXPECT_TRUE(Open().ok());
@@ -69,7 +70,10 @@ TEST_F(RocksKvTest, DamagedTableIsDataLoss) {
     ASSERT_TRUE(store.ok());
     // More than the memtable holds, so that tables are written.
     for (int i = 0; i < 200; ++i) {
-      ASSERT_TRUE((*store)->Write(Put(std::to_string(i), std::string(100'000, 'x')), KvDurability::kUnsynced).ok());
+      ASSERT_TRUE(
+          (*store)
+              ->Write(Put(std::to_string(i), std::string(100'000, 'x')), KvDurability::kUnsynced)
+              .ok());
     }
   }
   ASSERT_TRUE(Open().ok());  // flushes what the log still held
@@ -90,6 +94,25 @@ TEST_F(RocksKvTest, DamagedTableIsDataLoss) {
   EXPECT_EQ(seen.code(), absl::StatusCode::kDataLoss) << seen;
 }
 
+TEST_F(RocksKvTest, NearlyFullFilesystemRefusesAdditionsAndGoesOn) {
+  {
+    auto store = Open();
+    ASSERT_TRUE(store.ok());
+    ASSERT_TRUE((*store)->Write(Put("key", "value"), KvDurability::kSynced).ok());
+  }
+  auto full = RocksKv::Open(
+      {.directory = directory_, .families = {"one"}, .reserve_bytes = uint64_t{1} << 60});
+  ASSERT_TRUE(full.ok()) << full.status();
+  const absl::Status refused = (*full)->Write(Put("other", "value"), KvDurability::kSynced);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("is full"));
+  EXPECT_EQ(**(*full)->Get(0, "key"), "value");
+  KvBatch removal;
+  removal.Delete(0, "key");
+  EXPECT_TRUE((*full)->Write(removal, KvDurability::kSynced).ok());
+  EXPECT_EQ(*(*full)->Get(0, "key"), std::nullopt);
+}
+
 // In a child process: 0 when every step went as it should.
 int WriteUntilTheDiskRefuses(const std::string& directory) {
   auto store = RocksKv::Open({.directory = directory, .families = {"one"}});
@@ -100,10 +123,12 @@ int WriteUntilTheDiskRefuses(const std::string& directory) {
   KvBatch batch;
   batch.Put(0, "key", std::string(10'000, 'x'));
   absl::Status failed;
-  for (int i = 0; i < 100 && failed.ok(); ++i) failed = (*store)->Write(batch, KvDurability::kSynced);
+  for (int i = 0; i < 100 && failed.ok(); ++i)
+    failed = (*store)->Write(batch, KvDurability::kSynced);
   if (failed.ok()) return 3;
   // Without the fail-stop the next write aborts the process inside RocksDB.
-  if ((*store)->Write(batch, KvDurability::kSynced).code() != absl::StatusCode::kFailedPrecondition) return 4;
+  if ((*store)->Write(batch, KvDurability::kSynced).code() != absl::StatusCode::kFailedPrecondition)
+    return 4;
   if ((*store)->Get(0, "key").status().code() != absl::StatusCode::kFailedPrecondition) return 5;
   auto walk = (*store)->NewIterator(0);
   walk->Seek("");
