@@ -1,6 +1,7 @@
-// ckpt_load: saves and restores checkpoints from several client processes at once and times the whole. Each
-// process is one rank with one shard, kept in one anonymous mapping as a training job keeps its tensors. It reads
-// commands from stdin and answers each with one line of JSON, so that bench/compare can interleave it with others.
+// ckpt_load: saves and restores checkpoints from several client processes at once and times the
+// whole. Each process is one rank with one shard, kept in one anonymous mapping as a training job
+// keeps its tensors. It reads commands from stdin and answers each with one line of JSON, so that
+// bench/compare can interleave it with others.
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -30,7 +31,8 @@ using nlohmann::json;
 // Made by every run, so that a fresh cluster will do.
 constexpr char kBucket[] = "bench";
 
-constexpr char kHelp[] = R"(Saves and restores checkpoints from several client processes and times them.
+constexpr char kHelp[] =
+    R"(Saves and restores checkpoints from several client processes and times them.
 
 Commands on stdin, one a line; one line of JSON answers each:
   save PATH      begin, write, close and rank done on every rank, then the commit
@@ -87,7 +89,8 @@ class Rank {
   absl::Status Start() {
     const size_t bytes = options_.mib * kMiB;
     void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return absl::ResourceExhaustedError("no memory for the tensors; give a smaller --mib");
+    if (memory == MAP_FAILED)
+      return absl::ResourceExhaustedError("no memory for the tensors; give a smaller --mib");
     tensors_ = MutableBuffer(static_cast<std::byte*>(memory), bytes);
     SeededRandom random(static_cast<uint64_t>(index_) + 1);
     auto* words = reinterpret_cast<uint64_t*>(memory);
@@ -157,7 +160,8 @@ class Rank {
   }
 
   absl::StatusOr<json> Check() {
-    if (Crc32c(tensors_) != crc_) return absl::DataLossError("restored bytes differ from those saved");
+    if (Crc32c(tensors_) != crc_)
+      return absl::DataLossError("restored bytes differ from those saved");
     return json::object();
   }
 
@@ -224,7 +228,8 @@ bool Collect(const absl::StatusOr<std::vector<std::string>>& answers, json* repo
   return all_ok;
 }
 
-json Execute(const std::string& command, const std::string& path, const Options& options, WorkerGroup& group) {
+json Execute(const std::string& command, const std::string& path, const Options& options,
+             WorkerGroup& group) {
   json report = {{"op", command}, {"path", path}, {"bytes", options.mib * kMiB * options.clients}};
   report["ok"] = false;
   json ignored;
@@ -256,7 +261,8 @@ json Execute(const std::string& command, const std::string& path, const Options&
 
 int Main(const Options& options) {
   absl::StatusOr<WorkerGroup> group = WorkerGroup::Start(
-      options.clients, [&options](int index, LineChannel& parent) { return RunRank(options, index, parent); });
+      options.clients,
+      [&options](int index, LineChannel& parent) { return RunRank(options, index, parent); });
   if (!group.ok()) {
     std::cerr << "ckpt_load: " << group.status().message() << "\n";
     return 1;
@@ -277,7 +283,8 @@ int Main(const Options& options) {
     const bool known = words[0] == "save" || words[0] == "restore" || words[0] == "remove";
     const bool complete = (known && words.size() == 2) || line == "status";
     json report = complete ? Execute(words[0], words.back(), options, *group)
-                           : json{{"ok", false}, {"error", "expected: save|restore|remove PATH, status or quit"}};
+                           : json{{"ok", false},
+                                  {"error", "expected: save|restore|remove PATH, status or quit"}};
     if (!report["ok"].get<bool>()) exit_code = 1;
     std::cout << report.dump() << std::endl;
   }
@@ -290,10 +297,12 @@ int Main(const Options& options) {
 int main(int argc, char** argv) {
   cairn::load::Options options;
   CLI::App app(cairn::load::kHelp);
-  app.add_option("--endpoint", options.endpoint, "HOST:PORT of cairnd (default: CAIRN_ENDPOINT, 127.0.0.1:7440)");
+  app.add_option("--endpoint", options.endpoint,
+                 "HOST:PORT of cairnd (default: CAIRN_ENDPOINT, 127.0.0.1:7440)");
   app.add_option("--clients", options.clients, "client processes")->check(CLI::Range(1, 256));
   app.add_option("--mib", options.mib, "MiB a client")->check(CLI::Range(1, 1 << 20));
-  app.add_option("--window", options.window, "fragments in flight a client")->check(CLI::Range(1, 64));
+  app.add_option("--window", options.window, "fragments in flight a client")
+      ->check(CLI::Range(1, 64));
   app.add_option("--timeout", options.timeout_s, "seconds for any one call");
   CLI11_PARSE(app, argc, argv);
   return cairn::load::Main(options);

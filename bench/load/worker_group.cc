@@ -1,5 +1,5 @@
-// Forks, pipes and lines: the start barrier of the load generators. All workers block in a read of their pipe, so
-// they start within the microseconds that it takes the parent to write to each.
+// Forks, pipes and lines: the start barrier of the load generators. All workers block in a read of
+// their pipe, so they start within the microseconds that it takes the parent to write to each.
 #include "bench/load/worker_group.h"
 
 #include <errno.h>
@@ -27,7 +27,8 @@ absl::StatusOr<std::string> LineChannel::ReadLine() {
     std::array<char, 4096> chunk;
     const ssize_t got = read(read_fd_, chunk.data(), chunk.size());
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return absl::UnavailableError("the process at the other end of the pipe has gone");
+    if (got <= 0)
+      return absl::UnavailableError("the process at the other end of the pipe has gone");
     buffered_.append(chunk.data(), static_cast<size_t>(got));
   }
 }
@@ -37,7 +38,8 @@ absl::Status LineChannel::WriteLine(const std::string& line) {
   for (size_t sent = 0; sent < framed.size();) {
     const ssize_t put = write(write_fd_, framed.data() + sent, framed.size() - sent);
     if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) return absl::UnavailableError("the process at the other end of the pipe has gone");
+    if (put <= 0)
+      return absl::UnavailableError("the process at the other end of the pipe has gone");
     sent += static_cast<size_t>(put);
   }
   return absl::OkStatus();

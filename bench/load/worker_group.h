@@ -1,6 +1,7 @@
-// A group of forked worker processes that take one command line each at the same moment and answer with one line.
-// Both load generators are built on it: the parent is the stop-watch, the workers are the ranks. Workers are forked
-// before the process has any thread, so each can start its own reactor and fabric endpoint.
+// A group of forked worker processes that take one command line each at the same moment and answer
+// with one line. Both load generators are built on it: the parent is the stop-watch, the workers
+// are the ranks. Workers are forked before the process has any thread, so each can start its own
+// reactor and fabric endpoint.
 #pragma once
 
 #include <sys/types.h>
@@ -48,7 +49,8 @@ class WorkerGroup {
   const std::vector<pid_t>& pids() const { return pids_; }
   LineChannel& worker(int index) { return channels_[index]; }
 
-  // Sends `line` to all workers, then waits for one answer from each. The answers, in the order of the workers.
+  // Sends `line` to all workers, then waits for one answer from each. The answers, in the order of
+  // the workers.
   absl::StatusOr<std::vector<std::string>> Ask(const std::string& line);
   // The same with one worker.
   absl::StatusOr<std::string> AskOne(int index, const std::string& line);

@@ -1,5 +1,6 @@
-// How fast the checksum of every block is, and what combining the CRCs of stripes into that of a file costs. One
-// core's CRC must stay far above what one core moves (about 5 GB/s over TCP), or it belongs on a thread of its own.
+// How fast the checksum of every block is, and what combining the CRCs of stripes into that of a
+// file costs. One core's CRC must stay far above what one core moves (about 5 GB/s over TCP), or it
+// belongs on a thread of its own.
 #include <cstdint>
 #include <vector>
 
@@ -45,7 +46,8 @@ BENCHMARK(BM_BlockCrcsOfGatherList)->Arg(1000)->Arg(64 * kKiB)->Arg(4 * kMiB);
 // The CRC of two parts from the CRCs of each: once a block when a file's CRC is put together.
 void BM_CombineCrc32c(benchmark::State& state) {
   uint32_t crc = 0x12345678;
-  for (auto unused : state) benchmark::DoNotOptimize(crc = CombineCrc32c(crc, 0x9abcdef0, kBlockBytes));
+  for (auto unused : state)
+    benchmark::DoNotOptimize(crc = CombineCrc32c(crc, 0x9abcdef0, kBlockBytes));
 }
 BENCHMARK(BM_CombineCrc32c);
 

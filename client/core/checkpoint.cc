@@ -62,7 +62,12 @@ class CheckpointImpl final : public ShardSink, public std::enable_shared_from_th
       }
       done_ = true;
     }
-    return client_->Run<absl::Status>([this] { return RankDoneTask(); });
+    // One at a time: a second caller would find no shards left to report, and might be heard first.
+    const std::lock_guard<std::mutex> lock(rank_done_mutex_);
+    if (reported_) return absl::OkStatus();
+    absl::Status reported = client_->Run<absl::Status>([this] { return RankDoneTask(); });
+    reported_ = reported.ok();
+    return reported;
   }
 
   absl::StatusOr<CheckpointInfo> Commit(absl::Duration timeout) {
@@ -79,30 +84,32 @@ class CheckpointImpl final : public ShardSink, public std::enable_shared_from_th
     return client_->Meta<wire::AbortCheckpointReply>(wire::ABORT_CHECKPOINT, request).status();
   }
 
+  // A shard that could not be staged stays open: it ends by being abandoned.
   Task<absl::Status> OnDurable(wire::ShardRecord shard) override {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      --open_shards_;
-    }
     std::vector<wire::ShardRecord> pages = SplitShard(std::move(shard));
     if (pages.size() == 1) {
       closed_.push_back(std::move(pages.front()));
-      co_return absl::OkStatus();
+    } else {
+      for (size_t i = 0; i < pages.size(); ++i) {
+        absl::Status staged = co_await Stage(std::move(pages[i]), i + 1 < pages.size());
+        if (!staged.ok()) co_return staged;
+      }
     }
-    for (size_t i = 0; i < pages.size(); ++i) {
-      absl::Status staged = co_await Stage(std::move(pages[i]), i + 1 < pages.size());
-      if (!staged.ok()) co_return staged;
-    }
+    EndShard();
     co_return absl::OkStatus();
   }
 
   Task<absl::Status> OnAbandoned() override {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    --open_shards_;
+    EndShard();
     co_return absl::OkStatus();
   }
 
  private:
+  void EndShard() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    --open_shards_;
+  }
+
   Task<absl::Status> Stage(wire::ShardRecord shard, bool more_extents_follow) {
     wire::StageShardRequest request;
     request.set_path(path_);
@@ -147,8 +154,12 @@ class CheckpointImpl final : public ShardSink, public std::enable_shared_from_th
     co_return reply.status();
   }
 
+  // In an order that makes the next request the same, byte by byte: should the service have acted
+  // on this one, it recognizes its repetition by that.
   void TakeBack(wire::RankDoneRequest& request) {
-    for (wire::ShardRecord& shard : *request.mutable_shards()) closed_.push_back(std::move(shard));
+    for (int i = request.shards_size(); i > 0; --i) {
+      closed_.push_back(std::move(*request.mutable_shards(i - 1)));
+    }
   }
 
   Task<absl::StatusOr<CheckpointInfo>> CommitTask(absl::Duration timeout) {
@@ -202,6 +213,8 @@ class CheckpointImpl final : public ShardSink, public std::enable_shared_from_th
   std::mutex mutex_;
   size_t open_shards_ = 0;
   bool done_ = false;
+  std::mutex rank_done_mutex_;
+  bool reported_ = false;  // under rank_done_mutex_
 };
 
 }  // namespace client_internal

@@ -70,8 +70,8 @@ Task<absl::Status> ClientImpl::Open(std::vector<std::string> endpoints) {
       *net_, random_, Session::Options{std::move(endpoints), ClientName(), options_.window});
   Session* session = session_.get();
   net_->SetReceiver([session](ConstBytes message) { session->OnMessage(message); });
-  const Deadline deadline = Deadline::After(
-      Executor::Current().clock(), std::min(options_.timeout, options_.connect_timeout));
+  const Deadline deadline = Deadline::After(Executor::Current().clock(),
+                                            std::min(options_.timeout, options_.connect_timeout));
   absl::StatusOr<std::shared_ptr<const wire::ClusterMap>> map = co_await session_->Map(deadline);
   co_return map.status();
 }
@@ -90,9 +90,10 @@ ClientImpl::~ClientImpl() {
 
 Task<absl::Status> ClientImpl::Close() {
   if (session_ != nullptr) co_await session_->Stop();
-  session_.reset();
   if (net_ != nullptr) co_await net_->Stop();
   net_.reset();
+  // After the net, which hands late replies to it until the end.
+  session_.reset();
   co_return absl::OkStatus();
 }
 

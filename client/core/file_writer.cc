@@ -1,6 +1,7 @@
 // Plain files: a lease for stripe ids, content through the write path, one commit that makes the
 // file visible.
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -12,6 +13,12 @@
 
 namespace cairn {
 namespace client_internal {
+namespace {
+
+// Giving up is what destructors do, also when the node is gone: nobody should wait long for that.
+constexpr absl::Duration kAbortPatience = absl::Seconds(2);
+
+}  // namespace
 
 class FileSink final : public ShardSink {
  public:
@@ -44,7 +51,8 @@ class FileSink final : public ShardSink {
     wire::AbortFileRequest request;
     request.set_lease(lease_.value());
     const Deadline deadline =
-        Deadline::After(Executor::Current().clock(), client_->options().timeout);
+        Deadline::After(Executor::Current().clock(),
+                        std::min(client_->options().timeout, kAbortPatience));
     // The space comes back with the lease's end in any case; this only makes it soon.
     absl::StatusOr<wire::AbortFileReply> reply =
         co_await client_->session().Meta<wire::AbortFileReply>(wire::ABORT_FILE, std::move(request),

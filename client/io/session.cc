@@ -106,8 +106,12 @@ Task<absl::StatusOr<std::string>> Session::MetaRaw(wire::Method method, std::str
   }
 }
 
-Task<absl::Status> Session::FetchMap(Deadline deadline) {
+Task<absl::Status> Session::FetchMap(uint64_t version, Deadline deadline) {
   CO_RETURN_IF_ERROR(co_await fetching_map_.Acquire(1, deadline));
+  if (map_ != nullptr && map_->version() >= version) {
+    fetching_map_.Release(1);
+    co_return absl::OkStatus();  // fetched by another while this one waited
+  }
   absl::StatusOr<wire::GetMapReply> reply =
       co_await Meta<wire::GetMapReply>(wire::GET_MAP, wire::GetMapRequest(), deadline);
   if (reply.ok()) {
@@ -123,7 +127,7 @@ Task<absl::StatusOr<std::shared_ptr<const wire::ClusterMap>>> Session::Map(Deadl
     if (slot.connection != nullptr) newest = std::max(newest, slot.connection->map_version());
   }
   if (map_ == nullptr || map_->version() < newest) {
-    absl::Status fetched = co_await FetchMap(deadline);
+    absl::Status fetched = co_await FetchMap(newest, deadline);
     // An old map still serves: placement groups are never redefined, only added.
     if (!fetched.ok() && map_ == nullptr) co_return fetched;
   }
@@ -131,9 +135,24 @@ Task<absl::StatusOr<std::shared_ptr<const wire::ClusterMap>>> Session::Map(Deadl
 }
 
 Task<absl::StatusOr<TargetRoute>> Session::Route(PgId group, uint32_t index, Deadline deadline) {
-  absl::StatusOr<std::shared_ptr<const wire::ClusterMap>> map = co_await Map(deadline);
-  if (!map.ok()) co_return map.status();
-  const wire::ClusterMap& cluster = **map;
+  while (true) {
+    absl::StatusOr<std::shared_ptr<const wire::ClusterMap>> map = co_await Map(deadline);
+    if (!map.ok()) co_return map.status();
+    absl::StatusOr<TargetRoute> route = co_await RouteBy(**map, group, index, deadline);
+    // The hello of a node that has restarted tells of a newer map, in which the target may be on
+    // another core. Ends, because the map is a newer one each time.
+    const bool stale = route.ok() && route->node->map_version() > (*map)->version();
+    if (!stale) co_return route;
+    absl::StatusOr<std::shared_ptr<const wire::ClusterMap>> newer = co_await Map(deadline);
+    if (!newer.ok()) co_return newer.status();
+    if ((*newer)->version() <= (*map)->version()) {
+      co_return absl::UnavailableError("the node's newer cluster map could not be fetched");
+    }
+  }
+}
+
+Task<absl::StatusOr<TargetRoute>> Session::RouteBy(const wire::ClusterMap& cluster, PgId group,
+                                                   uint32_t index, Deadline deadline) {
   const auto pg = std::find_if(cluster.groups().begin(), cluster.groups().end(),
                                [group](const auto& g) { return g.id() == group.value(); });
   if (pg == cluster.groups().end() || index >= static_cast<uint32_t>(pg->targets_size())) {
@@ -173,18 +192,20 @@ void Session::ForgetLease(LeaseId lease) {
 }
 
 Task<void> Session::RenewLeases() {
+  bool renewed = true;
   while (!leases_.empty() && !stop_.stop_requested()) {
     absl::Duration ttl = absl::InfiniteDuration();
     for (const auto& [lease, kept] : leases_) ttl = std::min(ttl, kept.ttl);
-    absl::Status slept = co_await SleepFor(ttl / 3, stop_);
+    absl::Status slept = co_await SleepFor(renewed ? ttl / 3 : ttl / 30, stop_);
     if (!slept.ok() || leases_.empty()) break;
     wire::RenewLeasesRequest request;
     for (const auto& [lease, kept] : leases_) request.add_leases(lease.value());
     const Deadline deadline = Deadline::After(Executor::Current().clock(), ttl / 3);
     absl::StatusOr<wire::RenewLeasesReply> reply =
         co_await Meta<wire::RenewLeasesReply>(wire::RENEW_LEASES, std::move(request), deadline);
-    // A renewal that failed is tried again in the next round; two may fail before the lease ends.
-    if (!reply.ok()) continue;
+    // A renewal that failed has taken a third of the lease; the next one still comes in time.
+    renewed = reply.ok();
+    if (!renewed) continue;
     for (uint64_t ended : reply->ended()) leases_.erase(LeaseId(ended));
   }
   renewing_ = false;

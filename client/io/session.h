@@ -80,7 +80,11 @@ class Session {
   Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> MetaNode(Deadline deadline);
   Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Node(std::string host_port,
                                                              Deadline deadline);
-  Task<absl::Status> FetchMap(Deadline deadline);
+  // At least `version`, if the service has it.
+  Task<absl::Status> FetchMap(uint64_t version, Deadline deadline);
+  // `cluster` stays alive meanwhile.
+  Task<absl::StatusOr<TargetRoute>> RouteBy(const wire::ClusterMap& cluster, PgId group,
+                                            uint32_t index, Deadline deadline);
   Task<void> RenewLeases();
 
   struct NodeSlot {

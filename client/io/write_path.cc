@@ -23,7 +23,9 @@ constexpr absl::Duration kTryTimeout = absl::Seconds(20);
 constexpr absl::Duration kRetryPause = absl::Milliseconds(50);
 // A restarted server misses everything not sealed; more than a few restarts in a row are not our
 // luck any more.
-constexpr int kSealRoundsMax = 8;
+constexpr int kResendsMax = 8;
+// Stripes that one seal names: well below what a server takes in one call.
+constexpr size_t kSealStripesMax = 16'384;
 // A damaged transfer is sent again; one that stays damaged means broken memory or a broken network.
 constexpr int kDamagedSendsMax = 3;
 
@@ -35,6 +37,11 @@ bool NodeIsGone(const absl::Status& status) {
 }  // namespace
 
 absl::StatusOr<StripeIds::Block> StripeIds::TakeBlock() {
+  if (left_ == 0 && !spare_.empty()) {
+    const Block block = spare_.back();
+    spare_.pop_back();
+    return block;
+  }
   if (left_ == 0) {
     return absl::ResourceExhaustedError(
         "this rank has used all stripe ids of its lease: its shards are larger than the service "
@@ -47,10 +54,20 @@ absl::StatusOr<StripeIds::Block> StripeIds::TakeBlock() {
   return block;
 }
 
+void StripeIds::GiveBack(Block block) {
+  if (block.left == 0) return;
+  if (block.next + block.left == next_) {
+    next_ = block.next;
+    left_ += block.left;
+  } else {
+    spare_.push_back(block);
+  }
+}
+
 WritePath::WritePath(Session& session, std::shared_ptr<StripeIds> ids, absl::Duration timeout)
     : session_(session), ids_(std::move(ids)), timeout_(timeout) {}
 
-WritePath::~WritePath() = default;
+WritePath::~WritePath() { ids_->GiveBack(block_); }
 
 // Learns from the map how to cut and where to put; the first write pays for it once.
 Task<absl::Status> WritePath::Start() {
@@ -84,7 +101,8 @@ Task<absl::Status> WritePath::Start() {
 Task<absl::Status> WritePath::Write(std::vector<ConstBytes> pieces) {
   CO_RETURN_IF_ERROR(failure_);
   absl::Status started = co_await Start();
-  if (!started.ok()) co_return started;
+  // For good: these pieces are lost, and no later call may make a file without them durable.
+  if (!started.ok()) co_return failure_ = started;
   for (ConstBytes piece : pieces) {
     if (piece.empty()) continue;
     // The fabric takes no const memory; access kRemoteRead is what keeps it unchanged.
@@ -124,7 +142,7 @@ Task<absl::Status> WritePath::Launch() {
   const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
   absl::Status admitted = co_await session_.window().Acquire(1, deadline);
   if (!admitted.ok()) co_return admitted;
-  unsealed_.push_back({*placed, std::move(segments), {}});
+  unsealed_.push_back({*placed, std::move(segments), {}, 0});
   scope_.Spawn(SendInWindow(&unsealed_.back()));
   co_return failure_;
 }
@@ -218,8 +236,8 @@ void WritePath::Settle() {
 
 Task<absl::Status> WritePath::SealAll() {
   if (unsealed_.empty()) co_return absl::OkStatus();
-  const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
-  for (int round = 0; round < kSealRoundsMax; ++round) {
+  Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
+  while (true) {
     absl::StatusOr<std::vector<uint64_t>> missing = co_await SealOnce(deadline);
     if (!missing.ok()) {
       const bool retry = NodeIsGone(missing.status()) &&
@@ -227,32 +245,35 @@ Task<absl::Status> WritePath::SealAll() {
       if (!retry) co_return missing.status();
       absl::Status paused = co_await session_.Pause(kRetryPause);
       if (!paused.ok()) co_return paused;
-      // Only rounds that a restart cost count; a node that is coming back may take the whole
-      // deadline.
-      --round;
       continue;
     }
     if (missing->empty()) co_return absl::OkStatus();
+    // Ends, because no stripe is sent again for ever. A reply names only so many: a large shard
+    // takes many rounds.
     absl::Status resent = co_await Resend(*missing);
     if (!resent.ok()) co_return resent;
+    deadline = Deadline::After(Executor::Current().clock(), timeout_);
   }
-  co_return absl::UnavailableError(
-      "targets keep losing unsealed fragments: is a node restarting in a loop?");
 }
 
 Task<absl::Status> WritePath::Resend(const std::vector<uint64_t>& missing) {
   const absl::flat_hash_set<uint64_t> wanted(missing.begin(), missing.end());
+  absl::Status refused = absl::InternalError("a target misses stripes that it was not asked for");
   for (Stripe& stripe : unsealed_) {
     if (!wanted.contains(stripe.placed.id.value())) continue;
-    const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
-    absl::Status admitted = co_await session_.window().Acquire(1, deadline);
-    if (!admitted.ok()) {
-      co_await scope_.Join();
-      co_return admitted;
+    refused = absl::OkStatus();
+    if (++stripe.resends > kResendsMax) {
+      refused = absl::UnavailableError(
+          "targets keep losing unsealed fragments: is a node restarting in a loop?");
+      break;
     }
+    const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
+    refused = co_await session_.window().Acquire(1, deadline);
+    if (!refused.ok()) break;
     scope_.Spawn(SendInWindow(&stripe));
   }
   co_await scope_.Join();
+  if (!refused.ok()) co_return refused;
   co_return failure_;
 }
 
@@ -293,15 +314,14 @@ Task<absl::StatusOr<std::vector<uint64_t>>> WritePath::SealTarget(TargetRoute ro
     wire::SealRequest request;
     request.set_target(route.target.value());
     request.set_lease(ids_->lease().value());
-    while (next < stripes.size() && request.runs_size() < kRunsMax) {
+    const size_t end = std::min(stripes.size(), next + kSealStripesMax);
+    while (next < end && request.runs_size() < kRunsMax) {
       wire::FragmentRun* run = request.add_runs();
       const uint64_t first = stripes[next].value();
-      uint64_t stride = next + 1 < stripes.size() ? stripes[next + 1].value() - first : 1;
+      uint64_t stride = next + 1 < end ? stripes[next + 1].value() - first : 1;
       if (stride > UINT32_MAX) stride = 1;
       uint32_t count = 1;
-      while (next + count < stripes.size() &&
-             stripes[next + count].value() == first + count * stride)
-        ++count;
+      while (next + count < end && stripes[next + count].value() == first + count * stride) ++count;
       run->set_first_stripe(first);
       run->set_stride(static_cast<uint32_t>(stride));
       run->set_count(count);

@@ -28,12 +28,15 @@ class StripeIds {
     uint64_t left = 0;
   };
   absl::StatusOr<Block> TakeBlock();
+  // What a shard left unused, so that a rank's shards may be many and small.
+  void GiveBack(Block block);
 
  private:
   static constexpr uint64_t kBlock = 64;
   LeaseId lease_;
   uint64_t next_;
   uint64_t left_;
+  std::vector<Block> spare_;  // at most one a shard
 };
 
 // Writes one file's content. Lives on the session's executor; one caller at a time.
@@ -63,6 +66,7 @@ class WritePath {
     PlacedStripe placed;
     std::vector<Segment> segments;
     std::vector<uint32_t> block_crcs;
+    int resends = 0;  // after a target had lost it
   };
 
   Task<absl::Status> Start();

@@ -1,5 +1,6 @@
-// Maps the slabs once, on huge pages where the kernel has them, and hands them out. A slab's life: acquired by a
-// chunk handler, filled by the fabric (or the disk), drained by the disk (or the fabric), returned.
+// Maps the slabs once, on huge pages where the kernel has them, and hands them out. A slab's life:
+// acquired by a chunk handler, filled by the fabric (or the disk), drained by the disk (or the
+// fabric), returned.
 #include "common/buffer/slab_pool.h"
 
 #include <sys/mman.h>
@@ -21,7 +22,8 @@ constexpr size_t kHugePageBytes = 2 * kMiB;
 // MADV_POPULATE_WRITE came with Linux 5.14; C libraries learned of it later.
 constexpr int kPopulateWrite = 23;
 
-// Address space of `length_bytes` that starts on a huge page: transparent huge pages need the alignment.
+// Address space of `length_bytes` that starts on a huge page: transparent huge pages need the
+// alignment.
 absl::StatusOr<std::byte*> MapAligned(size_t length_bytes) {
   const size_t padded = length_bytes + kHugePageBytes;
   void* const mapped =
@@ -37,15 +39,15 @@ absl::StatusOr<std::byte*> MapAligned(size_t length_bytes) {
   return reinterpret_cast<std::byte*>(aligned);
 }
 
-// Pages exist from here on: a fault in the middle of a save costs more than the memory saves, and a server short
-// of memory should fail when it starts.
+// Pages exist from here on: a fault in the middle of a save costs more than the memory saves, and a
+// server short of memory should fail when it starts.
 absl::Status Populate(std::byte* memory, size_t length_bytes) {
   // Without huge pages everything still works; the advice may be refused.
   (void)madvise(memory, length_bytes, MADV_HUGEPAGE);
   if (madvise(memory, length_bytes, kPopulateWrite) == 0) return absl::OkStatus();
   if (errno == ENOMEM || errno == EFAULT) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("not enough memory for ", length_bytes, " bytes of slabs: lower their number"));
+    return absl::ResourceExhaustedError(absl::StrCat("not enough memory for ", length_bytes,
+                                                     " bytes of slabs: lower their number"));
   }
   for (size_t at = 0; at < length_bytes; at += kPageBytes) {
     reinterpret_cast<volatile std::byte&>(memory[at]) = std::byte{0};
@@ -77,9 +79,9 @@ MutableBytes Slab::bytes() const {
 
 absl::StatusOr<std::unique_ptr<SlabPool>> SlabPool::Create(Options options) {
   if (options.slab_count == 0 || options.slab_bytes == 0 || options.slab_bytes % kPageBytes != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("slabs of ", options.slab_bytes, " bytes times ",
-                                                   options.slab_count,
-                                                   ": wanted one or more of a multiple of 4096 bytes"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("slabs of ", options.slab_bytes, " bytes times ", options.slab_count,
+                     ": wanted one or more of a multiple of 4096 bytes"));
   }
   if (options.slab_count > SIZE_MAX / 2 / options.slab_bytes) {
     return absl::InvalidArgumentError("the slabs do not fit the address space");

@@ -1,6 +1,6 @@
-// Slabs: the fixed, page-aligned, registered memory that bulk bytes pass through on a server. One slab holds one
-// fragment between the NIC and the disk. Their number is the server's flow control: a server never queues more
-// bytes than it has slabs.
+// Slabs: the fixed, page-aligned, registered memory that bulk bytes pass through on a server. One
+// slab holds one fragment between the NIC and the disk. Their number is the server's flow control:
+// a server never queues more bytes than it has slabs.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,6 @@
-// Dialing and listening. Each control connection has one coroutine that says hello and then watches; it owns the
-// socket, so that the kernel's report always finds it open. Handlers and callers hold the other half and can only
-// hang up.
+// Dialing and listening. Each control connection has one coroutine that says hello and then
+// watches; it owns the socket, so that the kernel's report always finds it open. Handlers and
+// callers hold the other half and can only hang up.
 #include "common/fabric/control_plane.h"
 
 #include <sys/socket.h>
@@ -26,10 +26,11 @@
 namespace cairn {
 namespace {
 
-// A client sends its hello in the packet after the handshake; whoever is silent for longer is no client.
+// A client sends its hello in the packet after the handshake; whoever is silent for longer is no
+// client.
 constexpr absl::Duration kHelloPatience = absl::Seconds(3);
-// Strangers between accept and hello. More wait in the kernel's backlog: a burst of ranks is served in
-// milliseconds, and silent strangers give way after kHelloPatience.
+// Strangers between accept and hello. More wait in the kernel's backlog: a burst of ranks is served
+// in milliseconds, and silent strangers give way after kHelloPatience.
 constexpr int64_t kHalfOpenMax = 256;
 // Out of descriptors or memory: others must finish first.
 constexpr absl::Duration kAcceptPause = absl::Milliseconds(100);
@@ -121,8 +122,8 @@ Task<void> Watch(std::shared_ptr<State> state, std::shared_ptr<Link> link) {
   Finish(*state, *link);
 }
 
-// Reads what the stranger still has in flight: closing with unread bytes would reset the connection, and the
-// refusal would never be read.
+// Reads what the stranger still has in flight: closing with unread bytes would reset the
+// connection, and the refusal would never be read.
 void DiscardInput(Socket& socket) {
   char scratch[4096];
   for (int reads = 0; reads < 8; ++reads) {
@@ -192,8 +193,7 @@ Task<void> AcceptLoop(std::shared_ptr<State> state, std::shared_ptr<Listener> li
   while (!listener->stop.stop_requested()) {
     const absl::Status room = co_await listener->half_open.Acquire(1, Deadline::Infinite());
     if (!room.ok()) break;  // stopped
-    Socket accepted(
-        accept4(listener->socket.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    Socket accepted(accept4(listener->socket.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     const int error = errno;
     if (accepted.fd() >= 0) {
       accepted.SetControlOptions();
@@ -212,7 +212,8 @@ Task<void> AcceptLoop(std::shared_ptr<State> state, std::shared_ptr<Listener> li
   }
 }
 
-// Asks the system's resolver on a thread of its own. A thread that outlives its caller's deadline ends unheard.
+// Asks the system's resolver on a thread of its own. A thread that outlives its caller's deadline
+// ends unheard.
 Task<absl::StatusOr<std::vector<SocketAddress>>> ResolveElsewhere(State& state, HostPort where,
                                                                   Deadline deadline) {
   if (state.resolvers >= kResolversMax) {
@@ -251,10 +252,11 @@ Task<absl::StatusOr<Socket>> ConnectTo(State& state, std::string host_port, Dead
   absl::Status failure;
   for (size_t i = 0; i < addresses->size(); ++i) {
     // An address that swallows packets must leave time for the next.
-    const absl::Duration share = deadline.Remaining(state.reactor.clock()) /
-                                 static_cast<int64_t>(addresses->size() - i);
+    const absl::Duration share =
+        deadline.Remaining(state.reactor.clock()) / static_cast<int64_t>(addresses->size() - i);
     const Deadline until = Earlier(deadline, Deadline::After(state.reactor.clock(), share));
-    absl::StatusOr<Socket> connected = co_await ConnectSocket(state.reactor, (*addresses)[i], until);
+    absl::StatusOr<Socket> connected =
+        co_await ConnectSocket(state.reactor, (*addresses)[i], until);
     if (connected.ok()) co_return std::move(connected);
     failure = connected.status();
   }
@@ -262,8 +264,7 @@ Task<absl::StatusOr<Socket>> ConnectTo(State& state, std::string host_port, Dead
 }
 
 // The caller's half of a hello.
-Task<absl::Status> ExchangeHello(State& state, Link& link, std::string hello,
-                                 Deadline deadline) {
+Task<absl::Status> ExchangeHello(State& state, Link& link, std::string hello, Deadline deadline) {
   const std::string frame = EncodeHello(HelloKind::kRequest, hello);
   const absl::Status sent = co_await SendAll(state.reactor, link.socket, frame, deadline);
   CO_RETURN_IF_ERROR(sent);
@@ -316,8 +317,7 @@ Task<absl::StatusOr<std::unique_ptr<ControlConnection>>> ControlPlane::Dial(std:
   if (!socket.ok()) co_return Annotate(socket.status(), host_port);
   auto link = std::make_shared<Link>(*std::move(socket));
   state->links.insert(link.get());
-  const absl::Status greeted =
-      co_await ExchangeHello(*state, *link, std::move(hello), deadline);
+  const absl::Status greeted = co_await ExchangeHello(*state, *link, std::move(hello), deadline);
   if (!greeted.ok()) {
     Finish(*state, *link);
     co_return Annotate(greeted, host_port);

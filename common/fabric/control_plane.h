@@ -1,5 +1,5 @@
-// Control connections over plain TCP: dialing, listening, the hello, and watching for the other side's death.
-// Owned by LibfabricNet; strangers reach nothing else of a node.
+// Control connections over plain TCP: dialing, listening, the hello, and watching for the other
+// side's death. Owned by LibfabricNet; strangers reach nothing else of a node.
 #pragma once
 
 #include <memory>

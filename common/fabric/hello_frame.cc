@@ -55,7 +55,9 @@ absl::StatusOr<size_t> HelloFrameLength(ConstBytes begin) {
 
 absl::StatusOr<HelloFrame> DecodeHello(ConstBytes bytes) {
   ASSIGN_OR_RETURN(const size_t length, HelloFrameLength(bytes));
-  if (length != bytes.size()) return absl::InvalidArgumentError("a hello's length is wrong");
+  if (length == 0 || length != bytes.size()) {
+    return absl::InvalidArgumentError("a hello's length is wrong");
+  }
   if (LoadLittleEndian<uint32_t>(bytes.data() + kCrcAt) != FrameCrc(bytes)) {
     return absl::InvalidArgumentError("a hello's checksum is wrong");
   }

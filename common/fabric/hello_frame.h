@@ -1,5 +1,6 @@
-// The frame of a hello on a control connection: pure encoding and decoding of untrusted bytes (fuzzed by
-// tests/fuzz/hello_fuzz.cc). The layout is in proto/wire/WIRE.md. Used by control_plane.cc.
+// The frame of a hello on a control connection: pure encoding and decoding of untrusted bytes
+// (fuzzed by tests/fuzz/hello_fuzz.cc). The layout is in proto/wire/WIRE.md. Used by
+// control_plane.cc.
 #pragma once
 
 #include <cstdint>
@@ -29,9 +30,9 @@ struct HelloFrame {
 // REQUIRES: the payload has at most kMaxHelloBytes.
 std::string EncodeHello(HelloKind kind, std::string_view payload);
 
-// The length of the whole frame that starts with `begin`, or 0 when these are too few bytes to tell.
-// INVALID_ARGUMENT when this is no hello, FAILED_PRECONDITION when it is one of another version: both in words for
-// the other side.
+// The length of the whole frame that starts with `begin`, or 0 when these are too few bytes to
+// tell. INVALID_ARGUMENT when this is no hello, FAILED_PRECONDITION when it is one of another
+// version: both in words for the other side.
 absl::StatusOr<size_t> HelloFrameLength(ConstBytes begin);
 
 // INVALID_ARGUMENT when `bytes` is not exactly one intact frame.

@@ -34,8 +34,8 @@ absl::StatusOr<std::vector<SocketAddress>> ResolveHost(const HostPort& where, Na
   // A null host with AI_PASSIVE is "every local address"; dialers give a host.
   if (where.host.empty()) hints.ai_flags |= AI_PASSIVE;
   addrinfo* found = nullptr;
-  const int error = getaddrinfo(where.host.empty() ? nullptr : where.host.c_str(), where.port.c_str(),
-                                &hints, &found);
+  const int error = getaddrinfo(where.host.empty() ? nullptr : where.host.c_str(),
+                                where.port.c_str(), &hints, &found);
   if (error == EAI_NONAME && lookup == NameLookup::kNumeric) {
     return absl::NotFoundError(absl::StrCat("\"", where.host, "\" is not a numeric address"));
   }

@@ -1,4 +1,5 @@
-// Names and addresses of hosts: "HOST:PORT" texts to socket addresses and back. Used by control_plane.cc.
+// Names and addresses of hosts: "HOST:PORT" texts to socket addresses and back. Used by
+// control_plane.cc.
 #pragma once
 
 #include <netdb.h>
@@ -30,7 +31,8 @@ enum class NameLookup {
   kNumeric,   // never blocks; NOT_FOUND for names
   kBlocking,  // asks the system's resolver: for threads that may block
 };
-// The addresses of a host, best first. UNAVAILABLE when the name is unknown or the resolver is silent.
+// The addresses of a host, best first. UNAVAILABLE when the name is unknown or the resolver is
+// silent.
 absl::StatusOr<std::vector<SocketAddress>> ResolveHost(const HostPort& where, NameLookup lookup);
 
 // "1.2.3.4:5" or "[::1]:5".

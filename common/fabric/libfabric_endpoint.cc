@@ -1,5 +1,6 @@
-// Finds a provider, opens its objects and obeys its memory modes. Everything asked of libfabric here is what the
-// portable subset gives: FI_EP_RDM, FI_MSG and FI_RMA, manual progress, a completion queue that can be slept on.
+// Finds a provider, opens its objects and obeys its memory modes. Everything asked of libfabric
+// here is what the portable subset gives: FI_EP_RDM, FI_MSG and FI_RMA, manual progress, a
+// completion queue that can be slept on.
 #include "common/fabric/libfabric_endpoint.h"
 
 #include <cstdlib>
@@ -20,7 +21,9 @@ constexpr uint32_t kApiVersion = FI_VERSION(2, 1);
 // The longest address of a known provider is 32 bytes (efa); libfabric has no limit of its own.
 constexpr size_t kMaxAddressBytes = 256;
 
-bool IsWildcard(const std::string& host) { return host.empty() || host == "0.0.0.0" || host == "::"; }
+bool IsWildcard(const std::string& host) {
+  return host.empty() || host == "0.0.0.0" || host == "::";
+}
 
 // libfabric reads its variables once, at the first call of the process.
 void SetEnvironment(const ProviderQuirks& quirks) {
@@ -60,8 +63,8 @@ absl::StatusOr<LibfabricEndpoint::InfoPtr> LibfabricEndpoint::FindProvider(
   SetEnvironment(quirks);
   const InfoPtr hints(fi_allocinfo());
   if (hints == nullptr) return absl::ResourceExhaustedError("no memory for libfabric's hints");
-  hints->caps = FI_MSG | FI_RMA | FI_SEND | FI_RECV | FI_READ | FI_WRITE | FI_REMOTE_READ |
-                FI_REMOTE_WRITE;
+  hints->caps =
+      FI_MSG | FI_RMA | FI_SEND | FI_RECV | FI_READ | FI_WRITE | FI_REMOTE_READ | FI_REMOTE_WRITE;
   // Every context we pass is a slot with room for the provider's own use.
   hints->mode = FI_CONTEXT | FI_CONTEXT2;
   hints->ep_attr->type = FI_EP_RDM;
@@ -133,8 +136,8 @@ absl::StatusOr<std::unique_ptr<LibfabricEndpoint>> LibfabricEndpoint::Create(
     const std::string& provider, const std::string& bind_host, size_t completions_max) {
   std::unique_ptr<LibfabricEndpoint> made(new LibfabricEndpoint);
   ASSIGN_OR_RETURN(made->info_, FindProvider(provider, bind_host));
-  // A random start makes a key of an earlier process, still used by a peer that does not know of its end, miss.
-  // The top half is left free to count in: keys are never reused.
+  // A random start makes a key of an earlier process, still used by a peer that does not know of
+  // its end, miss. The top half is left free to count in: keys are never reused.
   made->next_key_ = SystemRandom().Next() >> 1;
   made->completions_max_ = completions_max;
   fid_fabric* fabric = nullptr;
@@ -219,7 +222,8 @@ absl::Status LibfabricEndpoint::Register(FabricMemory& memory) {
   }
   if (!local) {
     const uint64_t key = fi_mr_key(region);
-    if (key == FI_KEY_NOTAVAIL) return absl::ResourceExhaustedError(absl::StrCat(doing, ": no key"));
+    if (key == FI_KEY_NOTAVAIL)
+      return absl::ResourceExhaustedError(absl::StrCat(doing, ": no key"));
     memory.descriptor.key = key;
     memory.descriptor.address =
         Demands(FI_MR_VIRT_ADDR) ? reinterpret_cast<uint64_t>(memory.bytes.data()) : 0;
@@ -230,13 +234,14 @@ absl::Status LibfabricEndpoint::Register(FabricMemory& memory) {
 }
 
 absl::StatusOr<fi_addr_t> LibfabricEndpoint::InsertAddress(std::string_view address) {
-  // libfabric takes a pointer without a length: what is not as long as our own address is never passed on.
+  // libfabric takes a pointer without a length: what is not as long as our own address is never
+  // passed on.
   const size_t family_bytes = sizeof(sa_family_t);
   if (address.size() != address_.size() || address.size() < family_bytes ||
       (IsSocketAddress(info_->addr_format) &&
        std::memcmp(address.data(), address_.data(), family_bytes) != 0)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a fabric address of ", address.size(), " bytes is not one of this provider's"));
+    return absl::InvalidArgumentError(absl::StrCat("a fabric address of ", address.size(),
+                                                   " bytes is not one of this provider's"));
   }
   const std::string aligned(address);
   fi_addr_t inserted = FI_ADDR_UNSPEC;

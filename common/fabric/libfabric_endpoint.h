@@ -1,7 +1,8 @@
-// The libfabric objects of one core: fabric, domain, completion queue, address vector and endpoint. All but the fabric
-// can be closed and opened again, always together: the TCP provider keeps half-open connections of a closed endpoint
-// in its domain, and touches freed memory when that domain makes progress once more. Knows what the provider demands
-// of memory (mr_mode). Owned by LibfabricNet.
+// The libfabric objects of one core: fabric, domain, completion queue, address vector and endpoint.
+// All but the fabric can be closed and opened again, always together: the TCP provider keeps
+// half-open connections of a closed endpoint in its domain, and touches freed memory when that
+// domain makes progress once more. Knows what the provider demands of memory (mr_mode). Owned by
+// LibfabricNet.
 #pragma once
 
 #include <rdma/fabric.h>
@@ -36,8 +37,8 @@ struct FidCloser {
 template <class Fid>
 using FidPtr = std::unique_ptr<Fid, FidCloser>;
 
-// One registered piece of memory. `mr` is null where the provider needs no registration of local memory, and
-// between the closing of an endpoint and the opening of the next.
+// One registered piece of memory. `mr` is null where the provider needs no registration of local
+// memory, and between the closing of an endpoint and the opening of the next.
 struct FabricMemory {
   MutableBytes bytes;
   MemoryAccess access = MemoryAccess::kLocal;
@@ -57,13 +58,15 @@ class LibfabricEndpoint {
 
   // Opens everything. The address differs from all before.
   absl::Status Open();
-  // Nothing reaches the endpoint's memory afterwards. First of two steps; what was under way gets no completion. An
-  // error is that of a provider that wants its memory closed first: close the regions and call again.
+  // Nothing reaches the endpoint's memory afterwards. First of two steps; what was under way gets
+  // no completion. An error is that of a provider that wants its memory closed first: close the
+  // regions and call again.
   absl::Status CloseEndpoint();
   // Second step. REQUIRES: all memory of the domain is closed.
   void CloseDomain();
 
-  // Fills in mr and descriptor as the provider wants it. A null mr is right for local memory that needs none.
+  // Fills in mr and descriptor as the provider wants it. A null mr is right for local memory that
+  // needs none.
   absl::Status Register(FabricMemory& memory);
 
   // INVALID_ARGUMENT when it is no address of this provider.

@@ -1,6 +1,7 @@
-// Operations, completions and peers of one endpoint. A post that the provider answers with EAGAIN waits in its peer's
-// queue and is tried again when the completion queue moves and at growing intervals, until its own deadline: to a dead
-// peer, providers say EAGAIN for ever. Any error of an RMA means that the connection is lost.
+// Operations, completions and peers of one endpoint. A post that the provider answers with EAGAIN
+// waits in its peer's queue and is tried again when the completion queue moves and at growing
+// intervals, until its own deadline: to a dead peer, providers say EAGAIN for ever. Any error of an
+// RMA means that the connection is lost.
 #include "common/fabric/libfabric_net.h"
 
 #include <algorithm>
@@ -27,20 +28,23 @@
 namespace cairn {
 namespace {
 
-// Slots: RMA of all slabs of a core several times over, and messages under way. Above, callers wait.
+// Slots: RMA of all slabs of a core several times over, and messages under way. Above, callers
+// wait.
 constexpr int64_t kOperationsMax = 4096;
 // Room for the completion of every slot and every receive buffer, so that the queue cannot overrun.
 constexpr size_t kCompletionsMax = 2 * kOperationsMax;
 // All messages not yet in their sockets; see kPeerSendBytes.
 constexpr int64_t kSendBytesMax = 64 * kMiB;
-// Completions taken at once: enough to make a read cheap, few enough to let coroutines run in between.
+// Completions taken at once: enough to make a read cheap, few enough to let coroutines run in
+// between.
 constexpr size_t kCompletionsPerPoll = 32;
-// Larger transfers are cut: one operation of this size saturates a connection, and what is in flight stays bounded.
+// Larger transfers are cut: one operation of this size saturates a connection, and what is in
+// flight stays bounded.
 constexpr uint64_t kRmaBytesMax = 4 * kMiB;
 static_assert(kRmaBytesMax <= kPeerWriteBytes, "a write must be able to get its share");
 
-// A connection takes a few looks at the queue to come up: so many retries are free. Then the provider is left alone
-// for a while, because every retry to a dead peer is a connection attempt.
+// A connection takes a few looks at the queue to come up: so many retries are free. Then the
+// provider is left alone for a while, because every retry to a dead peer is a connection attempt.
 constexpr int kFreeRounds = 8;
 constexpr absl::Duration kFirstBackoff = absl::Microseconds(250);
 constexpr absl::Duration kLastBackoff = absl::Milliseconds(16);
@@ -310,7 +314,8 @@ ssize_t LibfabricNet::Impl::PostRma(Operation& operation) {
   message.rma_iov_count = 1;
   message.context = &operation;
   if (operation.kind == Kind::kRead) return fi_readmsg(endpoint->ep(), &message, FI_COMPLETION);
-  // Without delivery completion a write "succeeds" when the kernel has the bytes, also to a dead peer.
+  // Without delivery completion a write "succeeds" when the kernel has the bytes, also to a dead
+  // peer.
   return fi_writemsg(endpoint->ep(), &message, FI_COMPLETION | FI_DELIVERY_COMPLETE);
 }
 
@@ -446,9 +451,9 @@ void LibfabricNet::Impl::ReadError() {
     receives_to_post.push_back(operation);
     return;
   }
-  End(operation, FabricError(absl::StatusCode::kUnavailable,
-                             absl::StrCat("connection lost while ", Doing(operation->kind)),
-                             error.err));
+  End(operation,
+      FabricError(absl::StatusCode::kUnavailable,
+                  absl::StrCat("connection lost while ", Doing(operation->kind)), error.err));
 }
 
 void LibfabricNet::Impl::Received(Operation* operation, uint64_t length_bytes) {
@@ -463,9 +468,8 @@ void LibfabricNet::Impl::Received(Operation* operation, uint64_t length_bytes) {
 
 void LibfabricNet::Impl::PostReceive(Operation* operation) {
   if (endpoint->ep() == nullptr || operation->state == OpState::kPosted) return;
-  const ssize_t posted =
-      fi_recv(endpoint->ep(), operation->data, operation->length_bytes,
-              operation->memory->local_descriptor(), FI_ADDR_UNSPEC, operation);
+  const ssize_t posted = fi_recv(endpoint->ep(), operation->data, operation->length_bytes,
+                                 operation->memory->local_descriptor(), FI_ADDR_UNSPEC, operation);
   if (posted == 0) {
     operation->state = OpState::kPosted;
   } else {
@@ -492,9 +496,8 @@ absl::StatusOr<FabricMemory*> LibfabricNet::Impl::AddMemory(MutableBytes bytes,
 void LibfabricNet::Impl::RemoveMemory(FabricMemory* removed) {
   if (removed->access == MemoryAccess::kLocal) {
     const auto [begin, end] = local_memory.equal_range(removed->bytes.data());
-    local_memory.erase(std::find_if(begin, end, [removed](const auto& each) {
-      return each.second == removed;
-    }));
+    local_memory.erase(
+        std::find_if(begin, end, [removed](const auto& each) { return each.second == removed; }));
   }
   memory.erase(removed);
 }
@@ -526,7 +529,8 @@ absl::Status LibfabricNet::Impl::OpenEndpoint() {
 void LibfabricNet::Impl::CloseEndpoint() {
   ++generation;
   if (std::exchange(polled, false)) reactor.RemovePoller(this);
-  // Most providers close the endpoint before its memory; those that bind memory to it, the other way round.
+  // Most providers close the endpoint before its memory; those that bind memory to it, the other
+  // way round.
   const bool memory_first = !endpoint->CloseEndpoint().ok();
   for (const auto& [raw, each] : memory) each->mr.reset();
   // What cannot be closed may go on writing to the callers' memory.
@@ -612,7 +616,8 @@ Task<absl::Status> LibfabricNet::Impl::Rma(Kind kind, PeerId id, BulkDescriptor 
 
 Task<absl::Status> LibfabricNet::Impl::SendHeld(Peer* peer, ConstBytes message, Deadline deadline) {
   const uint64_t began_with = generation;
-  if (message.size() <= endpoint->inject_bytes() && peer->queue.empty() && endpoint->ep() != nullptr) {
+  if (message.size() <= endpoint->inject_bytes() && peer->queue.empty() &&
+      endpoint->ep() != nullptr) {
     const ssize_t injected =
         fi_inject(endpoint->ep(), message.data(), message.size(), peer->entry->address);
     if (injected == 0) {
@@ -741,8 +746,7 @@ Task<absl::Status> LibfabricNet::Read(PeerId peer, const BulkDescriptor& remote,
 }
 
 Task<absl::Status> LibfabricNet::Write(PeerId peer, const BulkDescriptor& remote,
-                                       uint64_t offset_bytes, ConstBytes local,
-                                       Deadline deadline) {
+                                       uint64_t offset_bytes, ConstBytes local, Deadline deadline) {
   // libfabric takes the source of a write as a plain pointer; nothing writes to it.
   const MutableBytes source(const_cast<std::byte*>(local.data()), local.size());
   return impl_->Rma(Kind::kWrite, peer, remote, offset_bytes, source, deadline);

@@ -1,6 +1,6 @@
-// The real Net: one libfabric endpoint (FI_EP_RDM), address vector and completion queue on one reactor. Its
-// completion queue is a Poller of the reactor; its control connections are plain sockets (control_plane.h).
-// Next on the data path: common/rpc.
+// The real Net: one libfabric endpoint (FI_EP_RDM), address vector and completion queue on one
+// reactor. Its completion queue is a Poller of the reactor; its control connections are plain
+// sockets (control_plane.h). Next on the data path: common/rpc.
 #pragma once
 
 #include <cstdint>
@@ -14,41 +14,44 @@
 
 namespace cairn {
 
-// Lives on the reactor's thread (create and destroy it there, or while the reactor does not run) and not longer
-// than the reactor.
+// Lives on the reactor's thread (create and destroy it there, or while the reactor does not run)
+// and not longer than the reactor.
 //
-// Security: the fabric port must be unreachable for strangers. libfabric's TCP provider trusts its peers: a forged
-// handshake can crash the process.
+// Security: the fabric port must be unreachable for strangers. libfabric's TCP provider trusts its
+// peers: a forged handshake can crash the process.
 class LibfabricNet final : public Net {
  public:
   struct Options {
     std::string provider = std::string(kDefaultProvider);
-    // The numeric address of the local interface to use, on IP fabrics. "" or a wildcard: the provider chooses,
-    // which on a machine with several networks may be the wrong one (see LocalAddressTowards).
+    // The numeric address of the local interface to use, on IP fabrics. "" or a wildcard: the
+    // provider chooses, which on a machine with several networks may be the wrong one (see
+    // LocalAddressTowards).
     std::string bind_host;
-    // Posted for messages that have not been looked at yet. When none is left, senders wait in their sockets.
-    // Clients have few peers; servers take bursts of small requests from thousands (64 is right for them).
+    // Posted for messages that have not been looked at yet. When none is left, senders wait in
+    // their sockets. Clients have few peers; servers take bursts of small requests from thousands
+    // (64 is right for them).
     size_t receive_buffers = 16;
   };
   // FAILED_PRECONDITION when the provider is not there or lacks what Cairn needs, in words.
   static absl::StatusOr<std::unique_ptr<LibfabricNet>> Create(Reactor& reactor, Options options);
   ~LibfabricNet() override;
 
-  // The numeric local address from which HOST:PORT is reached, for Options::bind_host of a client. HOST is
-  // numeric or "localhost"; "" (the provider chooses) for other names and without a route.
+  // The numeric local address from which HOST:PORT is reached, for Options::bind_host of a client.
+  // HOST is numeric or "localhost"; "" (the provider chooses) for other names and without a route.
   static std::string LocalAddressTowards(const std::string& host_port);
 
   // What happened since the start, for metrics and for tests that something did not happen.
   struct Counters {
-    uint64_t polls = 0;               // completion queue reads
+    uint64_t polls = 0;  // completion queue reads
     uint64_t completions = 0;
-    uint64_t errors = 0;              // completions with an error
-    uint64_t busy_retries = 0;        // posts that the provider answered with EAGAIN
+    uint64_t errors = 0;        // completions with an error
+    uint64_t busy_retries = 0;  // posts that the provider answered with EAGAIN
     uint64_t messages_sent = 0;
     uint64_t messages_received = 0;
     uint64_t bytes_read = 0;
     uint64_t bytes_written = 0;
-    uint64_t operations_in_flight = 0;  // now; after a peer stopped, the ones in quarantine stay here
+    uint64_t operations_in_flight =
+        0;  // now; after a peer stopped, the ones in quarantine stay here
   };
   Counters counters() const;
 

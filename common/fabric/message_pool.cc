@@ -1,4 +1,5 @@
-// Carves chunks into buffers. Chunks are never given back: their number is bounded by LibfabricNet's flow control.
+// Carves chunks into buffers. Chunks are never given back: their number is bounded by
+// LibfabricNet's flow control.
 #include "common/fabric/message_pool.h"
 
 #include "common/base/check.h"

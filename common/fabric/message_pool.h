@@ -1,5 +1,6 @@
-// Buffers for messages on their way out: three sizes, carved from registered chunks, reused. A message is copied into
-// one, so that the sender's bytes are its own again at once. Owned by LibfabricNet.
+// Buffers for messages on their way out: three sizes, carved from registered chunks, reused. A
+// message is copied into one, so that the sender's bytes are its own again at once. Owned by
+// LibfabricNet.
 #pragma once
 
 #include <array>
@@ -33,7 +34,8 @@ class MessagePool {
 
   // The bytes that a message of `size` takes: what flow control counts.
   static size_t Footprint(size_t size);
-  // A buffer for `size` bytes, at most kMaxMessageBytes. RESOURCE_EXHAUSTED when no chunk can be registered.
+  // A buffer for `size` bytes, at most kMaxMessageBytes. RESOURCE_EXHAUSTED when no chunk can be
+  // registered.
   absl::StatusOr<MessageBuffer> Take(size_t size);
   void Give(MessageBuffer buffer);
 

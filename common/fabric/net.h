@@ -1,6 +1,6 @@
-// The network seam: one fabric endpoint of one core. Messages, server-driven RMA, and the control connection on
-// which nodes and clients first meet. The real one is libfabric (libfabric_net.h); the simulation has another.
-// Next on the data path: common/rpc/rpc_server.h.
+// The network seam: one fabric endpoint of one core. Messages, server-driven RMA, and the control
+// connection on which nodes and clients first meet. The real one is libfabric (libfabric_net.h);
+// the simulation has another. Next on the data path: common/rpc/rpc_server.h.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,8 @@
 
 namespace cairn {
 
-// The largest message. Bulk bytes never travel in messages; listings and extent lists are paged to fit.
+// The largest message. Bulk bytes never travel in messages; listings and extent lists are paged to
+// fit.
 inline constexpr size_t kMaxMessageBytes = 64 * kKiB;
 // The largest hello, either way.
 inline constexpr size_t kMaxHelloBytes = 16 * kKiB;
@@ -31,7 +32,8 @@ using PeerId = StrongId<struct PeerIdTag>;
 // What a remote side needs to reach exposed memory. Travels in RPC headers.
 struct BulkDescriptor {
   uint64_t key = 0;
-  // The address to use in an RMA call: the provider may want a pointer or an offset; the owner has chosen.
+  // The address to use in an RMA call: the provider may want a pointer or an offset; the owner has
+  // chosen.
   uint64_t address = 0;
   uint64_t length_bytes = 0;
 };
@@ -42,8 +44,8 @@ enum class MemoryAccess {
   kRemoteWrite,  // a peer may write it (a restore pushes into it)
 };
 
-// Memory known to the endpoint, until destroyed. Keys are never reused, so a late access by a peer fails instead
-// of reaching other memory; on TCP it also costs that peer its connection.
+// Memory known to the endpoint, until destroyed. Keys are never reused, so a late access by a peer
+// fails instead of reaching other memory; on TCP it also costs that peer its connection.
 class MemoryRegion {
  public:
   virtual ~MemoryRegion() = default;
@@ -51,8 +53,9 @@ class MemoryRegion {
   virtual BulkDescriptor descriptor() const = 0;
 };
 
-// One end of a control connection: a plain byte stream that stays open as long as both live, so that the death of
-// either process is known at once on the other side. Carries nothing after the hello.
+// One end of a control connection: a plain byte stream that stays open as long as both live, so
+// that the death of either process is known at once on the other side. Carries nothing after the
+// hello.
 class ControlConnection {
  public:
   virtual ~ControlConnection() = default;  // closes it
@@ -64,14 +67,16 @@ class ControlConnection {
   virtual void HangUp() = 0;
 };
 
-// Answers a hello with the reply to send, or an error whose message the stranger gets to read. `connection` comes
-// right before the reply is sent, so that a call which follows the reply at once finds its session; destroying it
-// hangs up, and no reply is sent then.
+// Answers a hello with the reply to send, or an error whose message the stranger gets to read.
+// `connection` comes right before the reply is sent, so that a call which follows the reply at once
+// finds its session; destroying it hangs up, and no reply is sent then.
 class HelloHandler {
  public:
   virtual ~HelloHandler() = default;
-  virtual absl::StatusOr<std::string> OnHello(std::string_view hello, std::string_view peer_name) = 0;
-  virtual void OnConnected(std::unique_ptr<ControlConnection> connection, std::string_view reply) = 0;
+  virtual absl::StatusOr<std::string> OnHello(std::string_view hello,
+                                              std::string_view peer_name) = 0;
+  virtual void OnConnected(std::unique_ptr<ControlConnection> connection,
+                           std::string_view reply) = 0;
 };
 
 // Lives on one executor; not thread-safe. Peer failure shows as UNAVAILABLE; a passed deadline as
@@ -86,13 +91,14 @@ class Net {
   // The opaque address by which peers reach this endpoint. Changes after Reset().
   virtual const std::string& address() const = 0;
 
-  // Makes the endpoint at `address` known. INVALID_ARGUMENT when the blob is not an address of this provider.
+  // Makes the endpoint at `address` known. INVALID_ARGUMENT when the blob is not an address of this
+  // provider.
   virtual absl::StatusOr<PeerId> AddPeer(std::string_view address) = 0;
   // Forgets a peer. Operations under way still end by themselves.
   virtual void RemovePeer(PeerId peer) = 0;
 
-  // Called for every message that arrives, on the executor, with bytes valid during the call only. REQUIRES: set
-  // once, before the first message can arrive.
+  // Called for every message that arrives, on the executor, with bytes valid during the call only.
+  // REQUIRES: set once, before the first message can arrive.
   virtual void SetReceiver(Receiver receiver) = 0;
   // OK when the message is on its way; not a receipt. INVALID_ARGUMENT above kMaxMessageBytes.
   virtual Task<absl::Status> Send(PeerId peer, ConstBytes message, Deadline deadline) = 0;
@@ -101,33 +107,37 @@ class Net {
   virtual absl::StatusOr<std::unique_ptr<MemoryRegion>> Register(MutableBytes memory,
                                                                  MemoryAccess access) = 0;
 
-  // Server-driven RMA. `local` lies in a region registered kLocal and belongs to the endpoint until the call
-  // returns. It returns only when the NIC works on that memory no more, which after a passed deadline can be long
-  // after it (a stopped peer): the buffer is in quarantine meanwhile. Reset() ends all of them at once.
+  // Server-driven RMA. `local` lies in a region registered kLocal and belongs to the endpoint until
+  // the call returns. It returns only when the NIC works on that memory no more, which after a
+  // passed deadline can be long after it (a stopped peer): the buffer is in quarantine meanwhile.
+  // Reset() ends all of them at once.
   //
   // Read pulls remote[offset, offset + local.size()) into `local`.
   virtual Task<absl::Status> Read(PeerId peer, const BulkDescriptor& remote, uint64_t offset_bytes,
                                   MutableBytes local, Deadline deadline) = 0;
-  // Write pushes `local` to remote[offset, ...). OK means delivered to the peer's memory; an error means
-  // undefined contents there.
+  // Write pushes `local` to remote[offset, ...). OK means delivered to the peer's memory; an error
+  // means undefined contents there.
   virtual Task<absl::Status> Write(PeerId peer, const BulkDescriptor& remote, uint64_t offset_bytes,
                                    ConstBytes local, Deadline deadline) = 0;
 
-  // Closes the endpoint and opens a new one at a new address: every operation under way fails with UNAVAILABLE,
-  // every peer loses its connection, and no remote side can reach formerly exposed memory. Regions stay
-  // registered with new keys; peers added before stay valid.
+  // Closes the endpoint and opens a new one at a new address: every operation under way fails with
+  // UNAVAILABLE, every peer loses its connection, and no remote side can reach formerly exposed
+  // memory. Regions stay registered with new keys; peers added before stay valid.
   virtual absl::Status Reset() = 0;
 
-  // Calls the node at HOST:PORT and exchanges hellos. UNAVAILABLE when nobody answers; the other side's own error
-  // when it refuses.
-  virtual Task<absl::StatusOr<std::unique_ptr<ControlConnection>>> Dial(std::string host_port, std::string hello,
+  // Calls the node at HOST:PORT and exchanges hellos. UNAVAILABLE when nobody answers; the other
+  // side's own error when it refuses.
+  virtual Task<absl::StatusOr<std::unique_ptr<ControlConnection>>> Dial(std::string host_port,
+                                                                        std::string hello,
                                                                         Deadline deadline) = 0;
-  // Accepts hellos on HOST:PORT (port 0: any). Returns the address listened on. `handler` outlives the endpoint.
+  // Accepts hellos on HOST:PORT (port 0: any). Returns the address listened on. `handler` outlives
+  // the endpoint.
   virtual absl::StatusOr<std::string> Listen(std::string_view host_port, HelloHandler* handler) = 0;
   virtual void StopListening() = 0;
 
-  // Stops listening, hangs up every control connection and waits for the coroutines that watched them. REQUIRES:
-  // no operation is under way. To be called before destruction wherever control connections were used.
+  // Stops listening, hangs up every control connection and waits for the coroutines that watched
+  // them. REQUIRES: no operation is under way. To be called before destruction wherever control
+  // connections were used.
   virtual Task<void> Stop() = 0;
 };
 

@@ -1,6 +1,6 @@
-// One operation of a fabric endpoint, and the peer it goes to. The slot belongs to the endpoint until the provider
-// has reported its end, whoever stopped waiting: the NIC may work on its memory until then. Used by
-// libfabric_net.cc.
+// One operation of a fabric endpoint, and the peer it goes to. The slot belongs to the endpoint
+// until the provider has reported its end, whoever stopped waiting: the NIC may work on its memory
+// until then. Used by libfabric_net.cc.
 #pragma once
 
 #include <rdma/fabric.h>
@@ -17,8 +17,8 @@
 
 namespace cairn {
 
-// Of write bytes to one peer at once: a completion queue read pumps as much as a socket takes, and 64 MiB of it held
-// up a core for 14 ms.
+// Of write bytes to one peer at once: a completion queue read pumps as much as a socket takes, and
+// 64 MiB of it held up a core for 14 ms.
 inline constexpr int64_t kPeerWriteBytes = 8 * kMiB;
 // Of messages to one peer that are not in its socket yet. A stopped peer fills no more than this.
 inline constexpr int64_t kPeerSendBytes = 1 * kMiB;
@@ -67,8 +67,8 @@ struct Operation {
   absl::Status result;
   // Who waits for the end; of a send, for its acceptance.
   std::coroutine_handle<> waiter;
-  // Of a send: where its caller learns that the provider has accepted it. From then on the completion frees the
-  // slot, perhaps before the caller runs again.
+  // Of a send: where its caller learns that the provider has accepted it. From then on the
+  // completion frees the slot, perhaps before the caller runs again.
   bool* accepted = nullptr;
   bool detached = false;
 };

@@ -6,8 +6,8 @@
 
 namespace cairn {
 
-// Ethernet and one machine: the native RDM provider over TCP. Not the same over ofi_rxm, which takes 140 MiB a
-// process and stays broken after one bad key.
+// Ethernet and one machine: the native RDM provider over TCP. Not the same over ofi_rxm, which
+// takes 140 MiB a process and stays broken after one bad key.
 inline constexpr std::string_view kDefaultProvider = "tcp";
 
 struct EnvironmentSetting {
@@ -17,7 +17,8 @@ struct EnvironmentSetting {
 
 struct ProviderQuirks {
   std::string_view provider;
-  // Endpoints have IP addresses: a local address can be asked for. Others know only their own device.
+  // Endpoints have IP addresses: a local address can be asked for. Others know only their own
+  // device.
   bool ip_addressed;
   // Set before libfabric starts, unless the operator has set them.
   EnvironmentSetting environment[4];
@@ -28,11 +29,13 @@ inline constexpr ProviderQuirks kProviderQuirks[] = {
     {"verbs;ofi_rxm",
      true,
      {
-         // Receive buffers for all connections together; one set a connection is 2 MiB times 10,000 clients.
+         // Receive buffers for all connections together; one set a connection is 2 MiB times 10,000
+         // clients.
          {"FI_OFI_RXM_USE_SRX", "1"},
          // The completion queue is sized by the number of peers expected, and overruns above it.
          {"FI_UNIVERSE_SIZE", "2048"},
-         // We register long-lived memory only; a cache of registrations would keep freed memory pinned.
+         // We register long-lived memory only; a cache of registrations would keep freed memory
+         // pinned.
          {"FI_MR_CACHE_MAX_COUNT", "0"},
      }},
     {"efa", false, {{"FI_MR_CACHE_MAX_COUNT", "0"}}},

@@ -1,5 +1,5 @@
-// A non-blocking TCP socket and the two things done with it: sending a whole buffer, receiving one hello. Used by
-// control_plane.cc.
+// A non-blocking TCP socket and the two things done with it: sending a whole buffer, receiving one
+// hello. Used by control_plane.cc.
 #pragma once
 
 #include <string>
@@ -14,7 +14,8 @@
 
 namespace cairn {
 
-// Owns the descriptor. Not destroyed while a coroutine waits for it: HangUp() ends the waiting instead.
+// Owns the descriptor. Not destroyed while a coroutine waits for it: HangUp() ends the waiting
+// instead.
 class Socket {
  public:
   Socket() = default;
@@ -46,10 +47,11 @@ std::string SourceAddressTowards(const SocketAddress& address);
 // Sends all of `bytes`, which stay the caller's. UNAVAILABLE, DEADLINE_EXCEEDED.
 Task<absl::Status> SendAll(Reactor& reactor, Socket& socket, std::string_view bytes,
                            Deadline deadline);
-// Receives exactly one hello frame, undecoded. Errors of HelloFrameLength(); INVALID_ARGUMENT when more bytes
-// follow; UNAVAILABLE when the other side hangs up before its end; DEADLINE_EXCEEDED.
+// Receives exactly one hello frame, undecoded. Errors of HelloFrameLength(); INVALID_ARGUMENT when
+// more bytes follow; UNAVAILABLE when the other side hangs up before its end; DEADLINE_EXCEEDED.
 Task<absl::StatusOr<std::string>> ReceiveHello(Reactor& reactor, Socket& socket, Deadline deadline);
-// Waits until the other side has hung up or is dead. A peer that speaks counts as gone: nothing may be said here.
+// Waits until the other side has hung up or is dead. A peer that speaks counts as gone: nothing may
+// be said here.
 Task<void> WaitForHangUp(Reactor& reactor, Socket& socket);
 
 }  // namespace cairn

@@ -9,8 +9,8 @@
 namespace cairn {
 namespace {
 
-// RMA calls of one handler at once. A gather list of many small tensors gains from company; the fabric's own limits
-// bound the bytes.
+// RMA calls of one handler at once. A gather list of many small tensors gains from company; the
+// fabric's own limits bound the bytes.
 constexpr size_t kCallsAtOnce = 16;
 
 // Runs `move(bulk, piece)` for each bulk and its piece of `memory`.

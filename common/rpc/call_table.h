@@ -30,7 +30,11 @@ class CallContext {
  public:
   CallContext(Net& net, PeerId peer, SessionId session, Deadline deadline, RequestId request,
               std::vector<BulkDescriptor> bulks)
-      : net_(net), peer_(peer), session_(session), deadline_(deadline), request_(request),
+      : net_(net),
+        peer_(peer),
+        session_(session),
+        deadline_(deadline),
+        request_(request),
         bulks_(std::move(bulks)) {}
 
   SessionId session() const { return session_; }
@@ -39,8 +43,9 @@ class CallContext {
   // The sum of the caller's bulks. Checked against overflow when the header was parsed.
   uint64_t bulk_bytes() const;
 
-  // Pull reads the concatenation of the caller's bulks into `into`; Push writes `from` to it. Both in registered
-  // memory, several RMA calls side by side, one iov each. REQUIRES: the size is bulk_bytes().
+  // Pull reads the concatenation of the caller's bulks into `into`; Push writes `from` to it. Both
+  // in registered memory, several RMA calls side by side, one iov each. REQUIRES: the size is
+  // bulk_bytes().
   Task<absl::Status> Pull(MutableBytes into);
   Task<absl::Status> Push(ConstBytes from);
 
@@ -54,8 +59,8 @@ class CallContext {
 };
 
 // Answers one call: serialized request in, serialized reply out.
-using RpcHandler =
-    std::function<Task<absl::StatusOr<std::string>>(CallContext& context, std::string_view request)>;
+using RpcHandler = std::function<Task<absl::StatusOr<std::string>>(CallContext& context,
+                                                                   std::string_view request)>;
 
 class CallTable {
  public:
@@ -76,11 +81,13 @@ class CallTable {
  private:
   template <class Request, class Reply, class Service>
   static Task<absl::StatusOr<std::string>> Dispatch(
-      Service* service, Task<absl::StatusOr<Reply>> (Service::*handle)(CallContext&, const Request&),
+      Service* service,
+      Task<absl::StatusOr<Reply>> (Service::*handle)(CallContext&, const Request&),
       CallContext& context, std::string_view body) {
     Request request;
     if (!request.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
-      co_return absl::InvalidArgumentError("the request's body is not a valid message of its method");
+      co_return absl::InvalidArgumentError(
+          "the request's body is not a valid message of its method");
     }
     absl::StatusOr<Reply> reply = co_await (service->*handle)(context, request);
     if (!reply.ok()) co_return reply.status();

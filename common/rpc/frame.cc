@@ -22,8 +22,7 @@ uint32_t FrameCrc(ConstBytes frame) {
 
 }  // namespace
 
-absl::StatusOr<std::string> EncodeFrame(FrameKind kind,
-                                        const google::protobuf::MessageLite& header,
+absl::StatusOr<std::string> EncodeFrame(FrameKind kind, const google::protobuf::MessageLite& header,
                                         std::string_view body) {
   const size_t header_bytes = header.ByteSizeLong();
   if (header_bytes > kMaxMessageBytes || body.size() > kMaxMessageBytes ||
@@ -39,7 +38,8 @@ absl::StatusOr<std::string> EncodeFrame(FrameKind kind,
   StoreLittleEndian<uint8_t>(&frame[5], static_cast<uint8_t>(kind));
   StoreLittleEndian<uint32_t>(&frame[8], static_cast<uint32_t>(header_bytes));
   StoreLittleEndian<uint32_t>(&frame[12], static_cast<uint32_t>(body.size()));
-  if (!header.AppendToString(&frame)) return absl::InternalError("a header could not be serialized");
+  if (!header.AppendToString(&frame))
+    return absl::InternalError("a header could not be serialized");
   frame.append(body);
   StoreLittleEndian<uint32_t>(&frame[kCrcAt], FrameCrc(std::as_bytes(std::span(frame))));
   return frame;
@@ -53,7 +53,8 @@ absl::StatusOr<Frame> DecodeFrame(ConstBytes message) {
   }
   const uint8_t version = LoadLittleEndian<uint8_t>(message.data() + 4);
   if (version != kFrameVersion) {
-    return absl::InvalidArgumentError(absl::StrCat("frame version ", version, " is not spoken here"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("frame version ", version, " is not spoken here"));
   }
   if (LoadLittleEndian<uint16_t>(message.data() + 6) != 0) {
     return absl::InvalidArgumentError("a frame's reserved bytes are not zero");
@@ -72,7 +73,8 @@ absl::StatusOr<Frame> DecodeFrame(ConstBytes message) {
     return absl::InvalidArgumentError(absl::StrCat("unknown kind of frame: ", kind));
   }
   const auto* const rest = reinterpret_cast<const char*>(message.data()) + kFrameHeaderBytes;
-  return Frame{static_cast<FrameKind>(kind), {rest, header_bytes}, {rest + header_bytes, body_bytes}};
+  return Frame{
+      static_cast<FrameKind>(kind), {rest, header_bytes}, {rest + header_bytes, body_bytes}};
 }
 
 bool LooksLikeReply(ConstBytes message) {

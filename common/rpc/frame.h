@@ -1,5 +1,6 @@
 // The frame of one RPC message: pure encoding and decoding of untrusted bytes (fuzzed by
-// tests/fuzz/rpc_frame_fuzz.cc). The layout is in proto/wire/WIRE.md. Used by RpcServer and RpcClient.
+// tests/fuzz/rpc_frame_fuzz.cc). The layout is in proto/wire/WIRE.md. Used by RpcServer and
+// RpcClient.
 #pragma once
 
 #include <cstdint>
@@ -29,12 +30,13 @@ struct Frame {
   std::string_view body;    // a serialized message of the method
 };
 
-// RESOURCE_EXHAUSTED when header and body together do not fit kMaxMessageBytes: the caller has to page.
-absl::StatusOr<std::string> EncodeFrame(FrameKind kind,
-                                        const google::protobuf::MessageLite& header,
+// RESOURCE_EXHAUSTED when header and body together do not fit kMaxMessageBytes: the caller has to
+// page.
+absl::StatusOr<std::string> EncodeFrame(FrameKind kind, const google::protobuf::MessageLite& header,
                                         std::string_view body);
 
-// The parts point into `message`. INVALID_ARGUMENT, with the reason, when it is not exactly one intact frame.
+// The parts point into `message`. INVALID_ARGUMENT, with the reason, when it is not exactly one
+// intact frame.
 absl::StatusOr<Frame> DecodeFrame(ConstBytes message);
 
 // Whether a reply is meant, of a frame not checked yet.

@@ -1,6 +1,7 @@
-// Calls and their replies. A call is an entry in the pending map, keyed by a number that its reply repeats; it ends by
-// the reply, by its deadline, by the loss of its connection or by the stop of the client, whatever comes first. A call
-// whose bulk memory a node may still reach resets the endpoint on its way out.
+// Calls and their replies. A call is an entry in the pending map, keyed by a number that its reply
+// repeats; it ends by the reply, by its deadline, by the loss of its connection or by the stop of
+// the client, whatever comes first. A call whose bulk memory a node may still reach resets the
+// endpoint on its way out.
 #include "common/rpc/rpc_client.h"
 
 #include <algorithm>
@@ -70,8 +71,11 @@ struct NodeConnection::Impl {
 
 struct RpcClient::Impl {
   Impl(Net& net_in, Random& random_in, std::string name_in)
-      : net(net_in), random(random_in), name(std::move(name_in)),
-        incarnation(random.Next()), next_call(random.Next()) {}
+      : net(net_in),
+        random(random_in),
+        name(std::move(name_in)),
+        incarnation(random.Next()),
+        next_call(random.Next()) {}
 
   void Reset();
   std::string Hello(const std::string& expected_cluster_id) const;
@@ -159,9 +163,8 @@ absl::StatusOr<wire::HelloReply> RpcClient::Impl::CheckHello(
                                                       net.provider(), "\""));
   }
   if (!expected_cluster_id.empty() && reply.cluster_id() != expected_cluster_id) {
-    return absl::FailedPreconditionError(absl::StrCat(host_port, " belongs to cluster ",
-                                                      reply.cluster_id(), ", not ",
-                                                      expected_cluster_id));
+    return absl::FailedPreconditionError(absl::StrCat(
+        host_port, " belongs to cluster ", reply.cluster_id(), ", not ", expected_cluster_id));
   }
   if (reply.core_addresses().empty()) {
     return absl::FailedPreconditionError(absl::StrCat(host_port, " named no fabric address"));
@@ -171,7 +174,8 @@ absl::StatusOr<wire::HelloReply> RpcClient::Impl::CheckHello(
 
 absl::StatusOr<std::shared_ptr<NodeConnection::Impl>> RpcClient::Impl::Open(
     std::unique_ptr<ControlConnection> control, std::string host_port, wire::HelloReply hello) {
-  auto opened = std::make_shared<NodeConnection::Impl>(*this, std::move(host_port), std::move(hello));
+  auto opened =
+      std::make_shared<NodeConnection::Impl>(*this, std::move(host_port), std::move(hello));
   for (const std::string& address : opened->hello.core_addresses()) {
     const absl::StatusOr<PeerId> peer = net.AddPeer(address);
     if (!peer.ok()) {
@@ -283,8 +287,8 @@ wire::RequestHeader RpcClient::Impl::HeaderOf(const NodeConnection::Impl& connec
   header.set_node_incarnation(connection.hello.node_incarnation());
   const absl::Duration left = options.deadline.Remaining(Executor::Current().clock());
   // At least one: zero means passed.
-  header.set_deadline_ms(static_cast<uint64_t>(
-      std::clamp<int64_t>(absl::ToInt64Milliseconds(left), 1, absl::ToInt64Milliseconds(absl::Hours(1)))));
+  header.set_deadline_ms(static_cast<uint64_t>(std::clamp<int64_t>(
+      absl::ToInt64Milliseconds(left), 1, absl::ToInt64Milliseconds(absl::Hours(1)))));
   header.set_map_version(connection.map_version);
   header.set_request_client(options.request.client);
   header.set_request_sequence(options.request.sequence);
@@ -324,13 +328,15 @@ Task<absl::StatusOr<std::string>> RpcClient::Impl::Call(
     std::string request, CallOptions options) {
   if (stopping) co_return absl::CancelledError("stopping");
   if (connection->lost) {
-    co_return absl::UnavailableError(absl::StrCat(connection->host_port, ": the connection is lost"));
+    co_return absl::UnavailableError(
+        absl::StrCat(connection->host_port, ": the connection is lost"));
   }
   if (core >= connection->cores.size()) {
     co_return absl::InvalidArgumentError(absl::StrCat("the node has no core ", core));
   }
   if (options.bulks.size() > kMaxBulks) {
-    co_return absl::InvalidArgumentError(absl::StrCat("more than ", kMaxBulks, " bulks in one call"));
+    co_return absl::InvalidArgumentError(
+        absl::StrCat("more than ", kMaxBulks, " bulks in one call"));
   }
   if (options.deadline.HasPassed(Executor::Current().clock())) {
     co_return absl::DeadlineExceededError("the deadline passed before the call");

@@ -1,5 +1,6 @@
-// Calls nodes. One RpcClient an endpoint; one NodeConnection a node. Used by client/core (and, from node to node,
-// by the servers). Who makes a client passes on what arrives: ConnectReceiver() of receiver.h.
+// Calls nodes. One RpcClient an endpoint; one NodeConnection a node. Used by client/core (and, from
+// node to node, by the servers). Who makes a client passes on what arrives: ConnectReceiver() of
+// receiver.h.
 #pragma once
 
 #include <memory>
@@ -27,15 +28,17 @@ class RpcClient {
   void OnMessage(ConstBytes message);
   Net& net();
 
-  // Dials HOST:PORT, exchanges hellos and knows the node's endpoints. UNAVAILABLE, DEADLINE_EXCEEDED, or the
-  // node's refusal (FAILED_PRECONDITION and the like, in words).
+  // Dials HOST:PORT, exchanges hellos and knows the node's endpoints. UNAVAILABLE,
+  // DEADLINE_EXCEEDED, or the node's refusal (FAILED_PRECONDITION and the like, in words).
   Task<absl::StatusOr<std::unique_ptr<NodeConnection>>> Connect(std::string host_port,
                                                                 std::string expected_cluster_id,
                                                                 Deadline deadline);
-  // Closes the endpoint and opens another: after it no server reads or writes memory that was exposed. Every
-  // connection is lost. When no new endpoint can be opened, every later call fails with UNAVAILABLE.
+  // Closes the endpoint and opens another: after it no server reads or writes memory that was
+  // exposed. Every connection is lost. When no new endpoint can be opened, every later call fails
+  // with UNAVAILABLE.
   void ResetEndpoint();
-  // Fails all calls with CANCELLED, hangs up and waits for everything under way. To be called before destruction.
+  // Fails all calls with CANCELLED, hangs up and waits for everything under way. To be called
+  // before destruction.
   Task<void> Stop();
 
  private:
@@ -58,16 +61,18 @@ class NodeConnection {
 
   const wire::HelloReply& hello() const;
   const std::string& host_port() const;
-  // True once the control connection broke, the node's incarnation changed or the endpoint was reset. Every call
-  // under way fails with UNAVAILABLE at that moment, every later one at once: connect anew.
+  // True once the control connection broke, the node's incarnation changed or the endpoint was
+  // reset. Every call under way fails with UNAVAILABLE at that moment, every later one at once:
+  // connect anew.
   bool lost() const;
   // The newest map version seen in a reply.
   uint64_t map_version() const;
   // Chunk calls take one unit each; its size follows the credits that replies carry.
   Semaphore& window();
 
-  // One call to the endpoint of `core`. When a call with bulks ends without the node's reply (deadline, lost
-  // connection), the endpoint is reset before this returns: the caller's memory is its own again in any case.
+  // One call to the endpoint of `core`. When a call with bulks ends without the node's reply
+  // (deadline, lost connection), the endpoint is reset before this returns: the caller's memory is
+  // its own again in any case.
   template <class Reply, class Request>
   Task<absl::StatusOr<Reply>> Call(uint32_t core, wire::Method method, const Request& request,
                                    CallOptions options) {

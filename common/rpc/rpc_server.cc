@@ -1,5 +1,5 @@
-// From an arrived frame to a running handler and its reply. What is refused is refused here, before the handler: bad
-// frames without an answer, everything else with one.
+// From an arrived frame to a running handler and its reply. What is refused is refused here, before
+// the handler: bad frames without an answer, everything else with one.
 #include "common/rpc/rpc_server.h"
 
 #include <algorithm>
@@ -17,7 +17,8 @@ namespace {
 
 // A caller that asks for longer is cut down to this; its work would outlive every lease.
 constexpr absl::Duration kLongestCall = absl::Minutes(10);
-// A reply is offered this long even when the call's deadline has passed: the caller's clock decides, not ours.
+// A reply is offered this long even when the call's deadline has passed: the caller's clock
+// decides, not ours.
 constexpr absl::Duration kReplyPatience = absl::Seconds(2);
 // Error messages are for people.
 constexpr size_t kMaxMessageTextBytes = 1024;
@@ -26,8 +27,9 @@ constexpr size_t kStrangersMax = 64;
 // Refusals being sent at once. A flood above it is dropped: its senders run into their deadlines.
 constexpr size_t kRefusalsMax = 1024;
 
-// Calls a session remembers. A fabric delivers once, but a second run of a call would reach into memory that its
-// caller has back; a copy overtaken by more calls than may run at once cannot be a fabric's doing.
+// Calls a session remembers. A fabric delivers once, but a second run of a call would reach into
+// memory that its caller has back; a copy overtaken by more calls than may run at once cannot be a
+// fabric's doing.
 constexpr size_t kRecentCallsMax = 512;
 
 struct KnownSession {
@@ -89,6 +91,7 @@ struct RpcServer::Impl {
   const Options options;
   Counters counters;
   bool stopping = false;
+  bool stopped = false;
   uint64_t subscription = 0;
   size_t refusals = 0;
   absl::flat_hash_map<SessionId, KnownSession> known;
@@ -166,7 +169,8 @@ absl::Status RpcServer::Impl::Admit(const wire::RequestHeader& header, const Kno
                                     const RpcHandler* handler) const {
   if (stopping) return absl::UnavailableError("the node is stopping");
   if (handler == nullptr) {
-    return absl::UnimplementedError(absl::StrCat("method ", header.method(), " is not served here"));
+    return absl::UnimplementedError(
+        absl::StrCat("method ", header.method(), " is not served here"));
   }
   if (header.deadline_ms() == 0) {
     return absl::DeadlineExceededError("the deadline had passed when the call arrived");
@@ -243,6 +247,7 @@ const RpcServer::Counters& RpcServer::counters() const { return impl_->counters;
 
 void RpcServer::OnMessage(ConstBytes message) {
   Impl& impl = *impl_;
+  if (impl.stopped) return;
   impl.Subscribe(impl_);
   const absl::StatusOr<Frame> frame = DecodeFrame(message);
   auto header = std::make_unique<wire::RequestHeader>();
@@ -274,13 +279,15 @@ void RpcServer::OnMessage(ConstBytes message) {
     return;
   }
   ++impl.counters.calls;
-  scope_.Spawn(Impl::RunCall(&impl, handler, session->peer, std::move(header),
-                             std::string(frame->body)));
+  scope_.Spawn(
+      Impl::RunCall(&impl, handler, session->peer, std::move(header), std::string(frame->body)));
 }
 
 Task<void> RpcServer::Stop() {
   impl_->stopping = true;
   co_await scope_.Join();
+  // From here on a refusal would be a coroutine that nobody waits for.
+  impl_->stopped = true;
   if (impl_->subscription != 0) impl_->sessions.Unsubscribe(std::exchange(impl_->subscription, 0));
 }
 

@@ -1,4 +1,5 @@
-// Hellos and sessions. A session lives as long as its control connection; a coroutine a session waits for the end.
+// Hellos and sessions. A session lives as long as its control connection; a coroutine a session
+// waits for the end.
 #include "common/rpc/session_table.h"
 
 #include <algorithm>
@@ -56,15 +57,15 @@ absl::Status SessionTable::Impl::Check(const wire::HelloRequest& request) const 
                      ", the client ", request.software_version(), "): install the same release"));
   }
   if (!request.provider().empty() && request.provider() != identity.provider()) {
-    return absl::FailedPreconditionError(absl::StrCat("this node's fabric is \"", identity.provider(),
-                                                      "\", the client's \"", request.provider(),
-                                                      "\": configure the same provider"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("this node's fabric is \"", identity.provider(), "\", the client's \"",
+                     request.provider(), "\": configure the same provider"));
   }
   if (!request.expected_cluster_id().empty() &&
       request.expected_cluster_id() != identity.cluster_id()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("this node belongs to cluster ", identity.cluster_id(), ", not ",
-                     request.expected_cluster_id()));
+    return absl::FailedPreconditionError(absl::StrCat("this node belongs to cluster ",
+                                                      identity.cluster_id(), ", not ",
+                                                      request.expected_cluster_id()));
   }
   if (request.client_address().empty()) {
     return absl::InvalidArgumentError("the hello has no fabric address");
@@ -96,8 +97,7 @@ Task<void> SessionTable::Impl::Watch(Impl* impl, SessionId id,
   impl->End(id);
 }
 
-SessionTable::SessionTable(Options options, Random& random,
-                           std::function<void(SessionId)> on_ended)
+SessionTable::SessionTable(Options options, Random& random, std::function<void(SessionId)> on_ended)
     : impl_(std::make_unique<Impl>(std::move(options), random, std::move(on_ended))) {}
 
 SessionTable::~SessionTable() = default;

@@ -1,5 +1,5 @@
-// The sessions of a node: who said hello, where its endpoint is, how many credits it has. The HelloHandler of
-// cairnd; checks protocol version and cluster and refuses in words.
+// The sessions of a node: who said hello, where its endpoint is, how many credits it has. The
+// HelloHandler of cairnd; checks protocol version and cluster and refuses in words.
 #pragma once
 
 #include <functional>
@@ -27,7 +27,8 @@ struct SessionInfo {
   uint64_t client_incarnation = 0;
 };
 
-// Shared by all cores: thread-safe. Hellos are handled on the executor of the endpoint that listens.
+// Shared by all cores: thread-safe. Hellos are handled on the executor of the endpoint that
+// listens.
 class SessionTable final : public HelloHandler {
  public:
   struct Options {
@@ -52,7 +53,8 @@ class SessionTable final : public HelloHandler {
   // Hangs up on everyone. On the listening executor.
   Task<void> Stop();
 
-  // Runs `on_ended` on `executor` for every session that ends from now on, until Unsubscribe(). For RpcServers.
+  // Runs `on_ended` on `executor` for every session that ends from now on, until Unsubscribe(). For
+  // RpcServers.
   uint64_t Subscribe(Executor& executor, std::function<void(SessionId)> on_ended);
   // A message already on its way to the executor may still arrive.
   void Unsubscribe(uint64_t subscription);

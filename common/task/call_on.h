@@ -25,7 +25,8 @@ struct State {
 
 template <class T>
 Task<void> RunThere(State<T>* state) {
-  state->result.emplace(co_await state->make());
+  T result = co_await state->make();
+  state->result.emplace(std::move(result));
   // The last touch on this thread: the caller's frame, and the state in it, may be gone right
   // after.
   state->caller->PostRemote([state] { state->done.Set(); });

@@ -123,8 +123,7 @@ int Main(int argc, char** argv) {
 
   absl::StatusOr<config::Server> config = Configure(flags);
   if (!config.ok()) return Fail(config.status());
-  if (absl::Status logging = OpenLog(*config); !logging.ok())
-    return Fail(logging);
+  if (absl::Status logging = OpenLog(*config); !logging.ok()) return Fail(logging);
   absl::StatusOr<std::unique_ptr<Node>> node = Node::Start(*config);
   if (!node.ok()) return Fail(node.status());
   std::fputs((*node)->Board().c_str(), stdout);

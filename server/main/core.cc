@@ -45,15 +45,16 @@ Core::~Core() {
 // In the reverse order of making, on the thread that made it.
 Task<absl::Status> Core::Close() {
   co_await scope_.Join();
-  rpc_.reset();
-  chunks_.reset();
   targets_.clear();
   disks_.clear();
   indexes_.clear();
   slab_region_.reset();
-  slabs_.reset();
   if (net_ != nullptr) co_await net_->Stop();
   net_.reset();
+  // After the net, which hands late messages to it until the end.
+  rpc_.reset();
+  chunks_.reset();
+  slabs_.reset();
   co_return absl::OkStatus();
 }
 
@@ -64,10 +65,11 @@ void Core::AddTarget(OpenTarget target) {
   targets_.push_back(std::move(target.target));
 }
 
-Task<absl::Status> Core::Serve(SessionTable& sessions, RpcServer::Options options) {
+Task<absl::Status> Core::Serve(SessionTable& sessions, RpcServer::Options options,
+                               ChunkService::LeaseCheck lease_is_live) {
   std::vector<Target*> targets;
   for (const auto& target : targets_) targets.push_back(target.get());
-  chunks_ = std::make_unique<ChunkService>(*slabs_, std::move(targets));
+  chunks_ = std::make_unique<ChunkService>(*slabs_, std::move(targets), std::move(lease_is_live));
   chunks_->Register(table_);
   rpc_ = std::make_unique<RpcServer>(*net_, table_, sessions, std::move(options));
   RpcServer* rpc = rpc_.get();

@@ -69,7 +69,8 @@ class Core {
   // Takes a target over. On the core's thread, before Serve().
   void AddTarget(OpenTarget target);
   // Starts to answer calls. On the core's thread.
-  Task<absl::Status> Serve(SessionTable& sessions, RpcServer::Options options);
+  Task<absl::Status> Serve(SessionTable& sessions, RpcServer::Options options,
+                           ChunkService::LeaseCheck lease_is_live);
   // Refuses new calls and ends those under way. On the core's thread.
   Task<absl::Status> StopCalls();
   // Seals what waits for it and closes the targets. After StopCalls() of all cores, on the core's

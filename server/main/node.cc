@@ -34,8 +34,8 @@ constexpr uint32_t kReactorsMax = 256;
 constexpr uint32_t kGroupsPerTarget = 16;
 // Threads that read metadata: queries are short, and mostly served from RocksDB's cache.
 constexpr int kMetaReaders = 2;
-// Threads of one target for its index, and for its disk where there is no io_uring: enough that reads do not wait
-// for a commit, and that a disk has a queue.
+// Threads of one target for its index, and for its disk where there is no io_uring: enough that
+// reads do not wait for a commit, and that a disk has a queue.
 constexpr int kTargetThreads = 4;
 
 // Half of what is free where `path` is going to be.
@@ -152,15 +152,16 @@ absl::Status Node::OpenTarget(uint32_t number, const config::Target& target) {
   ASSIGN_OR_RETURN(opened.index, RocksKv::Open(std::move(index_options)));
   ASSIGN_OR_RETURN(OpenedDisk disk,
                    OpenDisk(disk_options, core.thread().reactor(), *opened.runner));
-  for (const std::string& warning : disk.warnings) CAIRN_LOG_WARN("target {}: {}", number + 1, warning);
+  for (const std::string& warning : disk.warnings)
+    CAIRN_LOG_WARN("target {}: {}", number + 1, warning);
   opened.disk = std::move(disk.disk);
   Target::Options options;
   options.cluster_id = directory_->identity().cluster_id();
   options.id = TargetId(number + 1);
-  ASSIGN_OR_RETURN(opened.target,
-                   core.thread().RunBlocking<absl::StatusOr<std::unique_ptr<Target>>>([&] {
-                     return Target::Open(options, *opened.disk, *opened.index, *opened.runner, random_);
-                   }));
+  ASSIGN_OR_RETURN(
+      opened.target, core.thread().RunBlocking<absl::StatusOr<std::unique_ptr<Target>>>([&] {
+        return Target::Open(options, *opened.disk, *opened.index, *opened.runner, random_);
+      }));
   for (const std::string& warning : opened.target->warnings()) {
     CAIRN_LOG_WARN("target {}: {}", number + 1, warning);
   }
@@ -238,8 +239,9 @@ absl::Status Node::Listen() {
   status_service_ = std::make_unique<StatusService>([this] { return CollectStatus(); });
   status_service_->Register(cores_[0]->table());
   for (const auto& core : cores_) {
-    RETURN_IF_ERROR(
-        core->thread().RunBlocking<absl::Status>([&] { return core->Serve(*sessions_, rpc); }));
+    RETURN_IF_ERROR(core->thread().RunBlocking<absl::Status>([&] {
+      return core->Serve(*sessions_, rpc, [this](LeaseId lease) { return LeaseIsLive(lease); });
+    }));
   }
   return cores_[0]->thread().RunBlocking<absl::Status>([this] { return StartListening(); });
 }
@@ -252,6 +254,15 @@ Task<absl::Status> Node::StartListening() {
   co_return absl::OkStatus();
 }
 
+// From any core; the metadata is on core 0, which outlives the calls of all cores.
+Task<bool> Node::LeaseIsLive(LeaseId lease) {
+  const bool live = co_await CallOn<bool>(cores_[0]->executor(), cores_[0]->scope(),
+                                          [this, lease] { return AskLease(*meta_, lease); });
+  co_return live;
+}
+
+Task<bool> Node::AskLease(MetaEngine& meta, LeaseId lease) { co_return meta.LeaseIsLive(lease); }
+
 ReclaimLoop::Targets Node::ReclaimTargets() {
   ReclaimLoop::Targets targets;
   targets.free = [this](std::vector<StripeSpan> spans) { return FreeOnTargets(std::move(spans)); };
@@ -261,16 +272,18 @@ ReclaimLoop::Targets Node::ReclaimTargets() {
 }
 
 Task<absl::Status> Node::FreeOnTargets(std::vector<StripeSpan> spans) {
+  absl::Status result;
   for (const auto& core : cores_) {
     for (const auto& target : core->targets()) {
       Target* owned = target.get();
-      // A failed target has no space to give until it is replaced; the others must not wait for it.
+      // One that has failed holds up no other, but the spans are not done: after a restart it may
+      // be back with all that it held, and nothing would look for these again.
       absl::Status freed = co_await CallOn<absl::Status>(
           core->executor(), core->scope(), [owned, &spans] { return FreeSpans(*owned, spans); });
-      if (!freed.ok() && owned->failure().ok()) co_return freed;
+      result.Update(freed);
     }
   }
-  co_return absl::OkStatus();
+  co_return result;
 }
 
 Task<std::vector<LeaseId>> Node::PendingLeases() {

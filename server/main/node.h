@@ -58,6 +58,8 @@ class Node {
   Task<absl::Status> FreeOnTargets(std::vector<StripeSpan> spans);
   Task<std::vector<LeaseId>> PendingLeases();
   Task<absl::Status> DropLease(LeaseId lease);
+  Task<bool> LeaseIsLive(LeaseId lease);
+  static Task<bool> AskLease(MetaEngine& meta, LeaseId lease);
   Task<absl::StatusOr<wire::StatusReply>> CollectStatus();
   static void ReportTarget(const TargetStatus& target, wire::StatusReply* reply);
 

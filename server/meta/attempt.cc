@@ -20,6 +20,8 @@ namespace {
 constexpr uint32_t kRanksPerChunk = 4096;
 // Above it the next number could not be given.
 constexpr uint64_t kMaxAttempt = uint64_t{1} << 62;
+// Numbers above it come from jobs that make their own (a time, say), which fence themselves.
+constexpr uint64_t kMaxChosenAttempt = uint64_t{1} << 30;
 
 absl::Status CheckRequest(const wire::BeginCheckpointRequest& request) {
   if (request.world_size() == 0 || request.world_size() > kMaxWorldSize) {
@@ -209,7 +211,9 @@ absl::StatusOr<wire::BeginCheckpointReply> BeginCheckpoint(
   if (decision == Decision::kJoin) {
     attempt.record = *before.head;
   } else {
-    const uint64_t number = request.attempt() != 0 ? request.attempt() : before.newest + 1;
+    ASSIGN_OR_RETURN(const uint64_t forgotten, txn.Read(Counter::kForgottenAttempt));
+    const uint64_t number =
+        request.attempt() != 0 ? request.attempt() : std::max(before.newest, forgotten) + 1;
     if (before.head_is_open) {
       const Attempt older{place.parent, std::string(place.name), *before.head};
       RETURN_IF_ERROR(AbortAttempt(txn, older, StrCat("superseded by attempt ", number), facts));
@@ -284,6 +288,11 @@ absl::Status EndAttempt(Transaction& txn, const disk::AttemptRecord& record) {
   txn.effects().ended_leases.push_back(lease);
   RETURN_IF_ERROR(txn.Subtract(Counter::kOpenAttempts, 1));
   return QueueEndedAttempt(txn, AttemptId(record.id()));
+}
+
+absl::Status NoteForgotten(Transaction& txn, uint64_t number) {
+  if (number > kMaxChosenAttempt) return absl::OkStatus();
+  return txn.Raise(Counter::kForgottenAttempt, number);
 }
 
 absl::Status MarkRankDone(Transaction& txn, AttemptId attempt, uint32_t rank) {

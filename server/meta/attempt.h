@@ -49,6 +49,10 @@ absl::Status AbortAttempt(Transaction& txn, Attempt attempt, std::string_view re
 // The part of an end that abort and commit share: the lease, the granted stripes, the count.
 absl::Status EndAttempt(Transaction& txn, const disk::AttemptRecord& record);
 
+// What was known of an attempt of this number goes. A name that is used anew starts above all
+// forgotten numbers, so that a stale rank of its former life is not taken for one of the new.
+absl::Status NoteForgotten(Transaction& txn, uint64_t number);
+
 // Marks a rank done. REQUIRES: it is not.
 absl::Status MarkRankDone(Transaction& txn, AttemptId attempt, uint32_t rank);
 // The lowest ranks that are not done, at most `limit`. Reads a bit a rank, not a record a rank.

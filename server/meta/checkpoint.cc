@@ -162,15 +162,15 @@ absl::Status RemoveCheckpoint(Transaction& txn, InodeId inode, int64_t now_ns) {
   const InodeId parent(record.parent());
   RETURN_IF_ERROR(DropCheckpoint(txn, inode));
   Unlink(txn, parent, record.name(), {inode, disk::INODE_CHECKPOINT});
-  RETURN_IF_ERROR(ForgetCommittedAttempt(txn, parent, record.name()));
+  RETURN_IF_ERROR(ForgetCommittedAttempt(txn, record));
   return TouchDirectory(txn, parent, now_ns);
 }
 
-absl::Status ForgetCommittedAttempt(Transaction& txn, InodeId parent, std::string_view name) {
-  const std::string key = AttemptKey(parent, name);
+absl::Status ForgetCommittedAttempt(Transaction& txn, const disk::CheckpointRecord& record) {
+  const std::string key = AttemptKey(InodeId(record.parent()), record.name());
   ASSIGN_OR_RETURN(const auto head, Find<disk::AttemptRecord>(txn, kFamilyAttempt, key));
   if (head.has_value() && head->state() == disk::ATTEMPT_COMMITTED) txn.Delete(kFamilyAttempt, key);
-  return absl::OkStatus();
+  return NoteForgotten(txn, record.attempt());
 }
 
 wire::CheckpointInfo DescribeCheckpoint(std::string path, const disk::CheckpointRecord& record) {

@@ -29,9 +29,9 @@ void StoreCheckpoint(Transaction& txn, InodeId inode, const disk::CheckpointReco
 absl::Status DropCheckpoint(Transaction& txn, InodeId inode);
 // Also unlinks it, and forgets the attempt that made it.
 absl::Status RemoveCheckpoint(Transaction& txn, InodeId inode, int64_t now_ns);
-// Forgets the attempt that committed at a name, if that is its newest. For a name that its
-// checkpoint leaves.
-absl::Status ForgetCommittedAttempt(Transaction& txn, InodeId parent, std::string_view name);
+// Forgets the attempt that committed `record`, whose name its checkpoint leaves; one that is open
+// stays.
+absl::Status ForgetCommittedAttempt(Transaction& txn, const disk::CheckpointRecord& record);
 
 wire::CheckpointInfo DescribeCheckpoint(std::string path, const disk::CheckpointRecord& record);
 // Of one being written, with its missing ranks.

@@ -71,6 +71,7 @@ absl::Status AbortInside(Transaction& txn, InodeId directory, const Transaction:
                          const CommandFacts& facts) {
   disk::AttemptRecord record;
   RETURN_IF_ERROR(ParseRecord(kFamilyAttempt, entry.second, record));
+  const uint64_t number = record.number();
   if (record.state() == disk::ATTEMPT_OPEN) {
     std::string name(DentryKeyName(entry.first));
     name.pop_back();  // the slash
@@ -78,7 +79,7 @@ absl::Status AbortInside(Transaction& txn, InodeId directory, const Transaction:
     RETURN_IF_ERROR(AbortAttempt(txn, std::move(attempt), "its directory was removed", facts));
   }
   txn.Delete(kFamilyAttempt, entry.first);
-  return absl::OkStatus();
+  return NoteForgotten(txn, number);
 }
 
 absl::StatusOr<Progress> FreeDirectory(Transaction& txn, InodeId inode, CountedFiles counted,

@@ -85,7 +85,7 @@ absl::StatusOr<bool> PassesThrough(const Transaction& txn, std::string_view path
 
 absl::Status MoveCheckpointRecord(Transaction& txn, InodeId inode, const Place& to) {
   ASSIGN_OR_RETURN(disk::CheckpointRecord record, LoadCheckpoint(txn, inode));
-  RETURN_IF_ERROR(ForgetCommittedAttempt(txn, InodeId(record.parent()), record.name()));
+  RETURN_IF_ERROR(ForgetCommittedAttempt(txn, record));
   txn.Delete(kFamilyCheckpoint,
              CheckpointIndexKey(InodeId(record.parent()), record.commit_sequence()));
   record.set_parent(to.parent.value());

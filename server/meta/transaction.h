@@ -44,6 +44,7 @@ enum class Counter : uint8_t {
   kOpenAttempts = 34,
   kPendingFreeBytes = 35,
   kCleanupBacklog = 36,
+  kForgottenAttempt = 37,  // the highest attempt number of the names that are forgotten
 };
 
 // Not thread-safe. Nothing reaches the Kv before the owner writes TakeBatch().
@@ -95,6 +96,8 @@ class Transaction {
   absl::StatusOr<uint64_t> Read(Counter counter) const;
   // Adds to a counter and returns what it was before. Sources of ids start at 1.
   absl::StatusOr<uint64_t> Add(Counter counter, uint64_t amount);
+  // To at least `value`.
+  absl::Status Raise(Counter counter, uint64_t value);
   // For counts. REQUIRES: the count is at least `amount`.
   absl::Status Subtract(Counter counter, uint64_t amount);
 

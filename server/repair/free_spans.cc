@@ -33,6 +33,10 @@ Task<absl::Status> FreeSpan(Target& target, StripeSpan span) {
 }  // namespace
 
 Task<absl::Status> FreeSpans(Target& target, std::vector<StripeSpan> spans) {
+  // Ends after the seals under way, which passed their check of the lease before it ended: a
+  // removal of nothing waits its turn behind them.
+  absl::Status sealed = co_await target.Free({});
+  if (!sealed.ok()) co_return sealed;
   for (const StripeSpan& span : spans) {
     absl::Status freed = co_await FreeSpan(target, span);
     if (!freed.ok()) co_return freed;

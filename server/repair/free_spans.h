@@ -1,5 +1,5 @@
-// Frees whatever a target holds of ranges of stripes. Ranges come from leases and are mostly empty, so the index is
-// scanned instead of asked for each id.
+// Frees whatever a target holds of ranges of stripes. Ranges come from leases and are mostly empty,
+// so the index is scanned instead of asked for each id.
 #pragma once
 
 #include <vector>

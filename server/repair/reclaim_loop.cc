@@ -11,6 +11,8 @@ namespace {
 constexpr size_t kSpansPerRound = 1024;
 // Deleted space is not missed sooner than this, and an idle node does next to nothing.
 constexpr absl::Duration kPause = absl::Seconds(1);
+// What has failed is mostly a target that stays so until somebody looks after it.
+constexpr absl::Duration kPauseAfterError = absl::Seconds(10);
 
 }  // namespace
 
@@ -27,7 +29,8 @@ Task<void> ReclaimLoop::Run() {
                      dropped.ToString());
     }
     if (more.ok() && *more) continue;
-    absl::Status slept = co_await SleepFor(kPause, stop_);
+    const absl::Duration pause = more.ok() && dropped.ok() ? kPause : kPauseAfterError;
+    absl::Status slept = co_await SleepFor(pause, stop_);
     if (!slept.ok()) break;
   }
 }

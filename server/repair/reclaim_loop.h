@@ -21,7 +21,8 @@ namespace cairn {
 class ReclaimLoop {
  public:
   struct Targets {
-    // Frees these stripes' fragments on every target. Durable when it returns OK.
+    // Frees these stripes' fragments on every target; an error of one holds up no other. Durable on
+    // all when it returns OK.
     std::function<Task<absl::Status>(std::vector<StripeSpan>)> free;
     // Leases with unsealed fragments on any target.
     std::function<Task<std::vector<LeaseId>>()> pending_leases;

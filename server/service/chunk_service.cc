@@ -48,7 +48,8 @@ absl::StatusOr<std::vector<FragmentRun>> ToRuns(
 
 }  // namespace
 
-ChunkService::ChunkService(SlabPool& slabs, std::vector<Target*> targets) : slabs_(slabs) {
+ChunkService::ChunkService(SlabPool& slabs, std::vector<Target*> targets, LeaseCheck lease_is_live)
+    : slabs_(slabs), lease_is_live_(std::move(lease_is_live)) {
   for (Target* target : targets) targets_.emplace(target->id().value(), target);
 }
 
@@ -136,6 +137,14 @@ Task<absl::StatusOr<wire::SealReply>> ChunkService::Seal(CallContext& call,
   if (!target.ok()) co_return target.status();
   absl::StatusOr<std::vector<FragmentRun>> runs = ToRuns(request.runs());
   if (!runs.ok()) co_return runs.status();
+  // The space of an ended lease is reclaimed once. What a writer that slept through that seals
+  // later would stay for ever: nothing refers to it, and nothing looks for it again.
+  const bool live = co_await lease_is_live_(LeaseId(request.lease()));
+  if (!live) {
+    co_return absl::AbortedError(
+        "the lease of this write has ended: its attempt was aborted or replaced, or it was not "
+        "renewed in time; begin again");
+  }
   absl::StatusOr<std::vector<StripeId>> missing =
       co_await (*target)->Seal(LeaseId(request.lease()), *std::move(runs));
   if (!missing.ok()) co_return missing.status();

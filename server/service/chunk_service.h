@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -17,7 +18,10 @@ namespace cairn {
 // Lives on one reactor; the targets are those the core owns.
 class ChunkService {
  public:
-  ChunkService(SlabPool& slabs, std::vector<Target*> targets);
+  // Whether what is written under a lease may still come to be referred to. May hop to another
+  // core.
+  using LeaseCheck = std::function<Task<bool>(LeaseId)>;
+  ChunkService(SlabPool& slabs, std::vector<Target*> targets, LeaseCheck lease_is_live);
 
   void Register(CallTable& table);
 
@@ -34,6 +38,7 @@ class ChunkService {
 
   SlabPool& slabs_;
   absl::flat_hash_map<uint32_t, Target*> targets_;
+  LeaseCheck lease_is_live_;
 };
 
 }  // namespace cairn

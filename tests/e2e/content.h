@@ -1,5 +1,5 @@
-// Bytes that follow from a seed, and shard names that carry it. A test that kills the writer can then still tell,
-// from what is stored alone, whether a byte is right.
+// Bytes that follow from a seed, and shard names that carry it. A test that kills the writer can
+// then still tell, from what is stored alone, whether a byte is right.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +27,9 @@ inline std::vector<std::byte> SeededContent(uint64_t seed, uint64_t size_bytes) 
 }
 
 // "rank3.seed41.bin"
-inline std::string SeededName(uint32_t rank, uint64_t seed) { return absl::StrCat("rank", rank, ".seed", seed, ".bin"); }
+inline std::string SeededName(uint32_t rank, uint64_t seed) {
+  return absl::StrCat("rank", rank, ".seed", seed, ".bin");
+}
 
 inline std::optional<uint64_t> SeedOfName(const std::string& name) {
   constexpr std::string_view kMark = ".seed";
@@ -35,7 +37,8 @@ inline std::optional<uint64_t> SeedOfName(const std::string& name) {
   if (mark == std::string::npos) return std::nullopt;
   const size_t digits = mark + kMark.size();
   uint64_t seed = 0;
-  if (!absl::SimpleAtoi(name.substr(digits, name.find('.', digits) - digits), &seed)) return std::nullopt;
+  if (!absl::SimpleAtoi(name.substr(digits, name.find('.', digits) - digits), &seed))
+    return std::nullopt;
   return seed;
 }
 

@@ -1,9 +1,10 @@
-// sdk_driver: the C++ SDK at the end of a pipe, for end-to-end and fault tests that kill it, stop it and look at
-// what it was told. Reads one command a line, "verb key=value ...", with values percent-encoded where they hold
-// spaces or odd bytes; answers each with one line of JSON: "ok", and "code" and "error" when it is false.
+// sdk_driver: the C++ SDK at the end of a pipe, for end-to-end and fault tests that kill it, stop
+// it and look at what it was told. Reads one command a line, "verb key=value ...", with values
+// percent-encoded where they hold spaces or odd bytes; answers each with one line of JSON: "ok",
+// and "code" and "error" when it is false.
 //
-// Shards hold bytes that follow from the seed in their name, so that any process can tell later whether what it
-// reads is what was written: see tests/e2e/content.h.
+// Shards hold bytes that follow from the seed in their name, so that any process can tell later
+// whether what it reads is what was written: see tests/e2e/content.h.
 #include <iostream>
 #include <map>
 #include <memory>
@@ -31,7 +32,8 @@ class Arguments {
  public:
   explicit Arguments(const std::vector<std::string>& words) {
     for (size_t i = 1; i < words.size(); ++i) {
-      const std::pair<std::string, std::string> pair = absl::StrSplit(words[i], absl::MaxSplits('=', 1));
+      const std::pair<std::string, std::string> pair =
+          absl::StrSplit(words[i], absl::MaxSplits('=', 1));
       values_[pair.first] = Decode(pair.second);
     }
   }
@@ -62,9 +64,15 @@ class Arguments {
 };
 
 json Describe(const CheckpointInfo& info) {
-  json described = {{"path", info.path},       {"committed", info.committed}, {"attempt", info.attempt},
-                    {"world", info.world_size}, {"ranks_done", info.ranks_done}, {"shards", info.shard_count},
-                    {"bytes", info.size_bytes}, {"pinned", info.pinned},       {"job", info.job},
+  json described = {{"path", info.path},
+                    {"committed", info.committed},
+                    {"attempt", info.attempt},
+                    {"world", info.world_size},
+                    {"ranks_done", info.ranks_done},
+                    {"shards", info.shard_count},
+                    {"bytes", info.size_bytes},
+                    {"pinned", info.pinned},
+                    {"job", info.job},
                     {"missing", info.missing_ranks}};
   if (info.step.has_value()) described["step"] = *info.step;
   return described;
@@ -87,8 +95,10 @@ class Driver {
  public:
   absl::StatusOr<json> Run(const std::string& verb, const Arguments& arguments) {
     const auto command = kCommands.find(verb);
-    if (command == kCommands.end()) return absl::InvalidArgumentError(absl::StrCat("unknown verb '", verb, "'"));
-    if (client_ == nullptr && verb != "connect") return absl::FailedPreconditionError("connect first");
+    if (command == kCommands.end())
+      return absl::InvalidArgumentError(absl::StrCat("unknown verb '", verb, "'"));
+    if (client_ == nullptr && verb != "connect")
+      return absl::FailedPreconditionError("connect first");
     return (this->*command->second)(arguments);
   }
 
@@ -114,7 +124,8 @@ class Driver {
     options.attempt = arguments.Number("attempt");
     options.job = arguments.Text("job");
     if (arguments.Has("step")) options.step = arguments.Number("step");
-    ASSIGN_OR_RETURN(CheckpointWriter writer, client_->BeginCheckpoint(arguments.Text("path"), options));
+    ASSIGN_OR_RETURN(CheckpointWriter writer,
+                     client_->BeginCheckpoint(arguments.Text("path"), options));
     const uint64_t attempt = writer.attempt();
     writers_.erase(arguments.Text("id"));
     writers_.emplace(arguments.Text("id"), std::move(writer));
@@ -156,7 +167,8 @@ class Driver {
 
   absl::StatusOr<json> Commit(const Arguments& arguments) {
     ASSIGN_OR_RETURN(CheckpointWriter * writer, WriterOf(arguments));
-    ASSIGN_OR_RETURN(CheckpointInfo info, writer->Commit(absl::Milliseconds(arguments.Number("timeout_ms", 30000))));
+    ASSIGN_OR_RETURN(CheckpointInfo info,
+                     writer->Commit(absl::Milliseconds(arguments.Number("timeout_ms", 30000))));
     return Describe(info);
   }
 
@@ -180,17 +192,20 @@ class Driver {
       options.rank = rank;
       options.attempt = attempt;
       options.job = arguments.Text("job");
-      ASSIGN_OR_RETURN(CheckpointWriter writer, client_->BeginCheckpoint(arguments.Text("path"), options));
+      ASSIGN_OR_RETURN(CheckpointWriter writer,
+                       client_->BeginCheckpoint(arguments.Text("path"), options));
       attempt = writer.attempt();
-      const std::vector<std::byte> content = SeededContent(seed + rank, arguments.Number("bytes", 1 << 20));
+      const std::vector<std::byte> content =
+          SeededContent(seed + rank, arguments.Number("bytes", 1 << 20));
       ASSIGN_OR_RETURN(ShardWriter shard, writer.NewShard(SeededName(rank, seed + rank)));
       RETURN_IF_ERROR(shard.Write(content));
       RETURN_IF_ERROR(shard.Close());
       RETURN_IF_ERROR(writer.RankDone());
       if (rank == 0) coordinator.emplace(std::move(writer));
     }
-    ASSIGN_OR_RETURN(CheckpointInfo info,
-                     coordinator->Commit(absl::Milliseconds(arguments.Number("timeout_ms", 30000))));
+    ASSIGN_OR_RETURN(
+        CheckpointInfo info,
+        coordinator->Commit(absl::Milliseconds(arguments.Number("timeout_ms", 30000))));
     return Describe(info);
   }
 
@@ -212,7 +227,8 @@ class Driver {
 
   absl::Status VerifyFile(const std::string& path, uint64_t size_bytes) {
     const std::optional<uint64_t> seed = SeedOfName(path);
-    if (!seed.has_value()) return absl::InvalidArgumentError(absl::StrCat(path, " has no seed in its name"));
+    if (!seed.has_value())
+      return absl::InvalidArgumentError(absl::StrCat(path, " has no seed in its name"));
     ASSIGN_OR_RETURN(File file, client_->OpenFile(path));
     std::vector<std::byte> content(file.size_bytes());
     RETURN_IF_ERROR(file.Read(0, content));
@@ -223,7 +239,8 @@ class Driver {
   }
 
   absl::StatusOr<json> Put(const Arguments& arguments) {
-    const std::vector<std::byte> content = SeededContent(arguments.Number("seed", 1), arguments.Number("bytes"));
+    const std::vector<std::byte> content =
+        SeededContent(arguments.Number("seed", 1), arguments.Number("bytes"));
     const ConstBuffer piece(content);
     RETURN_IF_ERROR(client_->PutFile(arguments.Text("path"), {&piece, 1}));
     return json::object();
@@ -241,7 +258,8 @@ class Driver {
     Client::ListCheckpointsOptions options;
     options.include_writing = arguments.Number("writing") != 0;
     options.recursive = arguments.Number("recursive") != 0;
-    ASSIGN_OR_RETURN(std::vector<CheckpointInfo> infos, client_->ListCheckpoints(arguments.Text("path"), options));
+    ASSIGN_OR_RETURN(std::vector<CheckpointInfo> infos,
+                     client_->ListCheckpoints(arguments.Text("path"), options));
     return json{{"checkpoints", Describe(infos)}};
   }
 
@@ -268,8 +286,8 @@ class Driver {
   }
 
   absl::StatusOr<json> Remove(const Arguments& arguments) {
-    const auto mode =
-        arguments.Number("recursive") != 0 ? Client::RemoveMode::kRecursive : Client::RemoveMode::kOne;
+    const auto mode = arguments.Number("recursive") != 0 ? Client::RemoveMode::kRecursive
+                                                         : Client::RemoveMode::kOne;
     RETURN_IF_ERROR(client_->Remove(arguments.Text("path"), mode));
     return json::object();
   }
@@ -320,14 +338,14 @@ class Driver {
 };
 
 const std::map<std::string, Driver::Command> Driver::kCommands = {
-    {"connect", &Driver::Connect}, {"begin", &Driver::Begin},     {"shard", &Driver::NewShard},
-    {"write", &Driver::Write},     {"close", &Driver::Close},     {"abandon", &Driver::Abandon},
-    {"done", &Driver::Done},       {"commit", &Driver::Commit},   {"abort", &Driver::Abort},
-    {"save", &Driver::Save},       {"verify", &Driver::Verify},   {"put", &Driver::Put},
-    {"get", &Driver::Get},         {"list", &Driver::List},       {"entries", &Driver::Entries},
-    {"show", &Driver::Show},       {"latest", &Driver::Latest},   {"stat", &Driver::Stat},
-    {"remove", &Driver::Remove},   {"rename", &Driver::Rename},   {"mkdir", &Driver::MakeDirectory},
-    {"pin", &Driver::Pin},         {"retain", &Driver::Retain},   {"status", &Driver::Status},
+    {"connect", &Driver::Connect}, {"begin", &Driver::Begin},   {"shard", &Driver::NewShard},
+    {"write", &Driver::Write},     {"close", &Driver::Close},   {"abandon", &Driver::Abandon},
+    {"done", &Driver::Done},       {"commit", &Driver::Commit}, {"abort", &Driver::Abort},
+    {"save", &Driver::Save},       {"verify", &Driver::Verify}, {"put", &Driver::Put},
+    {"get", &Driver::Get},         {"list", &Driver::List},     {"entries", &Driver::Entries},
+    {"show", &Driver::Show},       {"latest", &Driver::Latest}, {"stat", &Driver::Stat},
+    {"remove", &Driver::Remove},   {"rename", &Driver::Rename}, {"mkdir", &Driver::MakeDirectory},
+    {"pin", &Driver::Pin},         {"retain", &Driver::Retain}, {"status", &Driver::Status},
 };
 
 int Main() {

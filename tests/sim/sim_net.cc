@@ -1,5 +1,6 @@
-// Delivery, transfers and control connections of the simulated network. Everything that completes something runs as a
-// timer of the executor, so that the functions that inject faults can also be called outside of a run.
+// Delivery, transfers and control connections of the simulated network. Everything that completes
+// something runs as a timer of the executor, so that the functions that inject faults can also be
+// called outside of a run.
 #include "tests/sim/sim_net.h"
 
 #include <algorithm>
@@ -112,8 +113,7 @@ struct SleepAwaiter {
   absl::Duration duration;
   bool await_ready() const { return false; }
   void await_suspend(std::coroutine_handle<> waiter) {
-    executor.AddTimer(executor.clock().Now() + duration,
-                      [this, waiter] { executor.Post(waiter); });
+    executor.AddTimer(executor.clock().Now() + duration, [this, waiter] { executor.Post(waiter); });
   }
   void await_resume() const {}
 };
@@ -204,7 +204,8 @@ void SimFabric::CheckLinks() {
   std::erase_if(links_, [](const std::weak_ptr<Link>& link) { return link.expired(); });
   for (const std::weak_ptr<Link>& each : links_) {
     const std::shared_ptr<Link> link = each.lock();
-    if (Reaches(link->process[0], link->process[1]) && Reaches(link->process[1], link->process[0])) {
+    if (Reaches(link->process[0], link->process[1]) &&
+        Reaches(link->process[1], link->process[0])) {
       continue;
     }
     for (int side = 0; side < 2; ++side) SimControl::Close(*this, link, side, absl::ZeroDuration());
@@ -283,13 +284,14 @@ Task<absl::Status> SimNet::Send(PeerId peer, ConstBytes message, Deadline deadli
 void SimFabric::StartTransfer(std::shared_ptr<Transfer> transfer) {
   transfers_.push_back(transfer);
   transfer->broken = Happens(faults_.broken_rma_per_mille);
-  const auto seconds = static_cast<double>(transfer->local.size()) /
-                       static_cast<double>(faults_.bytes_per_second);
+  const auto seconds =
+      static_cast<double>(transfer->local.size()) / static_cast<double>(faults_.bytes_per_second);
   After(Latency() + absl::Seconds(seconds), [this, transfer] { StepTransfer(transfer); });
   After(kConnectionTimeout, [this, transfer] {
     SimNet* const target = FindEndpoint(transfer->address);
     if (transfer->ended || target == nullptr) return;
-    if (Reaches(transfer->from, target->process_) && Reaches(target->process_, transfer->from)) return;
+    if (Reaches(transfer->from, target->process_) && Reaches(target->process_, transfer->from))
+      return;
     transfer->ended = true;
     transfer->result = absl::UnavailableError("the connection timed out");
     transfer->done.Set();
@@ -300,9 +302,9 @@ void SimFabric::StepTransfer(std::shared_ptr<Transfer> transfer) {
   if (transfer->ended) return;
   Transfer& moving = *transfer;
   SimNet* const target = FindEndpoint(moving.address);
-  if (target != nullptr && (frozen_.contains(target->process_) || frozen_.contains(moving.from) ||
-                            !Reaches(moving.from, target->process_) ||
-                            !Reaches(target->process_, moving.from))) {
+  if (target != nullptr &&
+      (frozen_.contains(target->process_) || frozen_.contains(moving.from) ||
+       !Reaches(moving.from, target->process_) || !Reaches(target->process_, moving.from))) {
     stalled_.push_back([this, transfer] { StepTransfer(transfer); });
     return;
   }
@@ -316,7 +318,8 @@ void SimFabric::StepTransfer(std::shared_ptr<Transfer> transfer) {
   const MutableBytes destination = read ? moving.local : remote;
   if (remote.empty() || moving.broken) {
     // What a failed transfer leaves behind is undefined: make sure that nobody relies on it.
-    const size_t spoiled = destination.empty() ? 0 : executor_.random().Below(destination.size() + 1);
+    const size_t spoiled =
+        destination.empty() ? 0 : executor_.random().Below(destination.size() + 1);
     std::fill_n(destination.begin(), spoiled, std::byte{0xbd});
     // The whole connection breaks, with everything on it.
     FailTransfers(moving.initiator, moving.address);
@@ -340,8 +343,8 @@ void SimFabric::FailTransfers(SimNet* initiator, const std::string& address) {
   }
 }
 
-Task<absl::Status> SimNet::Rma(bool read, PeerId peer, BulkDescriptor remote,
-                               uint64_t offset_bytes, MutableBytes local, Deadline deadline) {
+Task<absl::Status> SimNet::Rma(bool read, PeerId peer, BulkDescriptor remote, uint64_t offset_bytes,
+                               MutableBytes local, Deadline deadline) {
   if (local.size() > remote.length_bytes || offset_bytes > remote.length_bytes - local.size()) {
     co_return absl::InvalidArgumentError("an RMA call beyond the end of the remote memory");
   }
@@ -482,7 +485,8 @@ Task<absl::StatusOr<std::unique_ptr<ControlConnection>>> SimNet::Dial(std::strin
     co_return control;
   }
   co_await SleepAwaiter{executor, fabric_.Latency()};
-  co_return absl::Status(reply.status().code(), absl::StrCat(host_port, ": ", reply.status().message()));
+  co_return absl::Status(reply.status().code(),
+                         absl::StrCat(host_port, ": ", reply.status().message()));
 }
 
 absl::StatusOr<std::string> SimNet::Listen(std::string_view host_port, HelloHandler* handler) {

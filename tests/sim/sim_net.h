@@ -1,6 +1,7 @@
-// The simulated network: a SimFabric connects SimNets of many simulated processes on one SimExecutor. Latency and
-// faults come from the executor's seed. It keeps the promises of Net and breaks everything that Net does not promise:
-// messages overtake each other, failed transfers leave garbage, a frozen peer never answers.
+// The simulated network: a SimFabric connects SimNets of many simulated processes on one
+// SimExecutor. Latency and faults come from the executor's seed. It keeps the promises of Net and
+// breaks everything that Net does not promise: messages overtake each other, failed transfers leave
+// garbage, a frozen peer never answers.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,8 @@ namespace cairn {
 
 class SimNet;
 
-// Outlives its nets and everything that runs on the executor afterwards; lives on the executor's thread. Functions
-// may be called inside and outside of a run.
+// Outlives its nets and everything that runs on the executor afterwards; lives on the executor's
+// thread. Functions may be called inside and outside of a run.
 class SimFabric {
  public:
   struct Faults {
@@ -44,15 +45,15 @@ class SimFabric {
   // An endpoint of the simulated process `process`; one a core.
   std::unique_ptr<SimNet> MakeNet(std::string process);
 
-  // Drops what goes from one process to the other; both directions for a full partition. RMA needs both and stalls;
-  // control connections notice after kKeepAlive.
+  // Drops what goes from one process to the other; both directions for a full partition. RMA needs
+  // both and stalls; control connections notice after kKeepAlive.
   void Cut(const std::string& from, const std::string& to);
   void Heal(const std::string& from, const std::string& to);
   // SIGSTOP and SIGCONT: everything sent to the process waits; RMA against its memory too.
   void Freeze(const std::string& process);
   void Thaw(const std::string& process);
-  // SIGKILL: its endpoints are gone, its control connections close, its own calls fail with UNAVAILABLE. A net made
-  // later for the same name is a new process.
+  // SIGKILL: its endpoints are gone, its control connections close, its own calls fail with
+  // UNAVAILABLE. A net made later for the same name is a new process.
   void Kill(const std::string& process);
 
   // What a dead host costs on a control connection, and a stalled RMA on a connection.

@@ -1,6 +1,6 @@
-// Waiting for the SDK from Python: without the GIL, and never deaf to Ctrl-C. Python runs signal handlers on the main
-// thread only and only between bytecodes, so there a call works on a thread of its own while the main thread waits in
-// short slices; on any other thread it runs in place.
+// Waiting for the SDK from Python: without the GIL, and never deaf to Ctrl-C. Python runs signal
+// handlers on the main thread only and only between bytecodes, so there a call works on a thread of
+// its own while the main thread waits in short slices; on any other thread it runs in place.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -22,8 +22,9 @@ inline constexpr std::chrono::milliseconds kSignalPoll{50};
 // REQUIRES: the GIL is held.
 bool OnMainThread();
 
-// Runs `body` and returns its value. `body` owns by value all that it uses: when a signal handler raises, this throws
-// at once and `body` goes on behind it until its own deadline. REQUIRES: the GIL is held.
+// Runs `body` and returns its value. `body` owns by value all that it uses: when a signal handler
+// raises, this throws at once and `body` goes on behind it until its own deadline. REQUIRES: the
+// GIL is held.
 template <class Body>
 std::invoke_result_t<Body&> Blocking(Body body) {
   using Result = std::invoke_result_t<Body&>;

@@ -1,5 +1,6 @@
-// CheckpointWriter as a Python class. Waiting for other ranks in slices is left to Python (client/python/cairn/
-// checkpoint.py): an interrupted commit must not go on behind the caller's back. Next: client/core/checkpoint.cc.
+// CheckpointWriter as a Python class. Waiting for other ranks in slices is left to Python
+// (client/python/cairn/ checkpoint.py): an interrupted commit must not go on behind the caller's
+// back. Next: client/core/checkpoint.cc.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -18,7 +19,8 @@ namespace py = pybind11;
 namespace cairn::python {
 namespace {
 
-std::shared_ptr<ShardHandle> NewShard(const std::shared_ptr<CheckpointHandle>& checkpoint, std::string name) {
+std::shared_ptr<ShardHandle> NewShard(const std::shared_ptr<CheckpointHandle>& checkpoint,
+                                      std::string name) {
   return std::make_shared<ShardHandle>(ValueOrThrow(Blocking([checkpoint, name = std::move(name)] {
     return checkpoint->With([&](CheckpointWriter& writer) { return writer.NewShard(name); });
   })));
@@ -40,8 +42,10 @@ void Abort(const std::shared_ptr<CheckpointHandle>& checkpoint, std::string reas
 
 void BindCheckpoint(py::module_& module) {
   py::class_<CheckpointHandle, std::shared_ptr<CheckpointHandle>>(module, "CheckpointWriter")
-      .def_property_readonly("attempt", [](const CheckpointHandle& writer) { return writer.get().attempt(); })
-      .def_property_readonly("path", [](const CheckpointHandle& writer) { return writer.get().path(); })
+      .def_property_readonly("attempt",
+                             [](const CheckpointHandle& writer) { return writer.get().attempt(); })
+      .def_property_readonly("path",
+                             [](const CheckpointHandle& writer) { return writer.get().path(); })
       .def("new_shard", &NewShard, py::arg("name"))
       .def("rank_done",
            [](const std::shared_ptr<CheckpointHandle>& checkpoint) {

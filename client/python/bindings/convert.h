@@ -23,6 +23,7 @@ pybind11::list ToList(const std::vector<T>& values) {
   return list;
 }
 
-RetentionPolicy ToRetention(uint32_t keep_last, uint64_t keep_every_steps, double keep_newer_than_s);
+RetentionPolicy ToRetention(uint32_t keep_last, uint64_t keep_every_steps,
+                            double keep_newer_than_s);
 
 }  // namespace cairn::python

@@ -1,5 +1,6 @@
-// Region, File and ShardWriter as Python classes: the ones that touch bytes. Everything that may wait runs in
-// Blocking(), and memory is lent for exactly as long as the SDK says. Next: client/core/file.cc, client/core/shard.cc.
+// Region, File and ShardWriter as Python classes: the ones that touch bytes. Everything that may
+// wait runs in Blocking(), and memory is lent for exactly as long as the SDK says. Next:
+// client/core/file.cc, client/core/shard.cc.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -19,7 +20,8 @@ namespace cairn::python {
 namespace {
 
 py::bytes ReadBytes(const std::shared_ptr<FileHandle>& file, uint64_t offset, uint64_t length) {
-  // Filled in place before anybody else sees it, which is what makes writing to a bytes object legal.
+  // Filled in place before anybody else sees it, which is what makes writing to a bytes object
+  // legal.
   py::object bytes = py::reinterpret_steal<py::object>(
       PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(length)));
   if (!bytes) throw py::error_already_set();
@@ -57,8 +59,9 @@ void WritePieces(const std::shared_ptr<ShardHandle>& shard, const py::iterable& 
 
 template <class Settle>
 void SettleShard(const std::shared_ptr<ShardHandle>& shard, Settle settle) {
-  const absl::Status settled =
-      Blocking([shard, settle] { return shard->writer.WithLock([&](ShardWriter& writer) { return settle(writer); }); });
+  const absl::Status settled = Blocking([shard, settle] {
+    return shard->writer.WithLock([&](ShardWriter& writer) { return settle(writer); });
+  });
   // Whatever the outcome, no server reads the memory any more.
   shard->loans.clear();
   ThrowIfError(settled);
@@ -67,8 +70,9 @@ void SettleShard(const std::shared_ptr<ShardHandle>& shard, Settle settle) {
 }  // namespace
 
 void BindRegion(py::module_& module) {
-  py::class_<Region>(module, "Region",
-                     "Part of an object's memory, given by address. `owner` is kept alive as long as it is lent.")
+  py::class_<Region>(
+      module, "Region",
+      "Part of an object's memory, given by address. `owner` is kept alive as long as it is lent.")
       .def(py::init([](uint64_t address, uint64_t size_bytes, py::object owner) {
              return Region{address, size_bytes, std::move(owner)};
            }),
@@ -79,7 +83,8 @@ void BindRegion(py::module_& module) {
 
 void BindFile(py::module_& module) {
   py::class_<FileHandle, std::shared_ptr<FileHandle>>(module, "File")
-      .def_property_readonly("size_bytes", [](const FileHandle& file) { return file.get().size_bytes(); })
+      .def_property_readonly("size_bytes",
+                             [](const FileHandle& file) { return file.get().size_bytes(); })
       .def_property_readonly("crc32c", [](const FileHandle& file) { return file.get().crc32c(); })
       .def("read", &ReadBytes, py::arg("offset"), py::arg("length"))
       .def("read_ranges", &ReadRanges, py::arg("ranges"));
@@ -87,8 +92,8 @@ void BindFile(py::module_& module) {
 
 void BindShard(py::module_& module) {
   py::class_<ShardHandle, std::shared_ptr<ShardHandle>>(module, "ShardWriter")
-      .def_property_readonly("size_bytes",
-                             [](const ShardHandle& shard) { return shard.writer.get().size_bytes(); })
+      .def_property_readonly(
+          "size_bytes", [](const ShardHandle& shard) { return shard.writer.get().size_bytes(); })
       .def("write", &WritePieces, py::arg("pieces"))
       .def("flush",
            [](const std::shared_ptr<ShardHandle>& shard) {

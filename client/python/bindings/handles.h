@@ -1,6 +1,7 @@
-// The SDK's objects as Python holds them. Each remembers the process that made it: after fork() the SDK's thread is
-// gone, so a child refuses to use an inherited one and never destroys it. Calls on a shard, which is not thread-safe,
-// are serialised: one that Ctrl-C interrupted may still be running.
+// The SDK's objects as Python holds them. Each remembers the process that made it: after fork() the
+// SDK's thread is gone, so a child refuses to use an inherited one and never destroys it. Calls on
+// a shard, which is not thread-safe, are serialised: one that Ctrl-C interrupted may still be
+// running.
 #pragma once
 
 #include <unistd.h>
@@ -34,7 +35,8 @@ class Handle {
   template <class Use>
   auto With(Use use) -> std::invoke_result_t<Use, T&> {
     if (pid_ != getpid()) {
-      return absl::FailedPreconditionError("made before fork(): make a new one in the child process");
+      return absl::FailedPreconditionError(
+          "made before fork(): make a new one in the child process");
     }
     return use(*object_);
   }
@@ -72,7 +74,8 @@ using CheckpointHandle = Handle<CheckpointWriter>;
 // A shard, and the memory lent to it since the last Flush().
 class ShardHandle {
  public:
-  explicit ShardHandle(ShardWriter writer) : writer(std::make_unique<ShardWriter>(std::move(writer))) {}
+  explicit ShardHandle(ShardWriter writer)
+      : writer(std::make_unique<ShardWriter>(std::move(writer))) {}
 
   // REQUIRES: the GIL is held.
   void Lent(std::shared_ptr<Loan> loan) { loans.push_back(std::move(loan)); }

@@ -13,8 +13,9 @@ namespace py = pybind11;
 namespace cairn::python {
 namespace {
 
-// Loans dropped by threads that do not hold the GIL. Such a thread must not wait for it: an interpreter that is
-// shutting down would end the thread inside C++ frames. Leaked on purpose: threads may outlive static destruction.
+// Loans dropped by threads that do not hold the GIL. Such a thread must not wait for it: an
+// interpreter that is shutting down would end the thread inside C++ frames. Leaked on purpose:
+// threads may outlive static destruction.
 struct Returned {
   std::mutex mutex;
   std::vector<Loan*> loans;
@@ -69,9 +70,9 @@ MutableBuffer Loan::LendBuffer(py::handle object, int flags) {
   auto view = std::make_unique<Py_buffer>();
   if (PyObject_GetBuffer(object.ptr(), view.get(), flags) != 0) {
     py::error_already_set error;
-    ThrowStatus(absl::InvalidArgumentError(absl::StrCat(
-        "cannot use the memory of a ", Py_TYPE(object.ptr())->tp_name, " in place: ",
-        std::string(py::str(error.value())))));
+    ThrowStatus(absl::InvalidArgumentError(
+        absl::StrCat("cannot use the memory of a ", Py_TYPE(object.ptr())->tp_name,
+                     " in place: ", std::string(py::str(error.value())))));
   }
   const MutableBuffer memory(static_cast<std::byte*>(view->buf), static_cast<size_t>(view->len));
   views_.push_back(std::move(view));
@@ -91,11 +92,13 @@ MutableBuffer Loan::LendTensor(py::handle tensor) {
   }
   const std::string device = py::str(tensor.attr("device").attr("type"));
   if (device != "cpu") {
-    ThrowStatus(absl::InvalidArgumentError(absl::StrCat(
-        "a tensor on ", device, " cannot be used in place: copy it to host memory first (cairn.torch does)")));
+    ThrowStatus(absl::InvalidArgumentError(
+        absl::StrCat("a tensor on ", device,
+                     " cannot be used in place: copy it to host memory first (cairn.torch does)")));
   }
   if (!tensor.attr("is_contiguous")().cast<bool>()) {
-    ThrowStatus(absl::InvalidArgumentError("a tensor that is not contiguous cannot be used in place"));
+    ThrowStatus(
+        absl::InvalidArgumentError("a tensor that is not contiguous cannot be used in place"));
   }
   const auto address = tensor.attr("data_ptr")().cast<uint64_t>();
   const auto size_bytes = tensor.attr("nbytes").cast<uint64_t>();

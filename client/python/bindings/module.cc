@@ -1,5 +1,5 @@
-// The extension module cairn._cairn: the C++ SDK as it is. The package around it (client/python/cairn) is what people
-// import; nothing here is public.
+// The extension module cairn._cairn: the C++ SDK as it is. The package around it
+// (client/python/cairn) is what people import; nothing here is public.
 #include <pybind11/pybind11.h>
 
 #include "client/python/bindings/classes.h"

@@ -165,3 +165,20 @@ def test_errors_are_cairn_s(fs, bucket):
         fs.open(f"{bucket}/none")
     with pytest.raises(cairn.InvalidArgument):
         fs.open(f"{bucket}/none", "ab")
+
+
+def test_a_text_block_that_raises_leaves_nothing_visible(fs, bucket):
+    with pytest.raises(RuntimeError), fs.open(f"{bucket}/file", "w") as file:
+        file.write("half")
+        raise RuntimeError("stop")
+    assert not fs.exists(f"{bucket}/file")
+    with fs.open(f"{bucket}/file", "w", newline="\n") as file:
+        file.write("whole\n")
+    with fs.open(f"{bucket}/file", "r") as file:
+        assert file.read() == "whole\n"
+
+
+def test_a_file_in_a_directory_that_is_not_there_yet_makes_it(fs, bucket):
+    with fs.open(f"{bucket}/new/deeper/file", "wb") as file:
+        file.write(b"x")
+    assert fs.cat_file(f"{bucket}/new/deeper/file") == b"x"

@@ -1,5 +1,6 @@
-// What every Net promises: messages arrive whole, RMA moves exactly the bytes asked for, errors leave the endpoint
-// usable, Reset() makes exposed memory unreachable. Runs on libfabric (both reactor backends) and on the simulation.
+// What every Net promises: messages arrive whole, RMA moves exactly the bytes asked for, errors
+// leave the endpoint usable, Reset() makes exposed memory unreachable. Runs on libfabric (both
+// reactor backends) and on the simulation.
 #include "common/fabric/net.h"
 
 #include <algorithm>
@@ -135,7 +136,8 @@ Task<void> CheckArguments(Net& a, Net& b) {
   auto readable = b.Register(remote, MemoryAccess::kRemoteRead);
   auto own = a.Register(local, MemoryAccess::kLocal);
   const BulkDescriptor descriptor = (*readable)->descriptor();
-  absl::Status read = co_await a.Read(*peer, descriptor, 0, MutableBytes(local).first(101), InSeconds(5));
+  absl::Status read =
+      co_await a.Read(*peer, descriptor, 0, MutableBytes(local).first(101), InSeconds(5));
   EXPECT_TRUE(absl::IsInvalidArgument(read)) << read;
   read = co_await a.Read(*peer, descriptor, UINT64_MAX, MutableBytes(local).first(2), InSeconds(5));
   EXPECT_TRUE(absl::IsInvalidArgument(read)) << read;
@@ -223,7 +225,8 @@ Task<void> ReadInto(Net& net, PeerId peer, BulkDescriptor remote, MutableBytes l
   *result = co_await net.Read(peer, remote, 0, local, deadline);
 }
 
-// Operations under way on the endpoint that is reset end at once, and peers added before stay valid.
+// Operations under way on the endpoint that is reset end at once, and peers added before stay
+// valid.
 Task<void> ResetInitiator(Net& a, Net& b) {
   const absl::StatusOr<PeerId> peer = a.AddPeer(b.address());
   std::vector<std::byte> remote = Pattern(16 * kMiB, 5);

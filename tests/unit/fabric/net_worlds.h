@@ -1,5 +1,5 @@
-// The worlds of worlds.h with a network: libfabric over loopback on both kinds of reactor, and the simulation. The
-// same typed test runs on all of them.
+// The worlds of worlds.h with a network: libfabric over loopback on both kinds of reactor, and the
+// simulation. The same typed test runs on all of them.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -373,6 +373,24 @@ TEST_F(CheckpointTest, RemovalForgetsAllButTheStripesToFree) {
   EXPECT_EQ(kv_.family(kFamilyInode).size(), 3u);
 }
 
+// A rank that slept through the removal of its checkpoint and the next life of the name.
+TEST_F(CheckpointTest, ANameUsedAnewDoesNotTakeItsOldRanks) {
+  ASSERT_THAT(Begin(kPath, {.world = 2, .rank = 1}), IsOk());
+  ASSERT_THAT(Save(kPath), IsOk());
+  ASSERT_THAT(Remove(kPath), IsOk());
+  ASSERT_THAT(Begin(kPath, {.world = 2, .rank = 0}), IsOk());
+  ASSERT_EQ(Begin(kPath, {.world = 2, .rank = 1})->attempt(), 3u);
+  EXPECT_THAT(Done(kPath, 1, 1), Fails(kAborted, "superseded by attempt 3"));
+  EXPECT_THAT(Done(kPath, 2, 0), Fails(kAborted, "superseded by attempt 3"));
+  ASSERT_THAT(Remove("default/run", true), IsOk());
+  Settle();
+  EXPECT_EQ(Begin(kPath)->attempt(), 4u);
+  // A job that numbers its attempts itself is not held up by others.
+  EXPECT_EQ(Begin("default/run/own", {.attempt = 1})->attempt(), 1u);
+  EXPECT_EQ(Begin("default/run/time", {.attempt = 1'700'000'000'000})->attempt(),
+            1'700'000'000'000u);
+}
+
 TEST_F(CheckpointTest, ListsByNameInPagesAndBelow) {
   for (const std::string path :
        {"default/a", "default/run/s1", "default/run/s10", "default/run/s2", "default/z/y/x"}) {

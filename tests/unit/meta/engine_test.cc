@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "common/task/when_all.h"
+#include "server/meta/requests.h"
 #include "tests/unit/meta/meta_fixture.h"
 
 namespace cairn {
@@ -79,6 +80,27 @@ TEST_F(EngineTest, ARetryGetsTheFirstResult) {
   EXPECT_EQ(Do(BeginRequest("default/run/s1"), {77, 6})->attempt(), 2u);
   EXPECT_EQ(Do(BeginRequest("default/run/s1"))->attempt(), 3u);
   EXPECT_THAT(Do(Mkdir("default/x"), id), Fails(kInvalid, "used before, for another method"));
+}
+
+TEST_F(EngineTest, OldResultsAreForgotten) {
+  const auto mkdir = [&](uint64_t sequence) {
+    EXPECT_THAT(Do(Mkdir(StrCat("default/d", sequence)), {77, sequence}), IsOk());
+  };
+  for (uint64_t sequence = 1; sequence <= 10; ++sequence) mkdir(sequence);
+  EXPECT_EQ(kv_.family(kFamilyRequest).size(), 20u);
+  // As many mutations later as are kept.
+  StopEngine();
+  kv_.Overwrite(kFamilySystem, CounterKey(Counter::kNextRequest), U64(1 + kKeptResults));
+  Restart();
+  for (uint64_t sequence = 11; sequence <= 15; ++sequence) mkdir(sequence);
+  const auto known = [&](uint64_t sequence) {
+    return kv_.family(kFamilyRequest).contains(RequestKey(77, sequence));
+  };
+  EXPECT_FALSE(known(1));
+  EXPECT_FALSE(known(5));
+  EXPECT_TRUE(known(6));
+  EXPECT_TRUE(known(15));
+  EXPECT_EQ(kv_.family(kFamilyRequest).size(), 20u);
 }
 
 TEST_F(EngineTest, ARetryOfAFailureIsTriedAgain) {

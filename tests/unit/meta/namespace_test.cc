@@ -163,8 +163,8 @@ TEST_F(NamespaceTest, CheckpointsMoveAndLatestFollows) {
   EXPECT_EQ(Latest("default/best")->path(), "default/best/two");
   EXPECT_EQ(Latest("default/best")->step(), 2u);
   EXPECT_THAT(Rename("default/best/two", "default/run/step-1"), Fails(kExists, "remove it first"));
-  // The name is free: its attempts start from the beginning.
-  EXPECT_EQ(Begin("default/run/step-2")->attempt(), 1u);
+  // The name is free; its attempts start above the one that is gone.
+  EXPECT_EQ(Begin("default/run/step-2")->attempt(), 2u);
   // And at its new name no attempt of the old content is accepted.
   EXPECT_THAT(Begin("default/best/two", {.attempt = 1}), Fails(kPrecondition, "is committed"));
   EXPECT_EQ(Begin("default/best/two")->attempt(), 2u);

@@ -1,5 +1,6 @@
-// RPC between a node and its clients over every Net: round trips, bulk bytes both ways, refusals, deadlines, restarts,
-// the end of sessions. A node is a server with two cores; PING carries a script that the handler obeys.
+// RPC between a node and its clients over every Net: round trips, bulk bytes both ways, refusals,
+// deadlines, restarts, the end of sessions. A node is a server with two cores; PING carries a
+// script that the handler obeys.
 #include <algorithm>
 #include <optional>
 
@@ -46,8 +47,8 @@ class ScriptService {
     }
     if (command == "pull" || command == "push") {
       const MutableBytes piece = slab_.first(context.bulk_bytes());
-      absl::Status moved = command == "pull" ? co_await context.Pull(piece)
-                                             : co_await context.Push(piece);
+      absl::Status moved =
+          command == "pull" ? co_await context.Pull(piece) : co_await context.Push(piece);
       CO_RETURN_IF_ERROR(moved);
     }
     if (command == "wait") {
@@ -100,8 +101,8 @@ struct Node {
     identity.add_core_addresses(net0->address());
     identity.add_core_addresses(net1->address());
     identity.set_map_version(3);
-    sessions.emplace(SessionTable::Options{.identity = identity, .slabs = 8, .credits_max = 4}, random,
-                     [this](SessionId) { ++ended; });
+    sessions.emplace(SessionTable::Options{.identity = identity, .slabs = 8, .credits_max = 4},
+                     random, [this](SessionId) { ++ended; });
     cores.push_back(std::make_unique<Core>(std::move(net0), *sessions, incarnation));
     cores.push_back(std::make_unique<Core>(std::move(net1), *sessions, incarnation));
   }
@@ -159,7 +160,9 @@ class RpcTest : public ::testing::Test {
 };
 TYPED_TEST_SUITE(RpcTest, NetWorlds);
 
-CallOptions Within(double seconds) { return {.deadline = InSeconds(seconds), .bulks = {}, .request = {}}; }
+CallOptions Within(double seconds) {
+  return {.deadline = InSeconds(seconds), .bulks = {}, .request = {}};
+}
 
 template <class Fixture>
 Task<std::unique_ptr<NodeConnection>> MustConnect(Fixture& test) {
@@ -279,8 +282,9 @@ Task<void> Deadlines(Fixture& test) {
   // The late reply finds nobody, and the next call works.
   auto next = co_await Call(*connection, 0, ScriptOf("next"), Within(5));
   EXPECT_TRUE(next.ok()) << next.status();
-  auto never = co_await Call(*connection, 0, ScriptOf("hi"),
-                             CallOptions{.deadline = Deadline(MonoTime(0)), .bulks = {}, .request = {}});
+  auto never =
+      co_await Call(*connection, 0, ScriptOf("hi"),
+                    CallOptions{.deadline = Deadline(MonoTime(0)), .bulks = {}, .request = {}});
   EXPECT_TRUE(absl::IsDeadlineExceeded(never.status())) << never.status();
 }
 TYPED_TEST(RpcTest, PassedDeadlineEndsTheCallAndNotTheConnection) {
@@ -310,7 +314,9 @@ Task<void> BulkDeadline(Fixture& test) {
   auto again = co_await Call(*connection, 0, ScriptOf("hi"), Within(5));
   EXPECT_TRUE(again.ok()) << again.status();
 }
-TYPED_TEST(RpcTest, BulkCallWithoutAReplyResetsTheEndpoint) { this->Run(BulkDeadline<TestFixture>); }
+TYPED_TEST(RpcTest, BulkCallWithoutAReplyResetsTheEndpoint) {
+  this->Run(BulkDeadline<TestFixture>);
+}
 
 template <class Fixture>
 Task<void> CallLimit(Fixture& test) {
@@ -356,20 +362,23 @@ TYPED_TEST(RpcTest, SessionEndsWithItsConnectionAndSharesItsCredits) {
 
 template <class Fixture>
 Task<void> Hellos(Fixture& test) {
-  auto other = co_await test.client_->Connect(test.node_->host_port, "another cluster", InSeconds(5));
+  auto other =
+      co_await test.client_->Connect(test.node_->host_port, "another cluster", InSeconds(5));
   EXPECT_TRUE(absl::IsFailedPrecondition(other.status())) << other.status();
   EXPECT_NE(std::string(other.status().message()).find("cluster"), std::string::npos);
   auto same = co_await test.client_->Connect(test.node_->host_port, "cluster", InSeconds(5));
   EXPECT_TRUE(same.ok()) << same.status();
   wire::HelloRequest old;
   old.set_protocol_version(99);
-  auto dialed = co_await test.client_net_->Dial(test.node_->host_port, old.SerializeAsString(), InSeconds(5));
+  auto dialed =
+      co_await test.client_net_->Dial(test.node_->host_port, old.SerializeAsString(), InSeconds(5));
   EXPECT_TRUE(absl::IsFailedPrecondition(dialed.status())) << dialed.status();
   dialed = co_await test.client_net_->Dial(test.node_->host_port, "\xff\xff", InSeconds(5));
   EXPECT_TRUE(absl::IsInvalidArgument(dialed.status())) << dialed.status();
   old.set_protocol_version(kProtocolVersion);
   old.set_provider("carrier pigeon");
-  dialed = co_await test.client_net_->Dial(test.node_->host_port, old.SerializeAsString(), InSeconds(5));
+  dialed =
+      co_await test.client_net_->Dial(test.node_->host_port, old.SerializeAsString(), InSeconds(5));
   EXPECT_TRUE(absl::IsFailedPrecondition(dialed.status())) << dialed.status();
 }
 TYPED_TEST(RpcTest, WrongHellosAreRefusedInWords) { this->Run(Hellos<TestFixture>); }
@@ -451,13 +460,13 @@ Task<void> Malformed(Fixture& test) {
   const std::vector<std::string> garbage = {"", "x", std::string(20, '\0'), std::string(1000, 'z'),
                                             std::string(kMaxMessageBytes, '\x7f')};
   for (const std::string& message : garbage) {
-    const absl::Status sent = co_await test.client_net_->Send(*peer, BytesOf(message), InSeconds(5));
+    const absl::Status sent =
+        co_await test.client_net_->Send(*peer, BytesOf(message), InSeconds(5));
     EXPECT_TRUE(sent.ok()) << sent;
   }
   const size_t expected = garbage.size();
-  co_await Until([&test, expected] {
-    return test.node_->cores[0]->server->counters().malformed == expected;
-  });
+  co_await Until(
+      [&test, expected] { return test.node_->cores[0]->server->counters().malformed == expected; });
   std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
   auto reply = co_await Call(*connection, 0, ScriptOf("hi"), Within(5));
   EXPECT_TRUE(reply.ok()) << reply.status();

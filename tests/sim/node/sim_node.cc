@@ -1,0 +1,253 @@
+// The wiring follows server/main/node.cc and core.cc; what differs is that all cores share one
+// executor, so that nothing hops.
+#include "tests/sim/node/sim_node.h"
+
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/strings.h"
+#include "common/buffer/slab_pool.h"
+#include "common/rpc/call_table.h"
+#include "common/rpc/rpc_server.h"
+#include "server/cluster/cluster_map.h"
+#include "server/meta/families.h"
+#include "server/repair/free_spans.h"
+#include "server/repair/reclaim_loop.h"
+#include "server/service/chunk_service.h"
+#include "server/service/meta_service.h"
+
+namespace cairn {
+namespace {
+
+constexpr char kClusterId[] = "simulated";
+constexpr uint32_t kGroupsPerTarget = 4;
+
+Task<absl::Status> FreeOn(std::vector<Target*> targets, std::vector<StripeSpan> spans) {
+  absl::Status result;
+  for (Target* target : targets) {
+    absl::Status freed = co_await FreeSpans(*target, spans);
+    result.Update(freed);
+  }
+  co_return result;
+}
+
+Task<std::vector<LeaseId>> PendingOn(std::vector<Target*> targets) {
+  std::vector<LeaseId> leases;
+  for (Target* target : targets) {
+    const std::vector<LeaseId> of_target = target->PendingLeases();
+    leases.insert(leases.end(), of_target.begin(), of_target.end());
+  }
+  co_return leases;
+}
+
+Task<absl::Status> DropOn(std::vector<Target*> targets, LeaseId lease) {
+  for (Target* target : targets) target->DropLease(lease);
+  co_return absl::OkStatus();
+}
+
+Task<bool> AskLease(MetaEngine* meta, LeaseId lease) { co_return meta->LeaseIsLive(lease); }
+
+}  // namespace
+
+struct SimNode::Core {
+  std::unique_ptr<SimNet> net;
+  std::unique_ptr<SlabPool> slabs;
+  std::unique_ptr<MemoryRegion> region;
+  CallTable table;
+  std::unique_ptr<ChunkService> chunks;
+  std::unique_ptr<RpcServer> rpc;
+  std::vector<Target*> targets;
+};
+
+// One life of the process.
+struct SimNode::Life {
+  std::vector<std::unique_ptr<Core>> cores;
+  std::vector<std::unique_ptr<Target>> targets;
+  std::unique_ptr<MetaEngine> meta;
+  std::unique_ptr<MetaService> meta_service;
+  std::unique_ptr<SessionTable> sessions;
+  std::unique_ptr<ReclaimLoop> reclaim;
+  wire::ClusterMap map;
+
+  std::vector<Target*> AllTargets() const {
+    std::vector<Target*> all;
+    for (const auto& target : targets) all.push_back(target.get());
+    return all;
+  }
+};
+
+SimNode::SimNode(SimExecutor& executor, SimFabric& fabric, Options options)
+    : executor_(executor),
+      fabric_(fabric),
+      options_(std::move(options)),
+      meta_store_(kMetaFamilyCount) {
+  for (uint32_t i = 0; i < options_.targets; ++i) {
+    disks_.push_back(std::make_unique<SimDisk>(options_.target_bytes, executor_.random().Next()));
+    indexes_.push_back(std::make_unique<SimKv>(ChunkIndex::Families().size()));
+  }
+}
+
+SimNode::~SimNode() { CAIRN_CHECK(life_ == nullptr); }
+
+Target& SimNode::target(size_t target) { return *life_->targets[target]; }
+MetaEngine& SimNode::meta() { return *life_->meta; }
+
+size_t SimNode::calls_running() const {
+  size_t sum = 0;
+  if (life_ == nullptr) return sum;
+  for (const auto& core : life_->cores) {
+    if (core->rpc != nullptr) sum += core->rpc->calls_running();
+  }
+  return sum;
+}
+
+Task<absl::Status> SimNode::Start() {
+  CAIRN_CHECK(life_ == nullptr);
+  life_ = std::make_unique<Life>();
+  absl::Status booted = co_await Boot(*life_);
+  co_return booted;
+}
+
+Task<absl::Status> SimNode::Boot(Life& life) {
+  for (uint32_t i = 0; i < options_.cores; ++i) {
+    auto core = std::make_unique<Core>();
+    core->net = fabric_.MakeNet(options_.process);
+    absl::StatusOr<std::unique_ptr<SlabPool>> slabs =
+        SlabPool::Create({static_cast<size_t>(options_.stripe_bytes), options_.slabs});
+    if (!slabs.ok()) co_return slabs.status();
+    core->slabs = *std::move(slabs);
+    absl::StatusOr<std::unique_ptr<MemoryRegion>> region =
+        core->net->Register(core->slabs->memory(), MemoryAccess::kLocal);
+    if (!region.ok()) co_return region.status();
+    core->region = *std::move(region);
+    life.cores.push_back(std::move(core));
+  }
+  absl::Status opened = co_await OpenTargets(life);
+  if (!opened.ok()) co_return opened;
+  opened = co_await OpenMetadata(life);
+  if (!opened.ok()) co_return opened;
+  co_return Serve(life);
+}
+
+Task<absl::Status> SimNode::OpenTargets(Life& life) {
+  for (uint32_t i = 0; i < options_.targets; ++i) {
+    Target::Options options{kClusterId, TargetId(i + 1)};
+    absl::StatusOr<std::unique_ptr<Target>> opened = co_await Target::Open(
+        std::move(options), *disks_[i], *indexes_[i], runner_, executor_.random());
+    if (!opened.ok()) co_return opened.status();
+    life.cores[i % options_.cores]->targets.push_back(opened->get());
+    life.targets.push_back(*std::move(opened));
+    auto* info = life.map.add_targets();
+    info->set_id(i + 1);
+    info->set_node(1);
+    info->set_core(i % options_.cores);
+    info->set_state(wire::TARGET_UP);
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> SimNode::OpenMetadata(Life& life) {
+  life.meta =
+      std::make_unique<MetaEngine>(meta_store_, runner_, runner_, executor_.clock(), options_.meta);
+  absl::Status started = co_await life.meta->Start(kClusterId);
+  if (!started.ok()) co_return started;
+  life.map.set_cluster_id(kClusterId);
+  life.map.set_stripe_bytes(static_cast<uint32_t>(options_.stripe_bytes));
+  auto* node = life.map.add_nodes();
+  node->set_id(1);
+  node->set_endpoint(options_.endpoint);
+  absl::StatusOr<wire::GetMapReply> stored = co_await life.meta->Query(wire::GetMapRequest());
+  if (!stored.ok()) co_return stored.status();
+  absl::StatusOr<wire::ClusterMap> merged =
+      MergeClusterMap(stored->map(), life.map, kGroupsPerTarget);
+  if (!merged.ok()) co_return merged.status();
+  life.map = *std::move(merged);
+  disk::SetClusterMap update;
+  *update.mutable_map() = life.map;
+  absl::StatusOr<disk::SetClusterMapReply> set = co_await life.meta->Mutate(std::move(update));
+  if (!set.ok()) co_return set.status();
+  ReclaimLoop::Targets targets;
+  targets.free = [all = life.AllTargets()](std::vector<StripeSpan> spans) {
+    return FreeOn(all, std::move(spans));
+  };
+  targets.pending_leases = [all = life.AllTargets()] { return PendingOn(all); };
+  targets.drop_lease = [all = life.AllTargets()](LeaseId lease) { return DropOn(all, lease); };
+  life.reclaim = std::make_unique<ReclaimLoop>(*life.meta, std::move(targets));
+  life.reclaim->Start();
+  co_return absl::OkStatus();
+}
+
+absl::Status SimNode::Serve(Life& life) {
+  wire::HelloReply identity;
+  identity.set_software_version("simulated");
+  identity.set_cluster_id(kClusterId);
+  identity.set_node_id(1);
+  identity.set_node_incarnation(executor_.random().Next());
+  identity.set_provider(life.cores[0]->net->provider());
+  for (const auto& core : life.cores) identity.add_core_addresses(core->net->address());
+  identity.set_map_version(life.map.version());
+  identity.set_slab_bytes(static_cast<uint32_t>(options_.stripe_bytes));
+  const RpcServer::Options rpc{.node_incarnation = identity.node_incarnation()};
+  SessionTable::Options sessions;
+  sessions.identity = std::move(identity);
+  sessions.slabs = static_cast<uint32_t>(options_.slabs * life.cores.size());
+  sessions.credits_max = options_.credits_max;
+  life.sessions =
+      std::make_unique<SessionTable>(std::move(sessions), executor_.random(), [](SessionId) {});
+  life.sessions->SetMapVersion(life.map.version());
+  life.meta_service = std::make_unique<MetaService>(*life.meta, [map = &life.map] { return *map; });
+  life.meta_service->Register(life.cores[0]->table);
+  for (const auto& core : life.cores) {
+    core->chunks = std::make_unique<ChunkService>(
+        *core->slabs, core->targets,
+        [meta = life.meta.get()](LeaseId lease) { return AskLease(meta, lease); });
+    core->chunks->Register(core->table);
+    core->rpc = std::make_unique<RpcServer>(*core->net, core->table, *life.sessions, rpc);
+    core->net->SetReceiver(
+        [server = core->rpc.get()](ConstBytes message) { server->OnMessage(message); });
+  }
+  return life.cores[0]->net->Listen(options_.endpoint, life.sessions.get()).status();
+}
+
+void SimNode::Kill(uint64_t seed) {
+  fabric_.Kill(options_.process);
+  SeededRandom random(seed);
+  for (const auto& disk : disks_) disk->Crash(random.Next());
+  for (const auto& index : indexes_) index->Crash(random.Next());
+  meta_store_.Crash(random.Next());
+}
+
+Task<void> SimNode::Bury() {
+  Life& life = *life_;
+  life.cores[0]->net->StopListening();
+  if (life.sessions != nullptr) co_await life.sessions->Stop();
+  for (const auto& core : life.cores) {
+    core->slabs->Break();
+    (void)core->net->Reset();
+    if (core->rpc != nullptr) co_await core->rpc->Stop();
+  }
+  if (life.reclaim != nullptr) co_await life.reclaim->Stop();
+  if (life.meta != nullptr) co_await life.meta->Stop();
+  for (const auto& target : life.targets) co_await target->Close();
+  life.targets.clear();
+  for (const auto& core : life.cores) {
+    core->region.reset();
+    co_await core->net->Stop();
+    core->net.reset();
+    core->rpc.reset();
+  }
+  life_.reset();
+  for (const auto& disk : disks_) disk->PowerOn();
+  for (const auto& index : indexes_) index->PowerOn();
+  meta_store_.PowerOn();
+}
+
+Task<absl::Status> SimNode::Restart(uint64_t seed, uint32_t cores) {
+  Kill(seed);
+  co_await Bury();
+  options_.cores = cores;
+  absl::Status started = co_await Start();
+  co_return started;
+}
+
+}  // namespace cairn

@@ -1,0 +1,80 @@
+// A whole node in the simulation: the real RpcServers, services, targets, metadata and reclaim loop
+// on SimNet, SimDisk and SimKv, wired as server/main does it. It dies as a machine does, by a power
+// cut, and comes back on what its disks kept.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/rpc/session_table.h"
+#include "server/chunk/target.h"
+#include "server/meta/meta_engine.h"
+#include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_executor.h"
+#include "tests/sim/sim_kv.h"
+#include "tests/sim/sim_net.h"
+
+namespace cairn {
+
+// Lives on the executor; not thread-safe.
+class SimNode {
+ public:
+  struct Options {
+    std::string process = "node";
+    std::string endpoint = "node:7440";
+    uint32_t cores = 1;
+    uint32_t targets = 1;  // target i, with id i + 1, is core i % cores' own
+    uint64_t target_bytes = 8 * kMiB;
+    uint64_t stripe_bytes = 128 * kKiB;  // of a slab, too
+    size_t slabs = 8;                    // a core
+    uint32_t credits_max = 4;
+    MetaOptions meta;
+  };
+  SimNode(SimExecutor& executor, SimFabric& fabric, Options options);
+  // REQUIRES: it is not running, and buried if it was killed.
+  ~SimNode();
+  SimNode(const SimNode&) = delete;
+  SimNode& operator=(const SimNode&) = delete;
+
+  // Starts on what the disks hold and listens. After an error, and after a Kill() meanwhile:
+  // Bury().
+  Task<absl::Status> Start();
+  // A clean end. After Kill(), the end of what the executor still runs of the dead process, which
+  // reaches nothing any more; then the power is back.
+  Task<void> Bury();
+  // The power goes: the process is gone at once, and of what was not durable a part survives that
+  // `seed` chooses.
+  void Kill(uint64_t seed);
+  // Kill(), Bury() and Start() with other cores.
+  Task<absl::Status> Restart(uint64_t seed, uint32_t cores);
+
+  const Options& options() const { return options_; }
+  SimDisk& disk(size_t target) { return *disks_[target]; }
+  // REQUIRES: started.
+  Target& target(size_t target);
+  MetaEngine& meta();
+  // Handlers that run, over all cores.
+  size_t calls_running() const;
+
+ private:
+  struct Core;
+  struct Life;
+
+  Task<absl::Status> Boot(Life& life);
+  Task<absl::Status> OpenTargets(Life& life);
+  Task<absl::Status> OpenMetadata(Life& life);
+  absl::Status Serve(Life& life);
+
+  SimExecutor& executor_;
+  SimFabric& fabric_;
+  Options options_;
+  SimBlockingRunner runner_;
+  std::vector<std::unique_ptr<SimDisk>> disks_;
+  std::vector<std::unique_ptr<SimKv>> indexes_;
+  SimKv meta_store_;
+  std::unique_ptr<Life> life_;
+};
+
+}  // namespace cairn

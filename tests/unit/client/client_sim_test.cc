@@ -1,0 +1,380 @@
+// Goal: what a save reports as done is there, whole and exact, whatever fails around it; what
+// failed is not visible and costs no space for ever; no read returns wrong bytes. Method: the real
+// client against a whole real node in the simulation. Faults at random points come from a seed; a
+// failing one is printed and is replayed with CAIRN_SEED=<seed>.
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "tests/unit/client/client_world.h"
+
+namespace cairn {
+namespace {
+
+constexpr char kOld[] = "default/run/step-1";
+constexpr char kNew[] = "default/run/step-2";
+constexpr int kRounds = 200;
+
+// Seeds for `kRounds` rounds, or the one to be replayed.
+std::vector<uint64_t> Seeds() {
+  if (const char* replay = std::getenv("CAIRN_SEED")) return {std::strtoull(replay, nullptr, 10)};
+  const uint64_t first = SystemRandom().Next() % 1'000'000'000;
+  std::vector<uint64_t> seeds;
+  for (uint64_t i = 0; i < kRounds; ++i) seeds.push_back(first + i);
+  return seeds;
+}
+
+std::vector<Content> RandomShards(Random& random) {
+  std::vector<Content> shards;
+  const uint64_t count = 1 + random.Below(3);
+  for (uint64_t i = 0; i < count; ++i) {
+    shards.push_back(RandomContent(random, random.Below(700 * kKiB)));
+  }
+  return shards;
+}
+
+Task<void> Store(Task<absl::Status> task, absl::Status* result, bool* done) {
+  *result = co_await std::move(task);
+  *done = true;
+}
+
+TEST(ClientSim, SavedBytesComeBackWholeAndInAnyRange) {
+  ClientWorld world(1);
+  std::vector<Content> shards;
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{128 * kKiB}, size_t{900'001}}) {
+    shards.push_back(RandomContent(world.random, size));
+  }
+  const absl::Status saved = world.executor.Run(world.Save(kNew, shards));
+  ASSERT_TRUE(saved.ok()) << saved;
+  EXPECT_EQ(world.Matches(kNew, shards), absl::OkStatus());
+  const Content& whole = shards[3];
+  for (int i = 0; i < 50; ++i) {
+    const uint64_t offset = world.random.Below(whole.size());
+    Content part(1 + world.random.Below(whole.size() - offset));
+    const absl::Status read =
+        world.executor.Run(world.ReadRange(std::string(kNew) + "/shard-3", offset, part));
+    ASSERT_TRUE(read.ok()) << read;
+    ASSERT_EQ(std::memcmp(part.data(), whole.data() + offset, part.size()), 0);
+  }
+  EXPECT_EQ(world.Usage().used, world.SpaceOf(shards));
+}
+
+// The power goes once or more in the middle of a save, for a short or a long time.
+Task<void> CutPower(ClientWorld* world, absl::Duration within, bool* done) {
+  const uint64_t times = 1 + world->random.Below(3);
+  for (uint64_t i = 0; i < times; ++i) {
+    const auto limit = static_cast<uint64_t>(absl::ToInt64Nanoseconds(within)) + 1;
+    co_await Pass(absl::Nanoseconds(static_cast<int64_t>(world->random.Below(limit))));
+    world->node.Kill(world->random.Next());
+    co_await world->node.Bury();
+    const uint64_t longest_ms = world->random.Below(10) == 0 ? 100'000 : 2'000;
+    co_await Pass(absl::Milliseconds(static_cast<int64_t>(world->random.Below(longest_ms))));
+    absl::Status started = co_await world->node.Start();
+    EXPECT_TRUE(started.ok()) << started;
+  }
+  *done = true;
+}
+
+void CheckCrash(uint64_t seed) {
+  ClientWorld world(seed);
+  const std::vector<Content> old = RandomShards(world.random);
+  const MonoTime begin = world.executor.clock().Now();
+  absl::Status saved = world.executor.Run(world.Save(kOld, old));
+  ASSERT_TRUE(saved.ok()) << saved;
+  const absl::Duration usual = world.executor.clock().Now() - begin;
+
+  const std::vector<Content> fresh = RandomShards(world.random);
+  bool cut = false;
+  bool ended = false;
+  world.executor.Spawn(CutPower(&world, usual * 1.3, &cut));
+  world.executor.Spawn(Store(world.Save(kNew, fresh), &saved, &ended));
+  world.executor.RunUntil(&ended);
+  world.executor.RunUntil(&cut);
+
+  EXPECT_EQ(world.Matches(kOld, old), absl::OkStatus());
+  const absl::Status visible = world.Matches(kNew, fresh);
+  if (saved.ok()) {
+    EXPECT_EQ(visible, absl::OkStatus());
+  } else {
+    // A commit whose reply was lost may have been made.
+    EXPECT_TRUE(visible.ok() || absl::IsNotFound(visible)) << visible;
+    EXPECT_TRUE(absl::IsUnavailable(saved) || absl::IsDeadlineExceeded(saved) ||
+                absl::IsAborted(saved) || absl::IsNotFound(saved) ||
+                absl::IsFailedPrecondition(saved))
+        << saved;
+  }
+  world.LetLeasesEnd();
+  const Target::Usage usage = world.Usage();
+  EXPECT_EQ(usage.used, world.SpaceOf(old) + (visible.ok() ? world.SpaceOf(fresh) : 0));
+  EXPECT_EQ(usage.pending, 0u);
+  EXPECT_EQ(usage.held, 0u);
+}
+
+TEST(ClientSim, PowerCutsInASaveLoseNothingCommittedAndLeakNothing) {
+  for (const uint64_t seed : Seeds()) {
+    SCOPED_TRACE(testing::Message() << "CAIRN_SEED=" << seed);
+    CheckCrash(seed);
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+void CheckBadNetwork(uint64_t seed, const SimFabric::Faults& faults) {
+  ClientWorld world(seed);
+  world.timeout = absl::Minutes(10);
+  world.fabric.set_faults(faults);
+  const std::vector<Content> shards = RandomShards(world.random);
+  const absl::Status saved = world.executor.Run(world.Save(kNew, shards));
+  // The attempt may end before an unlucky save does; wrong or half data may not come of it.
+  const absl::Status visible = world.Matches(kNew, shards);
+  if (saved.ok()) {
+    EXPECT_EQ(visible, absl::OkStatus());
+  } else {
+    EXPECT_TRUE(visible.ok() || absl::IsNotFound(visible)) << visible << ", saved: " << saved;
+  }
+  world.fabric.set_faults({});
+  world.LetLeasesEnd();
+  EXPECT_EQ(world.Usage().used, visible.ok() ? world.SpaceOf(shards) : 0);
+  EXPECT_EQ(world.Usage().pending, 0u);
+}
+
+TEST(ClientSim, LostAndDuplicatedMessagesDoNoHarm) {
+  SimFabric::Faults faults;
+  faults.lost_per_mille = 20;
+  faults.duplicated_per_mille = 50;
+  for (const uint64_t seed : Seeds()) {
+    SCOPED_TRACE(testing::Message() << "CAIRN_SEED=" << seed);
+    CheckBadNetwork(seed, faults);
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+TEST(ClientSim, BrokenTransfersAreMadeAgain) {
+  SimFabric::Faults faults;
+  faults.broken_rma_per_mille = 50;
+  faults.lost_per_mille = 5;
+  for (const uint64_t seed : Seeds()) {
+    SCOPED_TRACE(testing::Message() << "CAIRN_SEED=" << seed);
+    CheckBadNetwork(seed, faults);
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+TEST(ClientSim, DamagedBlockIsDataLossAndItsNeighboursStayReadable) {
+  ClientWorld world(3);
+  const std::vector<Content> shards = {RandomContent(world.random, 300 * kKiB)};
+  ASSERT_TRUE(world.executor.Run(world.Save(kNew, shards)).ok());
+  const std::string file = std::string(kNew) + "/shard-0";
+  // Where the second block of the first stripe lies on the device.
+  const ConstBytes device = world.node.disk(0).live();
+  const ConstBytes wanted = ConstBytes(shards[0]).subspan(kBlockBytes, 64);
+  const auto found = std::search(device.begin(), device.end(), wanted.begin(), wanted.end());
+  ASSERT_NE(found, device.end());
+  world.node.disk(0).FlipBit(static_cast<uint64_t>(found - device.begin()) + 4321, 3);
+
+  EXPECT_TRUE(absl::IsDataLoss(world.executor.Run(world.ReadFile(file)).status()));
+  Content part(10);
+  EXPECT_TRUE(
+      absl::IsDataLoss(world.executor.Run(world.ReadRange(file, kBlockBytes + 60'000, part))));
+  Content before(kBlockBytes);
+  ASSERT_TRUE(world.executor.Run(world.ReadRange(file, 0, before)).ok());
+  EXPECT_EQ(std::memcmp(before.data(), shards[0].data(), before.size()), 0);
+  Content after(shards[0].size() - 2 * kBlockBytes);
+  ASSERT_TRUE(world.executor.Run(world.ReadRange(file, 2 * kBlockBytes, after)).ok());
+  EXPECT_EQ(std::memcmp(after.data(), shards[0].data() + 2 * kBlockBytes, after.size()), 0);
+}
+
+TEST(ClientSim, FullTargetIsSaidSoAndItsSpaceComesBack) {
+  ClientWorld world(4);
+  const std::vector<Content> kept = {RandomContent(world.random, 1 * kMiB)};
+  ASSERT_TRUE(world.executor.Run(world.Save(kOld, kept)).ok());
+  const std::vector<Content> large = {RandomContent(world.random, 12 * kMiB)};
+  const absl::Status saved = world.executor.Run(world.Save(kNew, large));
+  EXPECT_TRUE(absl::IsResourceExhausted(saved)) << saved;
+  EXPECT_TRUE(absl::IsNotFound(world.Matches(kNew, large)));
+  world.LetLeasesEnd();
+  EXPECT_EQ(world.Usage().used, world.SpaceOf(kept));
+  EXPECT_EQ(world.Usage().pending, 0u);
+  const std::vector<Content> fits = {RandomContent(world.random, 5 * kMiB)};
+  EXPECT_EQ(world.executor.Run(world.Save(kNew, fits)), absl::OkStatus());
+  EXPECT_EQ(world.Matches(kNew, fits), absl::OkStatus());
+  EXPECT_EQ(world.Matches(kOld, kept), absl::OkStatus());
+}
+
+TEST(ClientSim, SpaceOfAClientThatDiedComesBack) {
+  ClientWorld world(5);
+  const std::vector<Content> shards = {RandomContent(world.random, 1 * kMiB)};
+  wire::BeginCheckpointRequest begin;
+  begin.set_path(kNew);
+  begin.set_world_size(1);
+  const auto begun = world.executor.Run(
+      world.session->Meta<wire::BeginCheckpointReply>(wire::BEGIN_CHECKPOINT, begin, world.Soon()));
+  ASSERT_TRUE(begun.ok());
+  auto ids = std::make_shared<StripeIds>(LeaseId(begun->lease()), begun->stripes().first(),
+                                         begun->stripes().count());
+  wire::ShardRecord record;
+  ASSERT_TRUE(world.executor.Run(world.WriteShard(ids, shards[0], &record)).ok());
+  EXPECT_EQ(world.Usage().used, world.SpaceOf(shards));
+  world.fabric.Kill("client");
+  world.LetLeasesEnd();
+  EXPECT_EQ(world.Usage().used, 0u);
+  EXPECT_EQ(world.Usage().pending, 0u);
+}
+
+// What was removed while its target refused everything is freed after the restart that heals it.
+TEST(ClientSim, SpaceRemovedUnderAFailedTargetComesBackAfterARestart) {
+  ClientWorld world(12);
+  const std::vector<Content> shards = {RandomContent(world.random, 1 * kMiB)};
+  ASSERT_TRUE(world.executor.Run(world.Save(kOld, shards)).ok());
+  world.node.disk(0).FailNext(SimDisk::Kind::kFlush, absl::DataLossError("planted"));
+  EXPECT_FALSE(world.executor.Run(world.Save(kNew, shards)).ok());
+  ASSERT_FALSE(world.node.target(0).failure().ok());
+  wire::RemoveRequest remove;
+  remove.set_path(kOld);
+  remove.set_recursive(true);
+  ASSERT_TRUE(world.executor
+                  .Run(world.session->Meta<wire::RemoveReply>(wire::REMOVE, remove, world.Soon()))
+                  .ok());
+  world.LetLeasesEnd();
+  ASSERT_TRUE(world.executor.Run(world.node.Restart(1, 1)).ok());
+  EXPECT_GT(world.Usage().used, 0u);
+  world.LetLeasesEnd();
+  EXPECT_EQ(world.Usage().used, 0u);
+}
+
+// A process that was stopped for longer than its lease goes on as if nothing had been.
+TEST(ClientSim, WriterThatSleptThroughItsLeaseIsRefusedAndLeaksNothing) {
+  ClientWorld world(6);
+  wire::BeginCheckpointRequest begin;
+  begin.set_path(kNew);
+  begin.set_world_size(1);
+  const auto begun = world.executor.Run(
+      world.session->Meta<wire::BeginCheckpointReply>(wire::BEGIN_CHECKPOINT, begin, world.Soon()));
+  ASSERT_TRUE(begun.ok());
+  auto ids = std::make_shared<StripeIds>(LeaseId(begun->lease()), begun->stripes().first(),
+                                         begun->stripes().count());
+  const Content content = RandomContent(world.random, 1 * kMiB);
+  {
+    WritePath path(*world.session, ids, world.timeout);
+    ASSERT_TRUE(world.executor.Run(path.Write(ClientWorld::Cut(content))).ok());
+    world.LetLeasesEnd();
+    const absl::Status flushed = world.executor.Run(path.Flush());
+    EXPECT_TRUE(absl::IsAborted(flushed)) << flushed;
+  }
+  world.LetLeasesEnd();
+  EXPECT_EQ(world.Usage().used, 0u);
+  EXPECT_EQ(world.Usage().pending, 0u);
+}
+
+TEST(ClientSim, FlushesOfAShardDoNotGrowWithItsStripes) {
+  ClientWorld world(7);
+  for (const uint64_t stripes : {1, 5, 40}) {
+    const std::vector<Content> shards = {
+        RandomContent(world.random, stripes * world.node.options().stripe_bytes)};
+    const int64_t before = world.node.disk(0).flushes();
+    const std::string path = "default/run/step-" + std::to_string(stripes);
+    ASSERT_TRUE(world.executor.Run(world.Save(path, shards)).ok());
+    EXPECT_EQ(world.node.disk(0).flushes() - before, 1) << stripes << " stripes";
+  }
+}
+
+Task<void> WatchCalls(ClientWorld* world, const bool* stop, size_t* most) {
+  while (!*stop) {
+    *most = std::max(*most, world->node.calls_running());
+    co_await Pass(absl::Microseconds(3));
+  }
+}
+
+size_t MostCallsAtOnce(int64_t window, uint32_t credits) {
+  SimNode::Options options;
+  options.credits_max = credits;
+  ClientWorld world(8, options, window);
+  // One shard: the seal of another would come beside the writes.
+  const std::vector<Content> shards = {RandomContent(world.random, 3 * kMiB)};
+  bool done = false;
+  size_t most = 0;
+  absl::Status saved;
+  world.executor.Spawn(WatchCalls(&world, &done, &most));
+  world.executor.Spawn(Store(world.Save(kNew, shards), &saved, &done));
+  world.executor.RunUntil(&done);
+  world.executor.RunFor(absl::Milliseconds(1));
+  EXPECT_TRUE(saved.ok()) << saved;
+  EXPECT_EQ(world.session->window().available(), window);
+  return most;
+}
+
+TEST(ClientSim, WindowAndCreditsBoundTheCallsUnderWay) {
+  EXPECT_EQ(MostCallsAtOnce(3, 8), 3u);
+  EXPECT_EQ(MostCallsAtOnce(8, 2), 2u);
+}
+
+// A reply to a seal names 1,000 lost stripes at most, so a large shard takes many rounds.
+TEST(ClientSim, RestartBehindALargeShardIsSurvived) {
+  SimNode::Options options;
+  options.stripe_bytes = 4 * kKiB;
+  options.target_bytes = 64 * kMiB;
+  ClientWorld world(9, options);
+  wire::BeginCheckpointRequest begin;
+  begin.set_path(kNew);
+  begin.set_world_size(1);
+  const auto begun = world.executor.Run(
+      world.session->Meta<wire::BeginCheckpointReply>(wire::BEGIN_CHECKPOINT, begin, world.Soon()));
+  ASSERT_TRUE(begun.ok());
+  auto ids = std::make_shared<StripeIds>(LeaseId(begun->lease()), begun->stripes().first(),
+                                         begun->stripes().count());
+  const Content content = RandomContent(world.random, 9'500 * options.stripe_bytes);
+  {
+    WritePath path(*world.session, ids, world.timeout);
+    ASSERT_TRUE(world.executor.Run(path.Write({ConstBytes(content)})).ok());
+    world.executor.RunFor(absl::Milliseconds(100));
+    ASSERT_TRUE(world.executor.Run(world.node.Restart(1, 1)).ok());
+    const absl::Status flushed = world.executor.Run(path.Flush());
+    EXPECT_TRUE(flushed.ok()) << flushed;
+    EXPECT_EQ(world.Usage().used, content.size());
+  }
+}
+
+// Targets move between cores when a node comes back with another number of them.
+TEST(ClientSim, ClientFollowsTargetsToOtherCoresAfterARestart) {
+  SimNode::Options options;
+  options.cores = 2;
+  options.targets = 4;
+  ClientWorld world(10, options);
+  const std::vector<Content> old = {RandomContent(world.random, 2 * kMiB)};
+  ASSERT_TRUE(world.executor.Run(world.Save(kOld, old)).ok());
+  for (const uint32_t cores : {1, 3, 4, 2}) {
+    ASSERT_TRUE(world.executor.Run(world.node.Restart(cores, cores)).ok());
+    EXPECT_EQ(world.Matches(kOld, old), absl::OkStatus()) << cores << " cores";
+    const std::vector<Content> fresh = {RandomContent(world.random, 1 * kMiB)};
+    const absl::Status saved = world.executor.Run(world.Save(kNew, fresh));
+    EXPECT_TRUE(saved.ok()) << cores << " cores: " << saved;
+    EXPECT_EQ(world.Matches(kNew, fresh), absl::OkStatus());
+  }
+}
+
+TEST(StripeIds, ManySmallShardsFitALease) {
+  auto ids = std::make_shared<StripeIds>(LeaseId(1), 100, 65);
+  for (uint64_t shard = 0; shard < 65; ++shard) {
+    absl::StatusOr<StripeIds::Block> block = ids->TakeBlock();
+    ASSERT_TRUE(block.ok()) << block.status();
+    EXPECT_EQ(block->next, 100 + shard);
+    ++block->next;
+    --block->left;
+    ids->GiveBack(*block);
+  }
+  EXPECT_TRUE(absl::IsResourceExhausted(ids->TakeBlock().status()));
+}
+
+TEST(StripeIds, WhatShardsSideBySideLeaveIsUsedInTheEnd) {
+  StripeIds ids(LeaseId(1), 0, 128);
+  const StripeIds::Block first = *ids.TakeBlock();
+  const StripeIds::Block second = *ids.TakeBlock();
+  ids.GiveBack({first.next + 1, first.left - 1});
+  EXPECT_EQ(second.next, 64u);
+  const absl::StatusOr<StripeIds::Block> again = ids.TakeBlock();
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->next, 1u);
+  EXPECT_EQ(again->left, 63u);
+}
+
+}  // namespace
+}  // namespace cairn
