@@ -461,8 +461,11 @@ class _TextOutput(io.TextIOWrapper):
             self.close()
 
     def __del__(self) -> None:
-        if not self.closed:
-            self._drop()
+        try:
+            if not self.closed:
+                self._drop()
+        except ValueError:
+            pass  # dropped already: io has no other way to ask
 
     def _drop(self) -> None:
         below = self.detach()
