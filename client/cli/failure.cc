@@ -48,7 +48,7 @@ std::string HintFor(const Failure& failure) {
     case absl::StatusCode::kAlreadyExists:
       return "take another name, or remove what is there first";
     case absl::StatusCode::kResourceExhausted:
-      return "make room with 'cairn ckpt prune' or 'cairn rm', and see 'cairn status'";
+      return "see what is used up with 'cairn status'; 'cairn ckpt prune' makes room";
     case absl::StatusCode::kDataLoss:
       return "take the data from another copy, and look at the device with 'cairn status'";
     case absl::StatusCode::kAborted:

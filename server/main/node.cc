@@ -251,6 +251,8 @@ Task<absl::Status> Node::StartListening() {
       cores_[0]->net().Listen(config_.listen(), sessions_.get());
   if (!listening.ok()) co_return listening.status();
   endpoint_ = config_.advertise().empty() ? *listening : config_.advertise();
+  // With port 0 only now is it known where the node can be found.
+  map_.mutable_nodes(0)->set_endpoint(endpoint_);
   co_return absl::OkStatus();
 }
 

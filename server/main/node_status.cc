@@ -44,6 +44,8 @@ Task<absl::StatusOr<wire::StatusReply>> Node::CollectStatus() {
     reply.set_open_attempts(counters->open_attempts);
     reply.set_reclaim_pending_bytes(counters->pending_free_bytes);
   }
+  (*reply.mutable_counters())["cairn_meta_mutations_total"] = meta_service_->counters().mutations;
+  (*reply.mutable_counters())["cairn_meta_queries_total"] = meta_service_->counters().queries;
   *reply.mutable_map() = map_;
   for (const auto& core : cores_) {
     Core* asked = core.get();

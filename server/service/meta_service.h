@@ -2,6 +2,7 @@
 // request id, queries to its store. Next on the data path: server/meta/meta_engine.h.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 
 #include "common/rpc/call_table.h"
@@ -18,6 +19,14 @@ class MetaService {
 
   void Register(CallTable& table);
 
+  // Requests served since the start, for the status. Renewals and asking for the map are not
+  // counted: they follow time, not work.
+  struct Counters {
+    uint64_t mutations = 0;
+    uint64_t queries = 0;
+  };
+  const Counters& counters() const { return counters_; }
+
   Task<absl::StatusOr<wire::GetMapReply>> GetMap(CallContext& call,
                                                  const wire::GetMapRequest& request);
   Task<absl::StatusOr<wire::RenewLeasesReply>> RenewLeases(CallContext& call,
@@ -26,16 +35,19 @@ class MetaService {
  private:
   template <class Request>
   Task<absl::StatusOr<MutationReply<Request>>> Mutate(CallContext& call, const Request& request) {
+    ++counters_.mutations;
     const MutationId id{call.request().client, call.request().sequence};
     co_return co_await engine_.Mutate(Request(request), id);
   }
   template <class Request>
   Task<absl::StatusOr<QueryReply<Request>>> Query(CallContext& call, const Request& request) {
+    ++counters_.queries;
     co_return co_await engine_.Query(Request(request));
   }
 
   MetaEngine& engine_;
   std::function<wire::ClusterMap()> map_;
+  Counters counters_;
 };
 
 }  // namespace cairn

@@ -119,6 +119,8 @@ class CliCheckpoints(CliTest):
     def test_bench_meta_commits_every_rank(self):
         result = self.cairn("bench", "meta", "--ranks", "300", "--keep", "-o", "json").json()
         self.assertEqual((result["ranks"], result["shards_committed"], result["verified"]), (300, 300, True))
+        # One begin and one done a rank, and one commit and a few queries in all.
+        self.assertTrue(2.0 <= result["metadata_calls_per_rank"] < 2.1, result)
         shown = self.cairn("ckpt", "show", result["path"], "-o", "json").json()
         self.assertEqual((shown["ranks_done"], len(shown["shards"])), (300, 300))
         self.assertIn("ranks/s", self.cairn("bench", "meta", "--ranks", "50").out)
