@@ -53,13 +53,16 @@ class Corruption(CairnTest):
 
     def read_all(self, server):
         """Reads every checkpoint; how many reads said that data is damaged."""
-        sdk, damaged = self.sdk(server, timeout_ms=10000), 0
+        sdk, damaged = self.sdk(), 0
+        sdk.ask("connect", endpoint=server.endpoint, timeout_ms=10000)
         for path in SAVES:
             try:
                 sdk.ask("verify", path=path)
             except SdkError as error:
                 self.assertNotIn("WRONG BYTES", error.message)
-                self.assertIn(error.code, DAMAGE, f"{path}: {error}")
+                # A target that lost a record says so; a checkpoint that is gone without a word is what must not be.
+                lost_record = error.code == "NOT_FOUND" and "holds no stripe" in error.message
+                self.assertTrue(error.code in DAMAGE or lost_record, f"{path}: {error}")
                 damaged += 1
         sdk.kill()
         return damaged
@@ -114,7 +117,7 @@ class Corruption(CairnTest):
                 # The other copy may save the day, if that is said; both damaged is the end.
                 flip(target, first + offset, bit)
                 self.assertIn(self.start_and_read(), ("unharmed", "refused"))
-                self.assertIn("superblock", self.server.log().lower())
+                self.assertIn("target 1", self.server.log())
                 for copy in (first, last):
                     self.write(target, copy, block)
                     flip(target, copy + offset, bit)
@@ -168,6 +171,8 @@ class Corruption(CairnTest):
                                         kill=False)
         self.assertGreater(outcomes.get("refused", 0) + outcomes.get("detected", 0), 0, outcomes)
 
+    # The last record of a log is the limit: damaged, it looks like one that a power cut tore before it was
+    # acknowledged. The records of the metadata's own housekeeping follow every commit here.
     def test_a_bit_of_the_log_after_a_kill(self):
         outcomes = self.flip_everywhere(lambda name: name.endswith(".log"), kill=True)
         self.assertGreater(outcomes.get("refused", 0) + outcomes.get("detected", 0), 0, outcomes)
