@@ -50,9 +50,8 @@ class FileSink final : public ShardSink {
     client_->session().ForgetLease(lease_);
     wire::AbortFileRequest request;
     request.set_lease(lease_.value());
-    const Deadline deadline =
-        Deadline::After(Executor::Current().clock(),
-                        std::min(client_->options().timeout, kAbortPatience));
+    const Deadline deadline = Deadline::After(Executor::Current().clock(),
+                                              std::min(client_->options().timeout, kAbortPatience));
     // The space comes back with the lease's end in any case; this only makes it soon.
     absl::StatusOr<wire::AbortFileReply> reply =
         co_await client_->session().Meta<wire::AbortFileReply>(wire::ABORT_FILE, std::move(request),

@@ -1,5 +1,6 @@
-// The log's format is LevelDB's (RocksDB wiki, "Write Ahead Log File Format"): blocks of 32 KiB; in them records of
-// CRC32C (masked), length, type and payload, none across a block's end; seven bytes or fewer before it are zero.
+// The log's format is LevelDB's (RocksDB wiki, "Write Ahead Log File Format"): blocks of 32 KiB; in
+// them records of CRC32C (masked), length, type and payload, none across a block's end; seven bytes
+// or fewer before it are zero.
 #include "server/kv/log_check.h"
 
 #include <algorithm>
@@ -20,18 +21,21 @@ namespace {
 constexpr uint64_t kLogBlockBytes = 32 * kKiB;
 constexpr uint64_t kHeaderBytes = 7;
 constexpr uint64_t kTypeAt = 6;
-// Full, first, middle and last fragment; RocksDB writes further types only for settings that we do not use.
+// Full, first, middle and last fragment; RocksDB writes further types only for settings that we do
+// not use.
 constexpr int kLastType = 4;
 // Added by RocksDB, so that the CRC of data that holds CRCs stays good.
 constexpr uint32_t kMaskDelta = 0xa282ead8;
 
 uint32_t Little(ConstBytes bytes) {
   uint32_t value = 0;
-  for (size_t i = bytes.size(); i > 0; --i) value = value << 8 | static_cast<uint32_t>(bytes[i - 1]);
+  for (size_t i = bytes.size(); i > 0; --i)
+    value = value << 8 | static_cast<uint32_t>(bytes[i - 1]);
   return value;
 }
 
-// The length of the intact record that starts `bytes`, which end with their block; 0 when there is none.
+// The length of the intact record that starts `bytes`, which end with their block; 0 when there is
+// none.
 uint64_t IntactRecord(ConstBytes bytes) {
   if (bytes.size() < kHeaderBytes) return 0;
   const int type = static_cast<int>(bytes[kTypeAt]);
@@ -43,7 +47,8 @@ uint64_t IntactRecord(ConstBytes bytes) {
 }
 
 ConstBytes RestOfBlock(ConstBytes log, uint64_t offset) {
-  const uint64_t end = std::min<uint64_t>(AlignDown(offset, kLogBlockBytes) + kLogBlockBytes, log.size());
+  const uint64_t end =
+      std::min<uint64_t>(AlignDown(offset, kLogBlockBytes) + kLogBlockBytes, log.size());
   return log.subspan(offset, end - offset);
 }
 
@@ -57,15 +62,17 @@ uint64_t EndOfIntactRecords(ConstBytes log) {
       offset += length;
       continue;
     }
-    const bool trailer = rest.size() < kHeaderBytes &&
-                         std::all_of(rest.begin(), rest.end(), [](std::byte b) { return b == std::byte{0}; });
+    const bool trailer =
+        rest.size() < kHeaderBytes &&
+        std::all_of(rest.begin(), rest.end(), [](std::byte b) { return b == std::byte{0}; });
     if (!trailer) break;
     offset += rest.size();
   }
   return offset;
 }
 
-// The damage may have hit a length, so any byte of the block may start the next record; further blocks begin with one.
+// The damage may have hit a length, so any byte of the block may start the next record; further
+// blocks begin with one.
 bool HoldsIntactRecordAfter(ConstBytes log, uint64_t offset) {
   const uint64_t block_end = AlignDown(offset, kLogBlockBytes) + kLogBlockBytes;
   for (uint64_t at = offset + 1; at < std::min<uint64_t>(block_end, log.size()); ++at) {
@@ -78,9 +85,10 @@ bool HoldsIntactRecordAfter(ConstBytes log, uint64_t offset) {
 }
 
 absl::Status Damaged(const std::filesystem::path& file, uint64_t offset) {
-  return absl::DataLossError(StrCat(file.string(), " is damaged at offset ", offset,
-                                    ", before records that are intact: acknowledged changes are lost. Restore "
-                                    "the file, or the whole data directory, from a copy"));
+  return absl::DataLossError(
+      StrCat(file.string(), " is damaged at offset ", offset,
+             ", before records that are intact: acknowledged changes are lost. Restore "
+             "the file, or the whole data directory, from a copy"));
 }
 
 }  // namespace
@@ -107,10 +115,13 @@ absl::Status CheckLogs(const std::string& directory) {
   for (auto file = files.rbegin(); file != files.rend(); ++file) {
     std::ifstream stream(*file, std::ios::binary);
     const std::string content{std::istreambuf_iterator<char>(stream), {}};
-    if (!stream) return absl::UnavailableError(StrCat(file->string(), " cannot be read: ", std::strerror(errno)));
+    if (!stream)
+      return absl::UnavailableError(
+          StrCat(file->string(), " cannot be read: ", std::strerror(errno)));
     const ConstBytes log = std::as_bytes(std::span(content));
     const uint64_t end = EndOfIntactRecords(log);
-    if (end < log.size() && (records_follow || HoldsIntactRecordAfter(log, end))) return Damaged(*file, end);
+    if (end < log.size() && (records_follow || HoldsIntactRecordAfter(log, end)))
+      return Damaged(*file, end);
     records_follow = records_follow || end > 0;
   }
   return absl::OkStatus();

@@ -1,6 +1,7 @@
-// Tells a log of RocksDB that was cut short by a power cut from one that is damaged. RocksDB itself has to choose: its
-// strict modes refuse a store that has lost nothing but a torn, unacknowledged last record; its lenient ones drop
-// everything after a flipped bit without a word, acknowledged commits included.
+// Tells a log of RocksDB that was cut short by a power cut from one that is damaged. RocksDB itself
+// has to choose: its strict modes refuse a store that has lost nothing but a torn, unacknowledged
+// last record; its lenient ones drop everything after a flipped bit without a word, acknowledged
+// commits included.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +13,13 @@
 
 namespace cairn {
 
-// The offset of the first record in `log` (the content of one log file) that is damaged although an intact record
-// follows it. Every record was synced before the next was written, so what is followed was acknowledged. Nullopt
-// when there is none: the log is whole, or only its end is torn.
+// The offset of the first record in `log` (the content of one log file) that is damaged although an
+// intact record follows it. Every record was synced before the next was written, so what is
+// followed was acknowledged. Nullopt when there is none: the log is whole, or only its end is torn.
 std::optional<uint64_t> FindDamageInLog(ConstBytes log);
 
-// Checks all logs of a closed store. DATA_LOSS names the file and the offset. A damaged end is tolerated where nothing
-// was written after it, in that log or a newer one.
+// Checks all logs of a closed store. DATA_LOSS names the file and the offset. A damaged end is
+// tolerated where nothing was written after it, in that log or a newer one.
 absl::Status CheckLogs(const std::string& directory);
 
 }  // namespace cairn

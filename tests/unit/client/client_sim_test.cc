@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "common/base/crc32c.h"
 #include "tests/unit/client/client_world.h"
 
 namespace cairn {
@@ -231,9 +232,9 @@ TEST(ClientSim, SpaceRemovedUnderAFailedTargetComesBackAfterARestart) {
   wire::RemoveRequest remove;
   remove.set_path(kOld);
   remove.set_recursive(true);
-  ASSERT_TRUE(world.executor
-                  .Run(world.session->Meta<wire::RemoveReply>(wire::REMOVE, remove, world.Soon()))
-                  .ok());
+  ASSERT_TRUE(
+      world.executor.Run(world.session->Meta<wire::RemoveReply>(wire::REMOVE, remove, world.Soon()))
+          .ok());
   world.LetLeasesEnd();
   ASSERT_TRUE(world.executor.Run(world.node.Restart(1, 1)).ok());
   EXPECT_GT(world.Usage().used, 0u);
@@ -307,6 +308,11 @@ TEST(ClientSim, WindowAndCreditsBoundTheCallsUnderWay) {
   EXPECT_EQ(MostCallsAtOnce(8, 2), 2u);
 }
 
+Task<absl::Status> Keep(Session* session, LeaseId lease, absl::Duration ttl) {
+  session->KeepLease(lease, ttl);
+  co_return absl::OkStatus();
+}
+
 // A reply to a seal names 1,000 lost stripes at most, so a large shard takes many rounds.
 TEST(ClientSim, RestartBehindALargeShardIsSurvived) {
   SimNode::Options options;
@@ -319,6 +325,8 @@ TEST(ClientSim, RestartBehindALargeShardIsSurvived) {
   const auto begun = world.executor.Run(
       world.session->Meta<wire::BeginCheckpointReply>(wire::BEGIN_CHECKPOINT, begin, world.Soon()));
   ASSERT_TRUE(begun.ok());
+  const auto ttl = absl::Milliseconds(static_cast<int64_t>(begun->lease_ttl_ms()));
+  ASSERT_TRUE(world.executor.Run(Keep(world.session.get(), LeaseId(begun->lease()), ttl)).ok());
   auto ids = std::make_shared<StripeIds>(LeaseId(begun->lease()), begun->stripes().first(),
                                          begun->stripes().count());
   const Content content = RandomContent(world.random, 9'500 * options.stripe_bytes);

@@ -8,8 +8,8 @@
 namespace cairn {
 namespace {
 
-wire::ExtentRun Run(uint64_t offset, uint64_t length, uint64_t first, uint32_t stripe_bytes,
-                    std::vector<uint32_t> groups) {
+wire::ExtentRun Extent(uint64_t offset, uint64_t length, uint64_t first, uint32_t stripe_bytes,
+                       std::vector<uint32_t> groups) {
   wire::ExtentRun run;
   run.set_offset_bytes(offset);
   run.set_length_bytes(length);
@@ -29,7 +29,7 @@ class ReadPlan : public testing::Test {
 };
 
 TEST_F(ReadPlan, NeighboursInAFragmentShareOneReadWhateverTheirOrder) {
-  const std::vector<wire::ExtentRun> extents = {Run(0, 300, 50, 100, {1, 2})};
+  const std::vector<wire::ExtentRun> extents = {Extent(0, 300, 50, 100, {1, 2})};
   const std::vector<WantedRange> ranges = {
       {130, At(500, 20)}, {110, At(0, 20)}, {160, At(700, 10)}};
   const auto reads = PlanReads(extents, 300, ranges);
@@ -46,8 +46,8 @@ TEST_F(ReadPlan, NeighboursInAFragmentShareOneReadWhateverTheirOrder) {
 }
 
 TEST_F(ReadPlan, RangeAcrossRunsAndStripesIsCutAtEach) {
-  const std::vector<wire::ExtentRun> extents = {Run(0, 150, 7, 100, {0}),
-                                                Run(150, 100, 90, 100, {3})};
+  const std::vector<wire::ExtentRun> extents = {Extent(0, 150, 7, 100, {0}),
+                                                Extent(150, 100, 90, 100, {3})};
   const std::vector<WantedRange> ranges = {{90, At(0, 100)}};
   const auto reads = PlanReads(extents, 250, ranges);
   ASSERT_TRUE(reads.ok());
@@ -61,7 +61,7 @@ TEST_F(ReadPlan, RangeAcrossRunsAndStripesIsCutAtEach) {
 }
 
 TEST_F(ReadPlan, PastTheEndIsOutOfRangeAlsoWhereSumsWouldWrap) {
-  const std::vector<wire::ExtentRun> extents = {Run(0, 100, 1, 100, {0})};
+  const std::vector<wire::ExtentRun> extents = {Extent(0, 100, 1, 100, {0})};
   const std::vector<WantedRange> past = {{60, At(0, 41)}};
   EXPECT_EQ(PlanReads(extents, 100, past).status().code(), absl::StatusCode::kOutOfRange);
   const std::vector<WantedRange> wraps = {{UINT64_MAX - 5, At(0, 10)}};
@@ -69,8 +69,8 @@ TEST_F(ReadPlan, PastTheEndIsOutOfRangeAlsoWhereSumsWouldWrap) {
 }
 
 TEST_F(ReadPlan, HoleInTheExtentsIsDataLoss) {
-  const std::vector<wire::ExtentRun> extents = {Run(0, 100, 1, 100, {0}),
-                                                Run(120, 80, 5, 100, {0})};
+  const std::vector<wire::ExtentRun> extents = {Extent(0, 100, 1, 100, {0}),
+                                                Extent(120, 80, 5, 100, {0})};
   const std::vector<WantedRange> ranges = {{90, At(0, 50)}};
   EXPECT_EQ(PlanReads(extents, 200, ranges).status().code(), absl::StatusCode::kDataLoss);
 }

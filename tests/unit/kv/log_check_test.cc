@@ -1,5 +1,5 @@
-// The log's check: a torn end passes, damage before intact records does not. The logs are RocksDB's own, flipped bit by
-// bit and cut byte by byte.
+// The log's check: a torn end passes, damage before intact records does not. The logs are RocksDB's
+// own, flipped bit by bit and cut byte by byte.
 #include "server/kv/log_check.h"
 
 #include <gtest/gtest.h>
@@ -54,7 +54,8 @@ TEST_F(LogCheckTest, LogCutAnywherePasses) {
   for (size_t length = 0; length < log.size(); ++length) {
     EXPECT_EQ(FindDamageInLog(Bytes(log.substr(0, length))), std::nullopt) << length;
     // A file that was extended and not written.
-    EXPECT_EQ(FindDamageInLog(Bytes(log.substr(0, length) + std::string(9000, '\0'))), std::nullopt) << length;
+    EXPECT_EQ(FindDamageInLog(Bytes(log.substr(0, length) + std::string(9000, '\0'))), std::nullopt)
+        << length;
   }
 }
 
