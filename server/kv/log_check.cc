@@ -23,6 +23,7 @@ constexpr uint64_t kHeaderBytes = 7;
 constexpr uint64_t kTypeAt = 6;
 // Full, first, middle and last fragment; RocksDB writes further types only for settings that we do
 // not use.
+constexpr int kFirstType = 2;
 constexpr int kLastType = 4;
 // Added by RocksDB, so that the CRC of data that holds CRCs stays good.
 constexpr uint32_t kMaskDelta = 0xa282ead8;
@@ -44,6 +45,12 @@ uint64_t IntactRecord(ConstBytes bytes) {
   const uint32_t crc = Crc32c(bytes.subspan(kTypeAt, length - kTypeAt));
   const uint32_t masked = ((crc >> 15) | (crc << 17)) + kMaskDelta;
   return masked == Little(bytes.first(4)) ? length : 0;
+}
+
+// An intact record with which a batch begins. Only such a one says that what lies before it was
+// whole: of a batch of several blocks a power cut may leave any fragment and lose the others.
+bool BatchBegins(ConstBytes bytes) {
+  return IntactRecord(bytes) > 0 && static_cast<int>(bytes[kTypeAt]) <= kFirstType;
 }
 
 ConstBytes RestOfBlock(ConstBytes log, uint64_t offset) {
@@ -73,13 +80,13 @@ uint64_t EndOfIntactRecords(ConstBytes log) {
 
 // The damage may have hit a length, so any byte of the block may start the next record; further
 // blocks begin with one.
-bool HoldsIntactRecordAfter(ConstBytes log, uint64_t offset) {
+bool HoldsBatchAfter(ConstBytes log, uint64_t offset) {
   const uint64_t block_end = AlignDown(offset, kLogBlockBytes) + kLogBlockBytes;
   for (uint64_t at = offset + 1; at < std::min<uint64_t>(block_end, log.size()); ++at) {
-    if (IntactRecord(RestOfBlock(log, at)) > 0) return true;
+    if (BatchBegins(RestOfBlock(log, at))) return true;
   }
   for (uint64_t at = block_end; at < log.size(); at += kLogBlockBytes) {
-    if (IntactRecord(RestOfBlock(log, at)) > 0) return true;
+    if (BatchBegins(RestOfBlock(log, at))) return true;
   }
   return false;
 }
@@ -95,7 +102,7 @@ absl::Status Damaged(const std::filesystem::path& file, uint64_t offset) {
 
 std::optional<uint64_t> FindDamageInLog(ConstBytes log) {
   const uint64_t end = EndOfIntactRecords(log);
-  if (end >= log.size() || !HoldsIntactRecordAfter(log, end)) return std::nullopt;
+  if (end >= log.size() || !HoldsBatchAfter(log, end)) return std::nullopt;
   return end;
 }
 
@@ -120,7 +127,7 @@ absl::Status CheckLogs(const std::string& directory) {
           StrCat(file->string(), " cannot be read: ", std::strerror(errno)));
     const ConstBytes log = std::as_bytes(std::span(content));
     const uint64_t end = EndOfIntactRecords(log);
-    if (end < log.size() && (records_follow || HoldsIntactRecordAfter(log, end)))
+    if (end < log.size() && (records_follow || HoldsBatchAfter(log, end)))
       return Damaged(*file, end);
     records_follow = records_follow || end > 0;
   }

@@ -217,8 +217,9 @@ struct RocksKv::Impl {
     failed.store(true, std::memory_order_release);
   }
 
-  // Ends the log with a record that says nothing, so that the last acknowledged one is never the last: see
-  // log_check.h. Not synced: a power cut that takes it leaves just that one commit to the judgement of a torn end.
+  // Ends the log with a record that says nothing, so that the last acknowledged one is never the
+  // last: see log_check.h. Not synced: a power cut that takes it leaves just that one commit to the
+  // judgement of a torn end.
   absl::Status MarkAcknowledged() {
     rocksdb::WriteBatch mark;
     mark.PutLogData("acknowledged");

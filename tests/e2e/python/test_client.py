@@ -324,8 +324,8 @@ def interrupt_a_commit(endpoint, path, ready):
     client = cairn.Client(endpoint)
     checkpoint = client.begin_checkpoint(path, world_size=2, rank=0)
     checkpoint.rank_done()
-    ready.set()
     try:
+        ready.set()
         checkpoint.commit(timeout=300)
     except KeyboardInterrupt:
         os._exit(42)

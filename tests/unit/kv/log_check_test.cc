@@ -79,5 +79,13 @@ TEST_F(LogCheckTest, DamageInAnEarlierBlockIsFound) {
   EXPECT_NE(FindDamageInLog(Bytes(log)), std::nullopt);
 }
 
+// A power cut keeps any of the blocks of a batch that was never acknowledged.
+TEST_F(LogCheckTest, LaterFragmentsOfATornBatchPass) {
+  std::string log = MakeLog(1, 120'000);
+  log[1000] ^= 1;
+  log.resize(3 * 32 * kKiB);
+  EXPECT_EQ(FindDamageInLog(Bytes(log)), std::nullopt);
+}
+
 }  // namespace
 }  // namespace cairn
