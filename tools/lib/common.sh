@@ -5,8 +5,8 @@ cairn_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$cairn_root"
 cairn_venv=$cairn_root/build/venv
 
-# One compiler cache for all clones of the tree: paths below it are hashed relative to it.
-export CCACHE_BASEDIR=$cairn_root CCACHE_NOHASHDIR=1
+# What tools say is read by scripts, and times have a decimal point.
+export LC_ALL=C.UTF-8
 
 # One clone's compilations serve the next: paths below the tree count as relative.
 export CCACHE_BASEDIR=$cairn_root CCACHE_NOHASHDIR=1
