@@ -8,12 +8,17 @@ function(cairn_component name)
     add_library(${name} STATIC ${sources})
     target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
     target_link_libraries(${name} PUBLIC ${arg_DEPS})
+    cairn_precompiled(${name})
   else()
     add_library(${name} INTERFACE)
     target_include_directories(${name} INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
     target_link_libraries(${name} INTERFACE ${arg_DEPS})
   endif()
 endfunction()
+
+# Optimizing test code takes most of a build's time (66 s instead of 15 s for a large one under sanitizers) and
+# finds nothing; what is tested keeps the preset's flags.
+set(cairn_test_options -O0 -g1)
 
 # cairn_unit_tests(FOLDER DEPS...): one test program from all *_test.cc of the current folder.
 function(cairn_unit_tests name)
@@ -24,9 +29,8 @@ function(cairn_unit_tests name)
   endif()
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${arg_DEPS} GTest::gmock GTest::gtest_main)
-  # Optimizing test code takes most of a build's time (66 s instead of 15 s for a large one under sanitizers) and
-  # finds nothing; what is tested keeps the preset's flags.
-  target_compile_options(${name} PRIVATE -O0 -g1)
+  target_compile_options(${name} PRIVATE ${cairn_test_options})
+  cairn_precompiled_tests(${name})
   add_test(NAME ${name} COMMAND ${name})
   # A death test's child starts the program anew: a fork of one with threads cannot run under ThreadSanitizer.
   set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT GTEST_DEATH_TEST_STYLE=threadsafe)
