@@ -24,7 +24,9 @@ class ReactorBackend {
   // Makes an armed operation complete soon, with -ECANCELED unless its event came first.
   virtual void DisarmPoll(RingOperation* operation) = 0;
 
-  // Submits what is prepared and runs the completions that are there. True when there was any.
+  // Hands what is prepared to the kernel; completions wait for Poll().
+  virtual void Submit() = 0;
+  // As Submit(), then runs the completions that are there. True when there was any.
   virtual bool Poll() = 0;
   // As Poll(), but waits for a completion, at most `timeout`. Can return early with nothing.
   virtual void Wait(absl::Duration timeout) = 0;

@@ -19,6 +19,7 @@ class PollBackend final : public ReactorBackend {
   void BindToThread() override {}
   void ArmPoll(int fd, short events, RingOperation* operation) override;
   void DisarmPoll(RingOperation* operation) override;
+  void Submit() override {}
   bool Poll() override;
   void Wait(absl::Duration timeout) override;
   io_uring* ring() override { return nullptr; }

@@ -27,6 +27,9 @@ namespace {
 // about as much as three short steps; 64 steps keep that below 5 % and new events waiting for some
 // 10 us.
 constexpr int kStepsPerTurn = 64;
+// Steps that checksum a stripe take hundreds of microseconds each: after this long, what has come
+// meanwhile is looked at all the same.
+constexpr absl::Duration kTurnTime = absl::Microseconds(300);
 
 // A descriptor that wakes the loop, watched only while it sleeps.
 struct WakeSource final : RingOperation {
@@ -85,6 +88,8 @@ void Reactor::Impl::Turn() {
   if (stop) return;
   FireTimers();
   RunReady();
+  // Before the pollers: one look at a fabric may move megabytes, and the disk would stand idle.
+  backend->Submit();
   const bool progress = PollPollers();
   if (progress || !ready.empty()) {
     backend->Poll();
@@ -124,7 +129,8 @@ void Reactor::Impl::FireTimers() {
 }
 
 void Reactor::Impl::RunReady() {
-  for (int steps = 0; steps < kStepsPerTurn && !ready.empty(); ++steps) {
+  const MonoTime until = meter.last() + kTurnTime;
+  for (int steps = 0; steps < kStepsPerTurn && !ready.empty() && meter.last() < until; ++steps) {
     const std::coroutine_handle<> next = ready.front();
     ready.pop_front();
     next.resume();

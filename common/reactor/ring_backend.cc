@@ -132,6 +132,10 @@ void RingBackend::DisarmPoll(RingOperation* operation) {
   io_uring_sqe_set_data64(entry, 0);
 }
 
+void RingBackend::Submit() {
+  if (io_uring_sq_ready(&ring_) > 0) CAIRN_CHECK(IsTransient(io_uring_submit(&ring_)));
+}
+
 bool RingBackend::Poll() {
   const unsigned flags = IO_URING_READ_ONCE(*ring_.sq.kflags);
   if (io_uring_sq_ready(&ring_) > 0 || (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {

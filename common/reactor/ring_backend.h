@@ -26,6 +26,7 @@ class RingBackend final : public ReactorBackend {
   void BindToThread() override;
   void ArmPoll(int fd, short events, RingOperation* operation) override;
   void DisarmPoll(RingOperation* operation) override;
+  void Submit() override;
   bool Poll() override;
   void Wait(absl::Duration timeout) override;
   io_uring* ring() override { return &ring_; }
