@@ -4,8 +4,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/crc32c.h"
+#include "common/base/little_endian.h"
 #include "common/base/status_macros.h"
-#include "common/fabric/little_endian.h"
 #include "common/fabric/net.h"
 
 namespace cairn {

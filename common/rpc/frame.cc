@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/crc32c.h"
-#include "common/fabric/little_endian.h"
+#include "common/base/little_endian.h"
 
 namespace cairn {
 namespace {

@@ -1,11 +1,12 @@
 #include "server/chunk/index_record.h"
 
+#include <bit>
 #include <cstring>
 
 #include "common/base/check.h"
 #include "common/base/crc32c.h"
+#include "common/base/little_endian.h"
 #include "common/base/strings.h"
-#include "server/chunk/little_endian.h"
 
 namespace cairn {
 namespace {
@@ -15,6 +16,8 @@ constexpr size_t kKeyBytes = 12;
 // CRC, version, lease, offset, length.
 constexpr size_t kHeaderBytes = 4 + 4 + 8 + 8 + 4;
 constexpr size_t kIdentityBytes = 4 + 4 + 4 + 16;
+// The checksums of blocks are copied whole, in the machine's own order.
+static_assert(std::endian::native == std::endian::little);
 
 uint32_t CrcOf(std::string_view text, uint32_t so_far) {
   return ExtendCrc32c(so_far, std::as_bytes(std::span(text.data(), text.size())));
@@ -37,17 +40,17 @@ Int ReadBigEndian(std::string_view data, size_t at) {
 // Fills in the checksum that the first four bytes are left for.
 std::string Finish(std::string encoded, std::string_view key) {
   const uint32_t crc = CrcOf(std::string_view(encoded).substr(4), CrcOf(key, 0));
-  std::memcpy(encoded.data(), &crc, sizeof(crc));
+  StoreLittleEndian(encoded.data(), crc);
   return encoded;
 }
 
 absl::Status CheckFrame(std::string_view encoded, std::string_view key, size_t header_bytes,
                         const char* what) {
   if (encoded.size() < header_bytes) return absl::DataLossError(StrCat(what, " is cut short"));
-  if (ReadInt<uint32_t>(encoded, 0) != CrcOf(encoded.substr(4), CrcOf(key, 0))) {
+  if (LoadLittleEndian<uint32_t>(encoded.data()) != CrcOf(encoded.substr(4), CrcOf(key, 0))) {
     return absl::DataLossError(StrCat(what, " is damaged: its checksum does not match"));
   }
-  const uint32_t version = ReadInt<uint32_t>(encoded, 4);
+  const uint32_t version = LoadLittleEndian<uint32_t>(encoded.data() + 4);
   if (version == kRecordVersion) return absl::OkStatus();
   return absl::FailedPreconditionError(
       StrCat(what, " has version ", version, "; this cairnd reads version ", kRecordVersion));
@@ -75,11 +78,11 @@ std::string EncodeIndexRecord(const FragmentKey& key, const IndexRecord& record)
   CAIRN_CHECK(record.block_crcs.size() == DivideUp(record.length_bytes, kBlockBytes));
   std::string encoded;
   encoded.reserve(kHeaderBytes + record.block_crcs.size() * sizeof(uint32_t));
-  AppendInt<uint32_t>(encoded, 0);
-  AppendInt<uint32_t>(encoded, kRecordVersion);
-  AppendInt<uint64_t>(encoded, record.lease.value());
-  AppendInt<uint64_t>(encoded, record.offset_bytes);
-  AppendInt<uint32_t>(encoded, record.length_bytes);
+  AppendLittleEndian<uint32_t>(encoded, 0);
+  AppendLittleEndian<uint32_t>(encoded, kRecordVersion);
+  AppendLittleEndian<uint64_t>(encoded, record.lease.value());
+  AppendLittleEndian<uint64_t>(encoded, record.offset_bytes);
+  AppendLittleEndian<uint32_t>(encoded, record.length_bytes);
   encoded.append(reinterpret_cast<const char*>(record.block_crcs.data()),
                  record.block_crcs.size() * sizeof(uint32_t));
   return Finish(std::move(encoded), EncodeFragmentKey(key));
@@ -93,9 +96,9 @@ absl::StatusOr<IndexRecord> DecodeIndexRecord(const FragmentKey& key, std::strin
     return status;
   }
   IndexRecord record;
-  record.lease = LeaseId(ReadInt<uint64_t>(encoded, 8));
-  record.offset_bytes = ReadInt<uint64_t>(encoded, 16);
-  record.length_bytes = ReadInt<uint32_t>(encoded, 24);
+  record.lease = LeaseId(LoadLittleEndian<uint64_t>(encoded.data() + 8));
+  record.offset_bytes = LoadLittleEndian<uint64_t>(encoded.data() + 16);
+  record.length_bytes = LoadLittleEndian<uint32_t>(encoded.data() + 24);
   const uint64_t blocks = DivideUp(record.length_bytes, kBlockBytes);
   if (record.length_bytes == 0 || record.length_bytes > kFragmentBytesMax ||
       record.offset_bytes % kUnitBytes != 0 || record.extent().end() < record.offset_bytes ||
@@ -109,9 +112,9 @@ absl::StatusOr<IndexRecord> DecodeIndexRecord(const FragmentKey& key, std::strin
 
 std::string EncodeIndexIdentity(TargetId target, const TargetUuid& uuid) {
   std::string encoded;
-  AppendInt<uint32_t>(encoded, 0);
-  AppendInt<uint32_t>(encoded, kRecordVersion);
-  AppendInt<uint32_t>(encoded, target.value());
+  AppendLittleEndian<uint32_t>(encoded, 0);
+  AppendLittleEndian<uint32_t>(encoded, kRecordVersion);
+  AppendLittleEndian<uint32_t>(encoded, target.value());
   encoded.append(reinterpret_cast<const char*>(uuid.data()), uuid.size());
   return Finish(std::move(encoded), {});
 }
@@ -120,7 +123,7 @@ absl::StatusOr<IndexIdentity> DecodeIndexIdentity(std::string_view encoded) {
   absl::Status status = CheckFrame(encoded, {}, kIdentityBytes, "the identity record of the index");
   if (!status.ok()) return status;
   IndexIdentity identity;
-  identity.target = TargetId(ReadInt<uint32_t>(encoded, 8));
+  identity.target = TargetId(LoadLittleEndian<uint32_t>(encoded.data() + 8));
   std::memcpy(identity.uuid.data(), encoded.data() + 12, identity.uuid.size());
   return identity;
 }

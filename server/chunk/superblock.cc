@@ -6,9 +6,9 @@
 
 #include "common/base/check.h"
 #include "common/base/crc32c.h"
+#include "common/base/little_endian.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
-#include "server/chunk/little_endian.h"
 
 namespace cairn {
 namespace {
@@ -66,19 +66,19 @@ std::array<uint64_t, 2> SuperblockOffsets(uint64_t device_bytes) {
 std::string EncodeSuperblock(const Superblock& superblock) {
   CAIRN_CHECK(superblock.cluster_id.size() <= kClusterIdBytesMax);
   std::string block(kMagic);
-  AppendInt<uint32_t>(block, 0);  // the checksum, below
-  AppendInt<uint32_t>(block, kDiskFormatVersion);
-  AppendInt<uint32_t>(block, superblock.target.value());
-  AppendInt<uint32_t>(block, kUnitBytes);
+  AppendLittleEndian<uint32_t>(block, 0);  // the checksum, below
+  AppendLittleEndian<uint32_t>(block, kDiskFormatVersion);
+  AppendLittleEndian<uint32_t>(block, superblock.target.value());
+  AppendLittleEndian<uint32_t>(block, kUnitBytes);
   block.append(reinterpret_cast<const char*>(superblock.uuid.data()), superblock.uuid.size());
-  AppendInt<uint64_t>(block, superblock.device_bytes);
-  AppendInt<uint64_t>(block, superblock.data_area.offset_bytes);
-  AppendInt<uint64_t>(block, superblock.data_area.length_bytes);
-  AppendInt<uint32_t>(block, static_cast<uint32_t>(superblock.cluster_id.size()));
+  AppendLittleEndian<uint64_t>(block, superblock.device_bytes);
+  AppendLittleEndian<uint64_t>(block, superblock.data_area.offset_bytes);
+  AppendLittleEndian<uint64_t>(block, superblock.data_area.length_bytes);
+  AppendLittleEndian<uint32_t>(block, static_cast<uint32_t>(superblock.cluster_id.size()));
   block.append(superblock.cluster_id);
   block.resize(kUnitBytes);
   const uint32_t crc = SectorCrc(block);
-  std::memcpy(block.data() + kCrcAt, &crc, sizeof(crc));
+  StoreLittleEndian(block.data() + kCrcAt, crc);
   return block;
 }
 
@@ -93,21 +93,21 @@ absl::StatusOr<std::optional<Superblock>> DecodeSuperblock(ConstBytes bytes) {
         "(wipefs -a, or dd of zeros over its first MiB)");
   }
   // Before the checksum: another version may place that elsewhere.
-  const uint32_t version = ReadInt<uint32_t>(block, kVersionAt);
-  const bool intact = ReadInt<uint32_t>(block, kCrcAt) == SectorCrc(block);
+  const uint32_t version = LoadLittleEndian<uint32_t>(block.data() + kVersionAt);
+  const bool intact = LoadLittleEndian<uint32_t>(block.data() + kCrcAt) == SectorCrc(block);
   if (intact && version != kDiskFormatVersion) {
     return absl::FailedPreconditionError(
         StrCat("has format version ", version, "; this cairnd reads version ", kDiskFormatVersion));
   }
-  const uint32_t cluster_length = ReadInt<uint32_t>(block, kClusterLengthAt);
+  const uint32_t cluster_length = LoadLittleEndian<uint32_t>(block.data() + kClusterLengthAt);
   Superblock superblock;
-  superblock.target = TargetId(ReadInt<uint32_t>(block, kTargetAt));
+  superblock.target = TargetId(LoadLittleEndian<uint32_t>(block.data() + kTargetAt));
   std::memcpy(superblock.uuid.data(), block.data() + kUuidAt, superblock.uuid.size());
-  superblock.device_bytes = ReadInt<uint64_t>(block, kDeviceBytesAt);
-  superblock.data_area = {ReadInt<uint64_t>(block, kDataOffsetAt),
-                          ReadInt<uint64_t>(block, kDataLengthAt)};
+  superblock.device_bytes = LoadLittleEndian<uint64_t>(block.data() + kDeviceBytesAt);
+  superblock.data_area = {LoadLittleEndian<uint64_t>(block.data() + kDataOffsetAt),
+                          LoadLittleEndian<uint64_t>(block.data() + kDataLengthAt)};
   if (!intact || cluster_length > kClusterIdBytesMax ||
-      !IsPlausible(superblock, ReadInt<uint32_t>(block, kUnitAt))) {
+      !IsPlausible(superblock, LoadLittleEndian<uint32_t>(block.data() + kUnitAt))) {
     return absl::DataLossError("the superblock is damaged");
   }
   superblock.cluster_id = block.substr(kClusterAt, cluster_length);
