@@ -26,10 +26,10 @@ inline void ExpectGolden(const std::string& file, const std::string& actual) {
     return;
   }
   std::ifstream stream(path);
-  ASSERT_TRUE(stream.is_open()) << path;
+  ASSERT_TRUE(stream.is_open()) << path << " is missing; see tests/compat/README.md";
   std::stringstream golden;
   golden << stream.rdbuf();
-  EXPECT_EQ(actual, golden.str()) << "the format on disk has changed; see tests/compat/README.md";
+  EXPECT_EQ(actual, golden.str()) << "a format has changed; see tests/compat/README.md";
 }
 
 }  // namespace cairn
