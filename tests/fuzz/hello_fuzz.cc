@@ -6,8 +6,8 @@
 
 #include "common/base/check.h"
 #include "common/base/crc32c.h"
+#include "common/base/little_endian.h"
 #include "common/fabric/hello_frame.h"
-#include "common/fabric/little_endian.h"
 #include "common/fabric/net.h"
 #include "proto/wire/rpc.pb.h"
 

@@ -6,7 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/crc32c.h"
-#include "common/fabric/little_endian.h"
+#include "common/base/little_endian.h"
 #include "common/rpc/frame.h"
 #include "proto/wire/rpc.pb.h"
 
