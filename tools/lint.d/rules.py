@@ -1,6 +1,6 @@
 """Rules read off the text: layers, libraries in their places, seams, coroutines, READMEs.
 
-DESIGN.md states them; the reasons are in ARCHITECTURE.md.
+ARCHITECTURE.md has the layers and the seams ("The seams"); each rule's finding says what to do instead.
 """
 
 import re
@@ -152,12 +152,15 @@ def unfinished(source: Source) -> Iterator[Problem]:
 
 
 def readmes(root: Path, paths: list[str]) -> Iterator[Problem]:
-    """Every second-level folder says what it is for."""
+    """Every second-level folder says what it is for, and so does tools, whose programs lie in it."""
     folders = {"/".join(p.split("/")[:2]) for p in paths if p.count("/") >= 2}
     for folder in sorted(folders):
-        if folder.split("/")[0] in ("common", "server", "client", "proto", "bench", "tests"):
-            if not (root / folder / "README.md").is_file():
-                yield Problem(f"{folder}/README.md", 1, "readme", "each second-level folder has a README.md")
+        if folder.split("/")[0] not in ("common", "server", "client", "proto", "bench", "tests"):
+            continue
+        if not (root / folder / "README.md").is_file():
+            yield Problem(f"{folder}/README.md", 1, "readme", "each second-level folder has a README.md")
+    if not (root / "tools" / "README.md").is_file():
+        yield Problem("tools/README.md", 1, "readme", "tools has a README.md")
 
 
 SOURCE_RULES = (layers, libraries, pragma_once, seams, coroutine_lambdas, unfinished)
