@@ -104,6 +104,8 @@ class Cairnd:
         self.process = None
         self.endpoint = None
         self._reader = None
+        self._board = {}
+        self._log_start = 0
 
     def start(self):
         """Starts it and waits for its board. Raises RuntimeError with its last words when it ends instead."""
@@ -114,20 +116,27 @@ class Cairnd:
     def launch(self):
         """Starts it without waiting."""
         with open(self.log_path, "ab") as log:
+            # Servers that follow each other on a directory share its log.
+            self._log_start = log.seek(0, os.SEEK_END)
             self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                             stderr=log, start_new_session=True)
         self._reader = LineReader(self.process.stdout)
+        self._board = {}
 
     def wait_ready(self):
-        while True:
+        self.endpoint = self.board("endpoint")
+
+    def board(self, name):
+        """What the board says of `name`. Waits for that line; raises RuntimeError as start() does."""
+        while name not in self._board:
             line = self._reader.read()
             if line is None:
                 code = self.process.wait(PATIENCE_S)
                 raise RuntimeError(f"cairnd ended with {code}: {self.log()[-2000:]}")
-            match = re.search(r"\bendpoint\s+(\S+:\d+)", line)
+            match = re.fullmatch(r"  (\w+)\s+(.*\S)\s*", line)
             if match:
-                self.endpoint = match.group(1)
-                return
+                self._board[match.group(1)] = match.group(2)
+        return self._board[name]
 
     def pid(self):
         """Of cairnd itself, also under a wrapper."""
@@ -137,8 +146,10 @@ class Cairnd:
             return int(children.read().split()[0])
 
     def log(self):
-        with open(self.log_path, encoding="utf-8", errors="replace") as log:
-            return log.read()
+        """What has been logged since its launch: words of an earlier one must not pass for its own."""
+        with open(self.log_path, "rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode("utf-8", "replace")
 
     def running(self):
         return self.process is not None and self.process.poll() is None
@@ -230,7 +241,8 @@ class CairnTest(unittest.TestCase):
     def setUp(self):
         base = os.path.join(BUILD_DIR, "tests", "scratch")
         os.makedirs(base, exist_ok=True)
-        self.dir = tempfile.mkdtemp(prefix=self._testMethodName[:40] + "-", dir=base)
+        # Not named after the test: messages quote paths, and a word of the name would pass for one of the message.
+        self.dir = tempfile.mkdtemp(dir=base)
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
         self._count = 0
 

@@ -25,6 +25,12 @@ class ProcessFaults(CairnTest):
         sdk.tell("write", shard="s", bytes=LARGE, seed=1)
         wait_until(lambda: self.written() > before, "the first bytes arrive")
 
+    def start_read(self, sdk):
+        """Begins to read b/large.seed1 and returns once some of it is on its way."""
+        before = self.watcher.counter("cairn_target_read_bytes_total")
+        sdk.tell("get", path="b/large.seed1")
+        wait_until(lambda: self.watcher.counter("cairn_target_read_bytes_total") > before, "the first bytes leave")
+
     def written(self):
         return self.watcher.counter("cairn_target_written_bytes_total")
 
@@ -36,6 +42,24 @@ class ProcessFaults(CairnTest):
             return (status["slabs"] == status.get("slabs_free") and int(status.get("open_attempts", 0)) == 0
                     and used == 0)
         wait_until(returned, "slabs and space come back")
+
+    def held_slabs(self):
+        status = self.watcher.status()
+        return int(status["slabs"]) - int(status.get("slabs_free", 0))
+
+    def stop_with_slabs(self, start):
+        """A client stopped in the transfer that `start` begins, with slabs that wait for it; others go on meanwhile.
+        Tried again when the signal came just between two fragments."""
+        for _ in range(20):
+            victim = self.sdk(self.server, timeout_ms=20000)
+            start(victim)
+            victim.signal(signal.SIGSTOP)
+            # When these are answered, every slab that did not wait for the stopped one is back.
+            self.assert_serves_others()
+            if self.held_slabs() > 0:
+                return victim
+            victim.kill()
+        self.fail("twenty clients stopped in the middle of a transfer, and none held a slab")
 
     def assert_serves_others(self):
         self.watcher.ask("save", path="b/other/step-1", world=2, bytes=20 * MIB)
@@ -51,13 +75,11 @@ class ProcessFaults(CairnTest):
         self.assertEqual(self.watcher.ask("list", path="b/run", writing=1)["checkpoints"], [])
 
     def test_a_client_stopped_while_writing(self):
-        victim = self.sdk(self.server, timeout_ms=20000)
-        self.start_transfer(victim)
-        victim.signal(signal.SIGSTOP)
-        self.assert_serves_others()
-        # Its lease ends, so its space comes back although the process still stands.
+        victim = self.stop_with_slabs(self.start_transfer)
+        # Its lease ends, so its space comes back although the process still stands; the slabs are the NIC's until then.
         wait_until(lambda: int(self.watcher.status().get("open_attempts", 0)) == 0, "the lease of the stopped ends")
         self.assert_serves_others()
+        self.assertGreater(self.held_slabs(), 0)
         victim.signal(signal.SIGCONT)
         # Whatever it tries now, it is told; its attempt is over.
         with self.assertRaises(SdkError) as refused:
@@ -66,32 +88,39 @@ class ProcessFaults(CairnTest):
             victim.ask("done", id="w")
             victim.ask("commit", id="w", timeout_ms=5000)
         self.assertIn(refused.exception.code, ("ABORTED", "FAILED_PRECONDITION", "UNAVAILABLE", "DEADLINE_EXCEEDED"))
+        self.wait_all_returned()
+
+    def test_a_client_killed_after_it_was_stopped_while_writing(self):
+        victim = self.stop_with_slabs(self.start_transfer)
         victim.kill()
         self.wait_all_returned()
+        self.assert_serves_others()
+        self.assertEqual(self.watcher.ask("list", path="b/run", writing=1)["checkpoints"], [])
 
     def test_a_client_stopped_while_reading(self):
         self.watcher.ask("put", path="b/large.seed1", bytes=LARGE, seed=1)
-        victim = self.sdk(self.server, timeout_ms=20000)
-        read = self.watcher.counter("cairn_target_read_bytes_total")
-        victim.tell("get", path="b/large.seed1")
-        wait_until(lambda: self.watcher.counter("cairn_target_read_bytes_total") > read, "the first bytes leave")
-        victim.signal(signal.SIGSTOP)
-        self.assert_serves_others()
+        victim = self.stop_with_slabs(self.start_read)
         victim.signal(signal.SIGCONT)
         try:
             self.assertEqual(victim.answer()["bytes"], LARGE)
         except SdkError as error:
             self.assertIn(error.code, ("UNAVAILABLE", "DEADLINE_EXCEEDED"))
+        self.watcher.ask("remove", path="b/large.seed1")
+        self.wait_all_returned()
+
+    def test_a_client_killed_after_it_was_stopped_while_reading(self):
+        self.watcher.ask("put", path="b/large.seed1", bytes=LARGE, seed=1)
+        victim = self.stop_with_slabs(self.start_read)
         victim.kill()
+        wait_until(lambda: self.held_slabs() == 0, "the slabs of the killed come back")
+        self.watcher.ask("get", path="b/large.seed1")
         self.watcher.ask("remove", path="b/large.seed1")
         self.wait_all_returned()
 
     def test_a_client_killed_while_reading(self):
         self.watcher.ask("put", path="b/large.seed1", bytes=LARGE, seed=1)
         victim = self.sdk(self.server)
-        read = self.watcher.counter("cairn_target_read_bytes_total")
-        victim.tell("get", path="b/large.seed1")
-        wait_until(lambda: self.watcher.counter("cairn_target_read_bytes_total") > read, "the first bytes leave")
+        self.start_read(victim)
         victim.kill()
         self.assert_serves_others()
         self.watcher.ask("get", path="b/large.seed1")
