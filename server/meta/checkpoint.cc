@@ -10,6 +10,7 @@
 #include "server/meta/cleanup.h"
 #include "server/meta/keys.h"
 #include "server/meta/paths.h"
+#include "server/meta/pins.h"
 #include "server/meta/records.h"
 #include "server/meta/tree.h"
 
@@ -81,6 +82,7 @@ absl::StatusOr<disk::CheckpointRecord> MakeVisible(Transaction& txn, Attempt att
   record.set_size_bytes(attempt.record.size_bytes());
   StoreCheckpoint(txn, inode, record);
   Link(txn, attempt.parent, attempt.name, {inode, disk::INODE_CHECKPOINT});
+  if (record.pinned()) RETURN_IF_ERROR(NotePin(txn, path));
   RETURN_IF_ERROR(TouchDirectory(txn, attempt.parent, facts.now_ns()));
   RETURN_IF_ERROR(txn.Add(Counter::kCheckpoints, 1).status());
   RETURN_IF_ERROR(txn.Add(Counter::kFiles, record.shard_count()).status());
@@ -128,6 +130,7 @@ absl::StatusOr<wire::PinCheckpointReply> PinCheckpoint(Transaction& txn,
   ASSIGN_OR_RETURN(disk::CheckpointRecord record, LoadCheckpoint(txn, resolved.node.inode));
   record.set_pinned(request.pinned());
   StoreCheckpoint(txn, resolved.node.inode, record);
+  RETURN_IF_ERROR(request.pinned() ? NotePin(txn, resolved.path) : ForgetPin(txn, resolved.path));
   return wire::PinCheckpointReply();
 }
 

@@ -71,6 +71,8 @@ std::string CheckpointIndexPrefix(InodeId parent) { return Tagged('c', parent.va
 std::string CheckpointIndexKey(InodeId parent, uint64_t commit_sequence) {
   return CheckpointIndexPrefix(parent).append(U64(commit_sequence));
 }
+std::string PinPrefix(InodeId parent) { return Tagged('p', parent.value()); }
+std::string PinKey(InodeId parent, std::string_view name) { return PinPrefix(parent).append(name); }
 
 std::string AttemptPrefix(InodeId parent) { return U64(parent.value()); }
 std::string AttemptKey(InodeId parent, std::string_view name) {

@@ -41,10 +41,12 @@ std::string ExtentKey(InodeId inode, uint64_t offset_bytes);
 std::string StripeRunKey(uint64_t first_stripe);
 
 // checkpoint: 'i' and the inode of the directory; 'c', parent and commit sequence for the order of
-// commits.
+// commits; 'p', parent and name of what is pinned or leads to a pin.
 std::string CheckpointKey(InodeId inode);
 std::string CheckpointIndexPrefix(InodeId parent);
 std::string CheckpointIndexKey(InodeId parent, uint64_t commit_sequence);
+std::string PinPrefix(InodeId parent);
+std::string PinKey(InodeId parent, std::string_view name);
 
 // attempt: parent and name of the checkpoint, as in a dentry key.
 std::string AttemptPrefix(InodeId parent);

@@ -10,6 +10,7 @@
 #include "server/meta/cleanup.h"
 #include "server/meta/keys.h"
 #include "server/meta/paths.h"
+#include "server/meta/pins.h"
 #include "server/meta/records.h"
 #include "server/meta/tree.h"
 
@@ -94,6 +95,18 @@ absl::Status MoveCheckpointRecord(Transaction& txn, InodeId inode, const Place& 
   return absl::OkStatus();
 }
 
+absl::Status IsPinned(std::string_view path) {
+  return absl::FailedPreconditionError(StrCat("the checkpoint ", Quoted(path),
+                                              " is pinned; unpin it first: cairn ckpt unpin ",
+                                              Printable(path)));
+}
+
+// Pins hold against the removal of a directory above them, too.
+absl::Status CheckNoPinBelow(const Transaction& txn, InodeId directory, const std::string& path) {
+  ASSIGN_OR_RETURN(const auto pinned, FindPinBelow(txn, directory, path));
+  return pinned.has_value() ? IsPinned(*pinned) : absl::OkStatus();
+}
+
 absl::Status UnlinkTop(Transaction& txn, const Resolved& top, int64_t now_ns) {
   Unlink(txn, top.parent, top.name(), top.node);
   RETURN_IF_ERROR(QueueTree(txn, top.node.inode, CountedFiles::kYes));
@@ -136,15 +149,13 @@ absl::StatusOr<wire::RemoveReply> Remove(Transaction& txn, const wire::RemoveReq
   if (top.inside_checkpoint) return InsideCheckpoint(request.path());
   if (top.node.type == disk::INODE_CHECKPOINT) {
     ASSIGN_OR_RETURN(const disk::CheckpointRecord record, LoadCheckpoint(txn, top.node.inode));
-    if (record.pinned()) {
-      return absl::FailedPreconditionError(
-          StrCat("the checkpoint ", Quoted(request.path()), " is pinned; unpin it first"));
-    }
+    if (record.pinned()) return IsPinned(request.path());
     RETURN_IF_ERROR(RemoveCheckpoint(txn, top.node.inode, facts.now_ns()));
   } else {
     if (top.node.is_directory() && !request.recursive()) {
       RETURN_IF_ERROR(CheckEmpty(txn, top.node.inode, request.path()));
     }
+    RETURN_IF_ERROR(CheckNoPinBelow(txn, top.node.inode, request.path()));
     RETURN_IF_ERROR(UnlinkTop(txn, top, facts.now_ns()));
   }
   wire::RemoveReply reply;
@@ -177,8 +188,11 @@ absl::StatusOr<wire::RenameReply> Rename(Transaction& txn, const wire::RenameReq
     Unlink(txn, to.parent, to.name, *target);
     RETURN_IF_ERROR(QueueTree(txn, target->inode, CountedFiles::kYes));
   }
+  ASSIGN_OR_RETURN(const bool leads_to_pin, LeadsToPin(txn, source.parent, source.name()));
+  if (leads_to_pin) RETURN_IF_ERROR(ForgetPin(txn, request.from()));
   Unlink(txn, source.parent, source.name(), source.node);
   Link(txn, to.parent, to.name, source.node);
+  if (leads_to_pin) RETURN_IF_ERROR(NotePin(txn, request.to()));
   if (source.node.type == disk::INODE_CHECKPOINT) {
     RETURN_IF_ERROR(MoveCheckpointRecord(txn, source.node.inode, to));
   }

@@ -33,6 +33,7 @@ TEST(MetaGolden, Keys) {
   text += GoldenLine("stripe_run", StripeRunKey(kNumber));
   text += GoldenLine("checkpoint", CheckpointKey(inode));
   text += GoldenLine("checkpoint_index", CheckpointIndexKey(inode, 0x1112131415161718));
+  text += GoldenLine("pin", PinKey(inode, "name"));
   text += GoldenLine("attempt", AttemptKey(inode, "name"));
   text += GoldenLine("rank", RankKey(AttemptId(kNumber), 0x21222324));
   text += GoldenLine("rank_bitmap", RankBitmapKey(AttemptId(kNumber), 0x21222324));
@@ -83,7 +84,7 @@ TEST(MetaGolden, ClusterMap) {
 }
 
 // One of each thing that a store holds: a bucket, a file, a committed checkpoint, an open attempt,
-// retention, work put off, stripes to free.
+// retention, work put off, stripes to free, a pin.
 std::vector<disk::Command> SomeOfEverything() {
   std::vector<disk::Command> commands;
   const auto add = [&]() -> disk::Command& {
@@ -127,6 +128,9 @@ std::vector<disk::Command> SomeOfEverything() {
   file.set_lease(3);
   add().mutable_begin_file()->set_path("default/open");
   add().mutable_remove()->set_path("default/file");
+  auto& pin = *add().mutable_pin_checkpoint();
+  pin.set_path("bucket/run/step-5");
+  pin.set_pinned(true);
   return commands;
 }
 

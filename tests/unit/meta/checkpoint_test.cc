@@ -364,6 +364,48 @@ TEST_F(CheckpointTest, PinsHoldAcrossOverwritesAndAgainstRemoval) {
   EXPECT_THAT(Pin(kPath), Fails(kNotFound, ""));
 }
 
+// What leads to pinned checkpoints, by the keys of the store: parents as numbers, names.
+TEST_F(CheckpointTest, PinsHoldAgainstTheRemovalOfDirectoriesAbove) {
+  const auto pins = [&] {
+    std::vector<std::string> names;
+    for (const auto& [key, value] : kv_.family(kFamilyCheckpoint)) {
+      if (key[0] == 'p') names.push_back(key.substr(9));
+    }
+    return names;
+  };
+  for (const std::string path : {"default/a/run/s1", "default/a/run/s2", "default/a/other/s1"}) {
+    ASSERT_THAT(Save(path), IsOk());
+  }
+  ASSERT_THAT(PutFile("default/a/run/notes"), IsOk());
+  ASSERT_THAT(Pin("default/a/run/s1"), IsOk());
+  ASSERT_THAT(Pin("default/a/run/s1"), IsOk());
+  ASSERT_THAT(Pin("default/a/run/s2"), IsOk());
+  EXPECT_THAT(pins(), ElementsAre("default", "a", "run", "s1", "s2"));
+  for (const std::string path : {"default/a/run", "default/a", "default"}) {
+    EXPECT_THAT(Remove(path, true), Fails(kPrecondition,
+                                          "the checkpoint \"default/a/run/s1\" is pinned; unpin it "
+                                          "first: cairn ckpt unpin default/a/run/s1"));
+  }
+  EXPECT_THAT(Remove("default/a/other", true), IsOk());
+  // They follow what is renamed, a directory above as the checkpoint itself.
+  ASSERT_THAT(MakeDirectory("default/b"), IsOk());
+  ASSERT_THAT(Rename("default/a/run", "default/b/moved"), IsOk());
+  EXPECT_THAT(Remove("default/a", true), IsOk());
+  ASSERT_THAT(Rename("default/b/moved/s1", "default/b/first"), IsOk());
+  EXPECT_THAT(Remove("default/b", true), Fails(kPrecondition, "unpin default/b/first"));
+  ASSERT_THAT(Pin("default/b/first", false), IsOk());
+  EXPECT_THAT(Remove("default/b", true), Fails(kPrecondition, "unpin default/b/moved/s2"));
+  Restart();
+  // A newer version of the name inherits the pin, and with it what leads there.
+  ASSERT_THAT(Save("default/b/moved/s2"), IsOk());
+  EXPECT_THAT(Remove("default/b", true), Fails(kPrecondition, "unpin default/b/moved/s2"));
+  ASSERT_THAT(Pin("default/b/moved/s2", false), IsOk());
+  EXPECT_THAT(pins(), IsEmpty());
+  EXPECT_THAT(Remove("default/b", true), IsOk());
+  Settle();
+  EXPECT_EQ(Counters().checkpoints, 0u);
+}
+
 TEST_F(CheckpointTest, RemovalForgetsAllButTheStripesToFree) {
   ASSERT_THAT(Save(kPath), IsOk());
   ASSERT_THAT(Remove(kPath), IsOk());
