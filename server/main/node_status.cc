@@ -46,6 +46,10 @@ Task<absl::StatusOr<wire::StatusReply>> Node::CollectStatus() {
   }
   (*reply.mutable_counters())["cairn_meta_mutations_total"] = meta_service_->counters().mutations;
   (*reply.mutable_counters())["cairn_meta_queries_total"] = meta_service_->counters().queries;
+  const MetaHealth health = meta_->Health();
+  for (const std::string& warning : health.warnings)
+    reply.add_warnings(StrCat("metadata: ", warning));
+  (*reply.mutable_counters())["cairn_meta_clock_steps_total"] = health.clock_steps;
   *reply.mutable_map() = map_;
   for (const auto& core : cores_) {
     Core* asked = core.get();

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 
 #include "common/base/ids.h"
 #include "proto/disk/meta_log.pb.h"
@@ -15,6 +16,11 @@ class CommandFacts {
  public:
   explicit CommandFacts(const disk::Command& command) : command_(command) {}
   int64_t now_ns() const { return command_.time_ns(); }
+  // What ages are measured by; nullopt when the clock of the node that stamped it is in doubt.
+  std::optional<int64_t> age_now_ns() const {
+    if (command_.clock_in_doubt()) return std::nullopt;
+    return command_.time_ns();
+  }
   bool HasExpired(LeaseId lease) const {
     const auto& expired = command_.expired_leases();
     return std::find(expired.begin(), expired.end(), lease.value()) != expired.end();

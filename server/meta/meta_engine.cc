@@ -5,7 +5,9 @@
 
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
 #include "common/task/when_all.h"
+#include "common/telemetry/log.h"
 #include "server/meta/format.h"
 
 namespace cairn {
@@ -27,6 +29,7 @@ MetaEngine::MetaEngine(Kv& kv, BlockingRunner& write_runner, BlockingRunner& rea
       clock_(clock),
       options_(options),
       store_(kv),
+      command_clock_(clock),
       leases_(clock, options.lease_ttl),
       committer_(kv, write_runner, [this](const Effects& effects) { OnCommitted(effects); }) {}
 
@@ -36,7 +39,7 @@ Task<absl::Status> MetaEngine::Start(std::string cluster_id) {
   CAIRN_CHECK(!started_);
   absl::StatusOr<std::string> opened;
   absl::StatusOr<std::vector<LeaseId>> leases;
-  const int64_t now_ns = absl::ToUnixNanos(clock_.WallNow());
+  const int64_t now_ns = LookAtClock().unix_ns;
   absl::AnyInvocable<void()> open = [this, &cluster_id, &opened, &leases, now_ns] {
     opened = OpenStore(kv_, cluster_id, now_ns);
     if (opened.ok()) leases = store_.Leases();
@@ -65,13 +68,40 @@ Task<absl::StatusOr<std::string>> MetaEngine::Execute(disk::Command command, Mut
   if (!started_) co_return absl::UnavailableError("the metadata service has not started");
   command.set_client(id.client);
   command.set_sequence(id.sequence);
-  command.set_time_ns(absl::ToUnixNanos(clock_.WallNow()));
+  const CommandTime now = LookAtClock();
+  command.set_time_ns(now.unix_ns);
+  command.set_clock_in_doubt(now.in_doubt);
   if (command.has_begin_checkpoint()) {
     for (const LeaseId lease : leases_.Expired(kExpiredAtOnce))
       command.add_expired_leases(lease.value());
   }
   absl::StatusOr<std::string> reply = co_await committer_.Execute(std::move(command));
   co_return reply;
+}
+
+CommandTime MetaEngine::LookAtClock() {
+  const bool was_in_doubt = command_clock_.in_doubt();
+  const CommandTime now = command_clock_.Now();
+  if (now.in_doubt && !was_in_doubt) {
+    CAIRN_LOG_WARN(
+        "the wall clock has jumped by {}: until it is back or cairnd is restarted, rules about the "
+        "age of checkpoints remove nothing",
+        absl::FormatDuration(command_clock_.wall_ahead()));
+  }
+  if (!now.in_doubt && was_in_doubt) CAIRN_LOG_WARN("the wall clock is back; ages count again");
+  return now;
+}
+
+MetaHealth MetaEngine::Health() const {
+  MetaHealth health;
+  health.clock_steps = command_clock_.steps();
+  if (command_clock_.in_doubt()) {
+    health.warnings.push_back(StrCat(
+        "the wall clock has jumped by ", absl::FormatDuration(command_clock_.wall_ahead()),
+        "; rules about the age of checkpoints remove nothing until it is back; if it is right "
+        "now, restart cairnd"));
+  }
+  return health;
 }
 
 void MetaEngine::OnCommitted(const Effects& effects) {
@@ -142,6 +172,7 @@ Task<void> MetaEngine::RunLeaseLoop() {
   for (;;) {
     absl::Status slept = co_await SleepFor(interval, stop_);
     if (!slept.ok()) co_return;
+    LookAtClock();
     std::vector<Task<absl::StatusOr<disk::ExpireLeaseReply>>> endings;
     for (const LeaseId lease : leases_.Expired(kExpiredAtOnce)) {
       disk::ExpireLease request;

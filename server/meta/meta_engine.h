@@ -16,6 +16,7 @@
 #include "common/task/stop.h"
 #include "common/task/task.h"
 #include "server/kv/kv.h"
+#include "server/meta/command_clock.h"
 #include "server/meta/commands.h"
 #include "server/meta/commit.h"
 #include "server/meta/lease.h"
@@ -29,6 +30,12 @@ struct MetaOptions {
   absl::Duration lease_ttl = absl::Seconds(60);
   // How long the stripes of a removed file stay on the targets for readers that opened it before.
   absl::Duration reclaim_grace = absl::Seconds(60);
+};
+
+// What an operator should know of an engine.
+struct MetaHealth {
+  std::vector<std::string> warnings;  // what asks for somebody to look after it
+  uint64_t clock_steps = 0;           // how often the wall clock has jumped
 };
 
 // Lives on one executor; the runners outlive it. REQUIRES: `write_runner` has one thread.
@@ -89,6 +96,8 @@ class MetaEngine {
   // Counts of what there is, kept up to date by every mutation.
   Task<absl::StatusOr<MetaCounters>> Counters();
 
+  MetaHealth Health() const;
+
   // Up to about `limit` ranges of stripes that the targets may free now: whatever the entries hold
   // less what is referenced, once their grace has passed. Restartable: what is not reported done
   // comes again.
@@ -103,6 +112,7 @@ class MetaEngine {
   Task<void> RunLeaseLoop();
   Task<void> RunCleanupLoop();
   void OnCommitted(const Effects& effects);
+  CommandTime LookAtClock();
   uint64_t ReclaimableBelow(uint64_t next_sequence);
 
   static constexpr size_t kGraceMarks = 16;
@@ -113,6 +123,7 @@ class MetaEngine {
   const Clock& clock_;
   const MetaOptions options_;
   MetaStore store_;
+  CommandClock command_clock_;
   LeaseTable leases_;
   GroupCommitter committer_;
   std::string cluster_id_;

@@ -62,7 +62,7 @@ absl::StatusOr<std::vector<InodeId>> SelectInDirectory(const Transaction& txn, I
   }
   RETURN_IF_ERROR(scan.status());
   std::vector<InodeId> selected;
-  for (const size_t i : SelectForRemoval(ToRules(policy), candidates, facts.now_ns())) {
+  for (const size_t i : SelectForRemoval(ToRules(policy), candidates, facts.age_now_ns())) {
     selected.push_back(inodes[i]);
   }
   return selected;
@@ -108,6 +108,11 @@ absl::StatusOr<wire::PruneCheckpointsReply> PruneCheckpoints(
   const disk::RetentionRecord policy = request.has_policy()
                                            ? ToDisk(request.policy())
                                            : set_policy.value_or(disk::RetentionRecord());
+  if (policy.keep_newer_than_seconds() > 0 && !facts.age_now_ns().has_value()) {
+    return absl::FailedPreconditionError(
+        "the node's clock has jumped, so the ages of checkpoints are not known; set it right, or "
+        "restart cairnd once it is right");
+  }
   ASSIGN_OR_RETURN(const std::vector<InodeId> selected,
                    SelectInDirectory(txn, directory.node.inode, policy, facts));
   wire::PruneCheckpointsReply reply;

@@ -14,7 +14,7 @@ bool IsNewerThan(int64_t committed_at_ns, int64_t now_ns, uint64_t seconds) {
 
 std::vector<size_t> SelectForRemoval(const RetentionRules& rules,
                                      std::span<const RetentionCandidate> oldest_first,
-                                     int64_t now_ns) {
+                                     std::optional<int64_t> now_ns) {
   std::vector<size_t> removed;
   if (rules.empty()) return removed;
   for (size_t i = 0; i + 1 < oldest_first.size(); ++i) {
@@ -26,7 +26,8 @@ std::vector<size_t> SelectForRemoval(const RetentionRules& rules,
       continue;
     }
     if (rules.keep_newer_than_seconds > 0 &&
-        IsNewerThan(candidate.committed_at_ns, now_ns, rules.keep_newer_than_seconds)) {
+        (!now_ns.has_value() ||
+         IsNewerThan(candidate.committed_at_ns, *now_ns, rules.keep_newer_than_seconds))) {
       continue;
     }
     removed.push_back(i);

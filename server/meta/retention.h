@@ -26,9 +26,9 @@ struct RetentionCandidate {
 
 // Indices into `oldest_first` of those to remove, ascending. One stays when it is the newest, is
 // pinned, or any rule keeps it; with no rule all stay. A checkpoint without a step is not kept by
-// the rule about steps.
+// the rule about steps. Without a `now_ns` no age is known, and a rule about age keeps all.
 std::vector<size_t> SelectForRemoval(const RetentionRules& rules,
                                      std::span<const RetentionCandidate> oldest_first,
-                                     int64_t now_ns);
+                                     std::optional<int64_t> now_ns);
 
 }  // namespace cairn

@@ -57,6 +57,12 @@ TEST(Retention, TakesFutureTimesAsYoung) {
               ElementsAre(0));
 }
 
+TEST(Retention, KeepsAllThatMayBeYoungWhenNoAgeIsKnown) {
+  EXPECT_THAT(SelectForRemoval({.keep_newer_than_seconds = 1}, Candidates(5), std::nullopt),
+              IsEmpty());
+  EXPECT_THAT(SelectForRemoval({.keep_last = 4}, Candidates(5), std::nullopt), ElementsAre(0));
+}
+
 TEST(Retention, KeepsWhatAnyRuleKeeps) {
   EXPECT_THAT(SelectForRemoval({.keep_last = 1, .keep_every_steps = 20}, Candidates(5), 0),
               ElementsAre(0, 2));
