@@ -5,7 +5,18 @@
 
 namespace cairn {
 
+// Whoever was not heard in the gap may have spoken. A quarter of the TTL is twice the time between
+// two looks of a healthy owner, and what a lease can do without.
+void LeaseTable::GiveBackGap() {
+  const MonoTime now = clock_.Now();
+  const absl::Duration gap = now - looked_at_;
+  looked_at_ = now;
+  if (gap <= ttl_ / 4) return;
+  for (Entry& entry : order_) entry.expires_at = entry.expires_at + gap;
+}
+
 void LeaseTable::Grant(LeaseId lease) {
+  GiveBackGap();
   if (expired_.contains(lease)) return;
   if (const auto known = entries_.find(lease); known != entries_.end()) order_.erase(known->second);
   order_.push_back({lease, clock_.Now() + ttl_});
@@ -13,7 +24,6 @@ void LeaseTable::Grant(LeaseId lease) {
 }
 
 bool LeaseTable::Renew(LeaseId lease) {
-  MoveExpired();
   if (!entries_.contains(lease)) return false;
   Grant(lease);
   return true;
@@ -28,6 +38,7 @@ void LeaseTable::End(LeaseId lease) {
 }
 
 std::vector<LeaseId> LeaseTable::Expired(size_t limit) {
+  GiveBackGap();
   MoveExpired();
   std::vector<LeaseId> result;
   for (const LeaseId lease : expired_) {

@@ -168,9 +168,8 @@ uint64_t MetaEngine::ReclaimableBelow(uint64_t next_sequence) {
 }
 
 Task<void> MetaEngine::RunLeaseLoop() {
-  const absl::Duration interval = options_.lease_ttl / 8;
   for (;;) {
-    absl::Status slept = co_await SleepFor(interval, stop_);
+    absl::Status slept = co_await SleepFor(leases_.look_interval(), stop_);
     if (!slept.ok()) co_return;
     LookAtClock();
     std::vector<Task<absl::StatusOr<disk::ExpireLeaseReply>>> endings;

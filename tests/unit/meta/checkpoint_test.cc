@@ -31,6 +31,11 @@ class CheckpointTest : public MetaTest {
     request.set_more_extents_follow(more);
     return Do(request).status();
   }
+  // Leases granted just now run out, and the engine has not looked yet.
+  void ExpireUnapplied() {
+    executor_.RunFor(options_.lease_ttl - absl::Seconds(1));
+    executor_.clock().Advance(absl::Seconds(1));
+  }
   absl::Status Pin(const std::string& path, bool pinned = true) {
     wire::PinCheckpointRequest request;
     request.set_path(path);
@@ -181,7 +186,7 @@ TEST_F(CheckpointTest, LiveJobsRefuseEachOther) {
   // No name, no check; the same name, the same job.
   EXPECT_THAT(Begin(kPath, {.world = 2, .rank = 1, .job = "alpha"}), IsOk());
   // Once nobody renews, the other may go on, even before the expiry is applied.
-  executor_.clock().Advance(options_.lease_ttl);
+  ExpireUnapplied();
   const auto taken = Begin(kPath, {.world = 2, .rank = 1, .job = "beta"});
   ASSERT_THAT(taken, IsOk());
   EXPECT_EQ(taken->attempt(), 2u);
@@ -189,7 +194,7 @@ TEST_F(CheckpointTest, LiveJobsRefuseEachOther) {
 
 TEST_F(CheckpointTest, AnExpiredAttemptIsNotJoined) {
   ASSERT_EQ(Begin(kPath, {.world = 2, .rank = 0})->attempt(), 1u);
-  executor_.clock().Advance(options_.lease_ttl);
+  ExpireUnapplied();
   EXPECT_EQ(Begin(kPath, {.world = 2, .rank = 1})->attempt(), 2u);
 }
 
@@ -322,6 +327,19 @@ TEST_F(CheckpointTest, ExpiresWithItsLeaseUnlessRenewed) {
   EXPECT_THAT(engine_->RenewLeases(renew).ended(), ElementsAre(begun->lease(), 4711u));
   EXPECT_THAT(Done(kPath, 1, 0), Fails(kAborted, "was aborted: its lease ran out"));
   EXPECT_EQ(Counters().open_attempts, 0u);
+}
+
+// As after SIGSTOP, or a virtual machine that was moved: the ranks renew, and were not heard.
+TEST_F(CheckpointTest, AFrozenNodeEndsNoLeases) {
+  const auto begun = Begin(kPath);
+  executor_.RunFor(options_.lease_ttl / 2);
+  executor_.clock().Advance(options_.lease_ttl * 10);
+  Settle();
+  wire::RenewLeasesRequest renew;
+  renew.add_leases(begun->lease());
+  EXPECT_THAT(engine_->RenewLeases(renew).ended(), IsEmpty());
+  EXPECT_THAT(Done(kPath, 1, 0), IsOk());
+  EXPECT_THAT(Commit(kPath, 1), IsOk());
 }
 
 TEST_F(CheckpointTest, RestartGivesLeasesAFullTtl) {

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/sim/sim_clock.h"
 
 namespace cairn {
@@ -14,31 +16,39 @@ using ::testing::IsEmpty;
 
 class LeaseTableTest : public ::testing::Test {
  protected:
+  // Time passes in a table that is looked at as often as it wants to be.
+  void Pass(absl::Duration duration) {
+    for (; duration > absl::ZeroDuration(); duration -= table_.look_interval()) {
+      clock_.Advance(std::min(duration, table_.look_interval()));
+      (void)table_.Expired(0);
+    }
+  }
   SimClock clock_;
   LeaseTable table_{clock_, absl::Seconds(60)};
 };
 
 TEST_F(LeaseTableTest, RunsOutAfterItsTtl) {
   table_.Grant(LeaseId(1));
-  clock_.Advance(absl::Seconds(59));
+  Pass(absl::Seconds(59));
   EXPECT_THAT(table_.Expired(10), IsEmpty());
-  clock_.Advance(absl::Seconds(1));
+  Pass(absl::Seconds(1));
   EXPECT_THAT(table_.Expired(10), ElementsAre(LeaseId(1)));
 }
 
 TEST_F(LeaseTableTest, RenewalGivesAFullTtl) {
   table_.Grant(LeaseId(1));
   table_.Grant(LeaseId(2));
-  clock_.Advance(absl::Seconds(40));
+  Pass(absl::Seconds(40));
   EXPECT_TRUE(table_.Renew(LeaseId(1)));
-  clock_.Advance(absl::Seconds(40));
+  Pass(absl::Seconds(40));
   EXPECT_THAT(table_.Expired(10), ElementsAre(LeaseId(2)));
   EXPECT_TRUE(table_.Renew(LeaseId(1)));
 }
 
 TEST_F(LeaseTableTest, WhatHasRunOutCannotBeRevived) {
   table_.Grant(LeaseId(1));
-  clock_.Advance(absl::Seconds(60));
+  Pass(absl::Seconds(60));
+  EXPECT_FALSE(table_.IsLive(LeaseId(1)));
   EXPECT_FALSE(table_.Renew(LeaseId(1)));
   table_.Grant(LeaseId(1));
   EXPECT_FALSE(table_.Renew(LeaseId(1)));
@@ -55,10 +65,35 @@ TEST_F(LeaseTableTest, EndedAndUnknownLeasesAreNotRenewed) {
 
 TEST_F(LeaseTableTest, NamesAtMostTheLimitAndForgetsTheEnded) {
   for (uint64_t i = 1; i <= 5; ++i) table_.Grant(LeaseId(i));
-  clock_.Advance(absl::Seconds(60));
+  Pass(absl::Seconds(60));
   EXPECT_THAT(table_.Expired(2), ElementsAre(LeaseId(1), LeaseId(2)));
   table_.End(LeaseId(1));
   EXPECT_THAT(table_.Expired(2), ElementsAre(LeaseId(2), LeaseId(3)));
+}
+
+TEST_F(LeaseTableTest, AFrozenOwnerTakesNoTimeFromLeases) {
+  table_.Grant(LeaseId(1));
+  Pass(absl::Seconds(30));
+  clock_.Advance(absl::Hours(1));
+  EXPECT_THAT(table_.Expired(10), IsEmpty());
+  Pass(absl::Seconds(29));
+  EXPECT_THAT(table_.Expired(10), IsEmpty());
+  // What was granted after the gap gets no more than its due.
+  clock_.Advance(absl::Hours(1));
+  table_.Grant(LeaseId(2));
+  Pass(absl::Seconds(1));
+  EXPECT_THAT(table_.Expired(10), ElementsAre(LeaseId(1)));
+  Pass(absl::Seconds(59));
+  EXPECT_THAT(table_.Expired(10), ElementsAre(LeaseId(1), LeaseId(2)));
+}
+
+TEST_F(LeaseTableTest, ALateRenewalCountsUntilTheEndIsDecided) {
+  table_.Grant(LeaseId(1));
+  Pass(absl::Seconds(55));
+  clock_.Advance(absl::Seconds(10));
+  EXPECT_TRUE(table_.Renew(LeaseId(1)));
+  Pass(absl::Seconds(59));
+  EXPECT_THAT(table_.Expired(10), IsEmpty());
 }
 
 TEST_F(LeaseTableTest, StepsOfTheWallClockEndNothing) {
