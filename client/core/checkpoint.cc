@@ -229,12 +229,15 @@ absl::StatusOr<CheckpointWriter> Client::BeginCheckpoint(std::string_view path,
   request.set_job(options.job);
   if (options.step.has_value()) request.set_step(*options.step);
   request.mutable_attributes()->insert(options.attributes.begin(), options.attributes.end());
-  ASSIGN_OR_RETURN(wire::BeginCheckpointReply begun,
-                   impl_->Meta<wire::BeginCheckpointReply>(wire::BEGIN_CHECKPOINT, request));
-  impl_->KeepLease(LeaseId(begun.lease()),
-                   absl::Milliseconds(static_cast<int64_t>(begun.lease_ttl_ms())));
+  request.set_nonce(impl_->begin_nonces().Take(path, options.rank));
+  const absl::StatusOr<wire::BeginCheckpointReply> begun =
+      impl_->Meta<wire::BeginCheckpointReply>(wire::BEGIN_CHECKPOINT, request);
+  impl_->begin_nonces().Ended(path, options.rank, request.nonce(), begun.status());
+  RETURN_IF_ERROR(begun.status());
+  impl_->KeepLease(LeaseId(begun->lease()),
+                   absl::Milliseconds(static_cast<int64_t>(begun->lease_ttl_ms())));
   return CheckpointWriter(std::make_shared<client_internal::CheckpointImpl>(
-      impl_, std::string(path), options.rank, begun));
+      impl_, std::string(path), options.rank, *begun));
 }
 
 CheckpointWriter::CheckpointWriter(std::shared_ptr<client_internal::CheckpointImpl> impl)

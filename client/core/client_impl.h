@@ -13,6 +13,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "cairn/client.h"
+#include "client/core/begin_nonces.h"
 #include "client/io/session.h"
 #include "common/base/random.h"
 #include "common/reactor/reactor_thread.h"
@@ -28,6 +29,8 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   const std::string& endpoint() const { return options_.endpoint; }
   // REQUIRES: on the reactor thread.
   Session& session() { return *session_; }
+
+  BeginNonces& begin_nonces() { return begin_nonces_; }
 
   // FAILED_PRECONDITION in a child process: threads do not survive fork().
   absl::Status CheckUsable() const;
@@ -66,6 +69,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   ClientOptions options_;
   pid_t pid_;
   SystemRandom random_;
+  BeginNonces begin_nonces_{random_};
   std::unique_ptr<ReactorThread> thread_;
   std::unique_ptr<Net> net_;
   std::unique_ptr<Session> session_;

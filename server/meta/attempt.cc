@@ -108,10 +108,14 @@ absl::StatusOr<Decision> Decide(Transaction& txn, const wire::BeginCheckpointReq
   const bool can_join = before.head_is_open && !before.head_has_expired;
   if (request.attempt() == 0) {
     if (!can_join || before.head->world_size() != request.world_size()) return Decision::kStart;
-    ASSIGN_OR_RETURN(
-        const auto rank,
-        txn.Get(kFamilyAttemptRank, RankKey(AttemptId(before.head->id()), request.rank())));
-    return rank.has_value() ? Decision::kStart : Decision::kJoin;
+    ASSIGN_OR_RETURN(const auto rank,
+                     Find<disk::RankRecord>(txn, kFamilyAttemptRank,
+                                            RankKey(AttemptId(before.head->id()), request.rank())));
+    // A rank that begins twice has restarted, and its job with it. But one that never heard the
+    // answer to its first begin is the same: a new attempt would fence all the others.
+    const bool is_repetition =
+        rank.has_value() && request.nonce() != 0 && rank->nonce() == request.nonce();
+    return !rank.has_value() || is_repetition ? Decision::kJoin : Decision::kStart;
   }
   if (request.attempt() > before.newest) return Decision::kStart;
   if (request.attempt() < before.newest) {
@@ -190,6 +194,7 @@ absl::StatusOr<wire::StripeRange> AdmitRank(Transaction& txn,
         StrCat("rank ", request.rank(), " of attempt ", attempt.number(), " of ",
                Quoted(request.path()), " is done; begin a newer attempt to write it again"));
   }
+  rank.set_nonce(request.nonce());
   ASSIGN_OR_RETURN(const wire::StripeRange range,
                    GrantStripes(txn, request.stripes_wanted(), rank.mutable_granted()));
   Store(txn, kFamilyAttemptRank, key, rank);

@@ -136,6 +136,26 @@ TEST_F(CheckpointTest, AttemptZeroJoinsOrStartsTheNext) {
   EXPECT_EQ(Counters().open_attempts, 1u);
 }
 
+// The reply to a begin is lost for good, and its rank calls again, under another request id.
+TEST_F(CheckpointTest, ARepeatedBeginOfTheSameNonceJoins) {
+  const auto rank0 = Begin(kPath, {.world = 3, .rank = 0, .nonce = 70});
+  const auto lost = Begin(kPath, {.world = 3, .rank = 1, .nonce = 71});
+  const auto again = Begin(kPath, {.world = 3, .rank = 1, .nonce = 71});
+  ASSERT_THAT(again, IsOk());
+  EXPECT_EQ(again->attempt(), 1u);
+  EXPECT_EQ(again->lease(), lost->lease());
+  EXPECT_NE(again->stripes().first(), lost->stripes().first());
+  EXPECT_THAT(Done(kPath, 1, 0, {Shard("a", 10, rank0->stripes().first())}), IsOk());
+  EXPECT_THAT(Done(kPath, 1, 1, {Shard("b", 10, again->stripes().first())}), IsOk());
+  EXPECT_EQ(Show(kPath)->info().ranks_done(), 2u);
+  // A nonce of another rank is none; one that changes, or is missing, is a rank that restarted.
+  EXPECT_EQ(Begin(kPath, {.world = 3, .rank = 2, .nonce = 71})->attempt(), 1u);
+  EXPECT_EQ(Begin(kPath, {.world = 3, .rank = 2, .nonce = 72})->attempt(), 2u);
+  EXPECT_EQ(Begin(kPath, {.world = 3, .rank = 2})->attempt(), 3u);
+  EXPECT_EQ(Begin(kPath, {.world = 3, .rank = 2})->attempt(), 4u);
+  EXPECT_EQ(Begin(kPath, {.world = 3, .rank = 2, .nonce = 72})->attempt(), 5u);
+}
+
 TEST_F(CheckpointTest, NewerAttemptsFenceOlderOnes) {
   const auto old0 = Begin(kPath, {.world = 1, .attempt = 3});
   ASSERT_THAT(old0, IsOk());

@@ -76,6 +76,7 @@ struct BeginArgs {
   uint32_t rank = 0;
   uint64_t attempt = 0;
   std::string job = {};
+  uint64_t nonce = 0;
 };
 inline wire::BeginCheckpointRequest BeginRequest(const std::string& path, BeginArgs args = {}) {
   wire::BeginCheckpointRequest request;
@@ -84,6 +85,7 @@ inline wire::BeginCheckpointRequest BeginRequest(const std::string& path, BeginA
   request.set_rank(args.rank);
   request.set_attempt(args.attempt);
   request.set_job(args.job);
+  request.set_nonce(args.nonce);
   return request;
 }
 inline wire::RankDoneRequest DoneRequest(const std::string& path, uint64_t attempt, uint32_t rank,
