@@ -69,14 +69,18 @@ absl::Status CheckUnused(const Transaction& txn, const wire::ExtentRun& run) {
   return Bad("stripe ", std::max(first, other_first), " is used already");
 }
 
-void StoreRun(Transaction& txn, InodeId inode, const wire::ExtentRun& run) {
+disk::ExtentRecord ToRecord(const wire::ExtentRun& run) {
   disk::ExtentRecord extent;
   extent.set_length_bytes(run.length_bytes());
   extent.set_first_stripe(run.first_stripe());
   extent.set_stripe_count(run.stripe_count());
   extent.set_stripe_bytes(run.stripe_bytes());
   *extent.mutable_groups() = run.groups();
-  Store(txn, kFamilyExtent, ExtentKey(inode, run.offset_bytes()), extent);
+  return extent;
+}
+
+void StoreRun(Transaction& txn, InodeId inode, const wire::ExtentRun& run) {
+  Store(txn, kFamilyExtent, ExtentKey(inode, run.offset_bytes()), ToRecord(run));
 
   disk::StripeRunRecord stripes;
   stripes.set_stripe_count(run.stripe_count());
@@ -112,6 +116,15 @@ absl::StatusOr<uint64_t> AddExtents(Transaction& txn, InodeId inode, uint64_t of
     offset_bytes += run.length_bytes();
   }
   return offset_bytes;
+}
+
+absl::StatusOr<bool> HasExtents(const Transaction& txn, InodeId inode, const WireExtents& extents) {
+  for (const wire::ExtentRun& run : extents) {
+    ASSIGN_OR_RETURN(const auto stored,
+                     txn.Get(kFamilyExtent, ExtentKey(inode, run.offset_bytes())));
+    if (!stored.has_value() || *stored != SerializeRecord(ToRecord(run))) return false;
+  }
+  return true;
 }
 
 absl::Status ReleaseExtents(Transaction& txn, InodeId inode, size_t* budget) {

@@ -26,6 +26,9 @@ inline constexpr int kMaxGroupsPerRun = 1024;
 absl::StatusOr<uint64_t> AddExtents(Transaction& txn, InodeId inode, uint64_t offset_bytes,
                                     const WireExtents& extents, const GrantedRanges& granted);
 
+// The file has just these, among others.
+absl::StatusOr<bool> HasExtents(const Transaction& txn, InodeId inode, const WireExtents& extents);
+
 // Removes up to `*budget` extents of a file and queues the stripes that lose their last reference
 // for reclaim. Takes what it did off the budget; the file has no extents left when some budget is.
 absl::Status ReleaseExtents(Transaction& txn, InodeId inode, size_t* budget);

@@ -9,6 +9,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "server/meta/attempt.h"
+#include "server/meta/cleanup.h"
 #include "server/meta/extents.h"
 #include "server/meta/keys.h"
 #include "server/meta/paths.h"
@@ -66,30 +67,36 @@ absl::StatusOr<Place> PlaceShard(Transaction& txn, const Writer& writer, std::st
   return Place{directory, components.back()};
 }
 
-// A shard that is new, or goes on where the last StageShard ended.
+absl::StatusOr<NewNode> LinkShard(Transaction& txn, const Writer& writer, const Place& place) {
+  ASSIGN_OR_RETURN(NewNode shard, NewInode(txn, disk::INODE_FILE, writer.now_ns));
+  ASSIGN_OR_RETURN(const uint64_t version, txn.Add(Counter::kNextVersion, 1));
+  shard.record.set_version(version);
+  shard.record.set_rank(writer.rank);
+  Link(txn, place.parent, place.name, {shard.id, disk::INODE_FILE});
+  return shard;
+}
+
+// A shard that is new, or goes on where the last StageShard ended. One that begins at its first
+// byte again was written anew after a failure: what was staged of it goes.
 absl::StatusOr<NewNode> OpenShard(Transaction& txn, Writer& writer, const Place& place,
-                                  std::string_view name) {
+                                  const wire::ShardRecord& shard) {
   ASSIGN_OR_RETURN(const std::optional<Node> node, FindEntry(txn, place.parent, place.name));
-  if (!node.has_value()) {
-    ASSIGN_OR_RETURN(NewNode shard, NewInode(txn, disk::INODE_FILE, writer.now_ns));
-    ASSIGN_OR_RETURN(const uint64_t version, txn.Add(Counter::kNextVersion, 1));
-    shard.record.set_version(version);
-    shard.record.set_rank(writer.rank);
-    Link(txn, place.parent, place.name, {shard.id, disk::INODE_FILE});
-    return shard;
-  }
+  if (!node.has_value()) return LinkShard(txn, writer, place);
   if (node->is_directory()) {
     return absl::AlreadyExistsError(
-        StrCat("the shard name ", Quoted(name), " is a directory of other shards"));
+        StrCat("the shard name ", Quoted(shard.name()), " is a directory of other shards"));
   }
   ASSIGN_OR_RETURN(disk::InodeRecord record, LoadInode(txn, node->inode));
   if (!record.incomplete() || record.rank() != writer.rank) {
-    return absl::AlreadyExistsError(StrCat("the shard ", Quoted(name), " was ",
+    return absl::AlreadyExistsError(StrCat("the shard ", Quoted(shard.name()), " was ",
                                            record.incomplete() ? "begun" : "closed",
                                            " already, by rank ", record.rank()));
   }
   writer.record.set_incomplete_shards(writer.record.incomplete_shards() - 1);
-  return NewNode{node->inode, std::move(record)};
+  const bool begins_again = shard.extents_size() > 0 && shard.extents(0).offset_bytes() == 0;
+  if (!begins_again || record.size_bytes() == 0) return NewNode{node->inode, std::move(record)};
+  RETURN_IF_ERROR(QueueTree(txn, node->inode, CountedFiles::kNo));
+  return LinkShard(txn, writer, place);
 }
 
 enum class More { kFollows, kNo };
@@ -100,7 +107,7 @@ absl::Status AddShard(Transaction& txn, Writer& writer, const wire::ShardRecord&
         StrCat("the shard name ", Quoted(shard.name()), " is too long"));
   }
   ASSIGN_OR_RETURN(const Place place, PlaceShard(txn, writer, shard.name()));
-  ASSIGN_OR_RETURN(NewNode node, OpenShard(txn, writer, place, shard.name()));
+  ASSIGN_OR_RETURN(NewNode node, OpenShard(txn, writer, place, shard));
   ASSIGN_OR_RETURN(const uint64_t size, AddExtents(txn, node.id, node.record.size_bytes(),
                                                    shard.extents(), writer.record.granted()));
   node.record.set_size_bytes(size);
@@ -124,6 +131,23 @@ absl::Status AddShard(Transaction& txn, Writer& writer, const wire::ShardRecord&
   return absl::OkStatus();
 }
 
+// The shard, or this piece of it, is there already: an earlier call said the same, and its answer
+// was lost for good.
+absl::StatusOr<bool> IsStaged(Transaction& txn, const Writer& writer,
+                              const wire::ShardRecord& shard, More more) {
+  ASSIGN_OR_RETURN(const Place place, PlaceShard(txn, writer, shard.name()));
+  ASSIGN_OR_RETURN(const std::optional<Node> node, FindEntry(txn, place.parent, place.name));
+  if (!node.has_value() || node->type != disk::INODE_FILE) return false;
+  ASSIGN_OR_RETURN(const disk::InodeRecord record, LoadInode(txn, node->inode));
+  if (record.rank() != writer.rank) return false;
+  if (record.incomplete()) {
+    if (more == More::kNo || shard.extents().empty()) return false;
+  } else if (record.size_bytes() != shard.size_bytes() || record.crc32c() != shard.crc32c()) {
+    return false;
+  }
+  return HasExtents(txn, node->inode, shard.extents());
+}
+
 uint32_t Digest(const wire::RankDoneRequest& request) {
   const std::string bytes = SerializeRecord(request);
   return Crc32c(std::as_bytes(std::span(bytes)));
@@ -145,8 +169,10 @@ absl::StatusOr<wire::StageShardReply> StageShard(Transaction& txn,
   ASSIGN_OR_RETURN(Writer writer,
                    FindWriter(txn, std::move(attempt), request.rank(), request.path(), facts));
   if (writer.record.done()) return IsDone(request.path(), request.rank());
-  RETURN_IF_ERROR(AddShard(txn, writer, request.shard(),
-                           request.more_extents_follow() ? More::kFollows : More::kNo));
+  const More more = request.more_extents_follow() ? More::kFollows : More::kNo;
+  ASSIGN_OR_RETURN(const bool staged, IsStaged(txn, writer, request.shard(), more));
+  if (staged) return wire::StageShardReply();
+  RETURN_IF_ERROR(AddShard(txn, writer, request.shard(), more));
   StoreWriter(txn, writer);
   return wire::StageShardReply();
 }

@@ -287,7 +287,8 @@ TEST_F(CheckpointTest, StagesLongShardsInPieces) {
   ASSERT_THAT(Stage(0, piece(0, 300), true), IsOk());
   ASSERT_THAT(Stage(0, Shard("other", 10, first + 1000), true), IsOk());
   EXPECT_THAT(Done(kPath, 1, 0), Fails(kPrecondition, "has 2 shards that are not closed"));
-  EXPECT_THAT(Stage(0, piece(0, 300), true), Fails(kInvalid, "starts at byte 0 where 100 is next"));
+  EXPECT_THAT(Stage(0, piece(200, 300), true),
+              Fails(kInvalid, "starts at byte 200 where 100 is next"));
   ASSERT_THAT(Stage(0, piece(100, 300), true), IsOk());
   EXPECT_THAT(Stage(0, piece(200, 301)),
               Fails(kInvalid, "is said to have 301 bytes; its extents have 300"));
@@ -299,6 +300,55 @@ TEST_F(CheckpointTest, StagesLongShardsInPieces) {
   ASSERT_THAT(Stage(0, end), IsOk());
   ASSERT_THAT(Done(kPath, 1, 0), IsOk());
   EXPECT_EQ(Commit(kPath, 1)->info().shard_count(), 2u);
+}
+
+// Replies that are lost for good: each call comes again, under another request id.
+TEST_F(CheckpointTest, StagingTheSameAgainChangesNothing) {
+  const uint64_t first = Begin(kPath)->stripes().first();
+  const auto piece = [&](uint64_t offset) {
+    wire::ShardRecord shard;
+    shard.set_name("dir/long");
+    shard.set_size_bytes(200);
+    shard.set_crc32c(1);
+    *shard.add_extents() = RunOf(offset, 100, first + offset);
+    return shard;
+  };
+  const auto small = Shard("small", 10, first + 1000), empty = Shard("empty", 0, 0);
+  for (int i = 0; i < 2; ++i) EXPECT_THAT(Stage(0, small), IsOk());
+  for (int i = 0; i < 2; ++i) EXPECT_THAT(Stage(0, empty), IsOk());
+  for (int i = 0; i < 2; ++i) EXPECT_THAT(Stage(0, piece(0), true), IsOk());
+  for (int i = 0; i < 2; ++i) EXPECT_THAT(Stage(0, piece(100)), IsOk());
+  // The whole shard again, from its first piece.
+  EXPECT_THAT(Stage(0, piece(0), true), IsOk());
+  EXPECT_THAT(Stage(0, piece(100)), IsOk());
+  // What differs is another shard of that name.
+  auto other = small;
+  other.set_crc32c(2);
+  EXPECT_THAT(Stage(0, other), Fails(kExists, "was closed already, by rank 0"));
+  EXPECT_THAT(Stage(0, Shard("small", 10, first + 1001)), Fails(kExists, "was closed already"));
+  ASSERT_THAT(Done(kPath, 1, 0), IsOk());
+  EXPECT_EQ(Commit(kPath, 1)->info().shard_count(), 3u);
+  EXPECT_EQ(Show(kPath)->info().size_bytes(), 210u);
+}
+
+TEST_F(CheckpointTest, AShardStagedInPartMayBeginAgain) {
+  const auto begun = Begin(kPath, {.world = 2, .rank = 0});
+  ASSERT_THAT(Begin(kPath, {.world = 2, .rank = 1}), IsOk());
+  const uint64_t first = begun->stripes().first();
+  auto shard = Shard("long", 300, first);
+  ASSERT_THAT(Stage(0, shard, true), IsOk());
+  // Of another rank it may not.
+  EXPECT_THAT(Stage(1, Shard("long", 300, first + 65536), true),
+              Fails(kExists, "was begun already, by rank 0"));
+  ASSERT_THAT(Stage(0, Shard("long", 200, first + 1), true), IsOk());
+  EXPECT_THAT(Done(kPath, 1, 0), Fails(kPrecondition, "has 1 shards that are not closed"));
+  ASSERT_THAT(Done(kPath, 1, 0, {Shard("long", 100, first + 2)}), IsOk());
+  ASSERT_THAT(Done(kPath, 1, 1), IsOk());
+  ASSERT_THAT(Commit(kPath, 1), IsOk());
+  EXPECT_EQ(Stat(StrCat(kPath, "/long"))->entry().size_bytes(), 100u);
+  // All but the last try's stripe comes back.
+  EXPECT_THAT(ReclaimAll(), ElementsAre(StripeSpan{first, 2}, StripeSpan{first + 3, 131069}));
+  EXPECT_EQ(Counters().files, 1u);
 }
 
 TEST_F(CheckpointTest, NamesTheFirstSixteenMissingRanks) {
