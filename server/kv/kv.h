@@ -3,6 +3,7 @@
 // a BlockingRunner.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -38,11 +39,20 @@ class KvBatch {
   void DeleteRange(ColumnFamily family, std::string_view begin, std::string_view end) {
     entries_.push_back({Op::kDeleteRange, family, std::string(begin), std::string(end)});
   }
+  // What it adds serves to free more: it may use a reserve that other batches leave alone.
+  void set_frees_space() { frees_space_ = true; }
+  bool frees_space() const { return frees_space_; }
+  bool adds() const {
+    return std::any_of(entries_.begin(), entries_.end(),
+                       [](const Entry& entry) { return entry.op == Op::kPut; });
+  }
+
   const std::vector<Entry>& entries() const { return entries_; }
   bool empty() const { return entries_.empty(); }
   void Clear() { entries_.clear(); }
 
  private:
+  bool frees_space_ = false;
   std::vector<Entry> entries_;
 };
 

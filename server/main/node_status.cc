@@ -50,6 +50,8 @@ Task<absl::StatusOr<wire::StatusReply>> Node::CollectStatus() {
   for (const std::string& warning : health.warnings)
     reply.add_warnings(StrCat("metadata: ", warning));
   (*reply.mutable_counters())["cairn_meta_clock_steps_total"] = health.clock_steps;
+  (*reply.mutable_counters())["cairn_meta_cleanup_failures_total"] = health.cleanup_failures;
+  (*reply.mutable_counters())["cairn_meta_cleanup_set_aside"] = health.cleanup_set_aside;
   *reply.mutable_map() = map_;
   for (const auto& core : cores_) {
     Core* asked = core.get();

@@ -157,8 +157,34 @@ absl::StatusOr<Progress> Prune(Transaction& txn, const disk::CleanupRecord::Prun
   return *budget > 0 ? Progress::kDone : Progress::kMore;
 }
 
-absl::StatusOr<Progress> RunTask(Transaction& txn, const disk::CleanupRecord& task, size_t* budget,
+struct QueuedTask {
+  uint64_t sequence = 0;
+  std::string record;
+};
+
+// The oldest task from that sequence on.
+absl::StatusOr<std::optional<QueuedTask>> NextTask(const Transaction& txn, uint64_t from) {
+  Transaction::Scan scan(txn, kFamilyCleanup, SequenceKey(from), SequenceKey(UINT64_MAX));
+  if (!scan.Valid()) {
+    RETURN_IF_ERROR(scan.status());
+    return std::nullopt;
+  }
+  QueuedTask task;
+  if (!KeyReader(scan.key()).ReadU64(&task.sequence)) {
+    return absl::DataLossError("metadata: a key of family \"cleanup\" is damaged");
+  }
+  task.record = scan.value();
+  return task;
+}
+
+bool Contains(const google::protobuf::RepeatedField<uint64_t>& sequences, uint64_t sequence) {
+  return std::find(sequences.begin(), sequences.end(), sequence) != sequences.end();
+}
+
+absl::StatusOr<Progress> RunTask(Transaction& txn, const std::string& record, size_t* budget,
                                  const CommandFacts& facts) {
+  disk::CleanupRecord task;
+  RETURN_IF_ERROR(ParseRecord(kFamilyCleanup, record, task));
   switch (task.work_case()) {
     case disk::CleanupRecord::kTree:
       return FreeTree(txn, task.tree(), budget, facts);
@@ -197,26 +223,29 @@ absl::Status QueuePrune(Transaction& txn, InodeId directory, const disk::Retenti
 absl::StatusOr<disk::RunCleanupReply> RunCleanup(Transaction& txn, const disk::RunCleanup& request,
                                                  const CommandFacts& facts) {
   size_t budget = std::clamp<size_t>(request.max_items(), 1, kMaxItems);
-  while (budget > 0) {
-    Transaction::KeyValue first;
-    {
-      Transaction::Scan scan(txn, kFamilyCleanup, SequenceKey(0), SequenceKey(UINT64_MAX));
-      if (!scan.Valid()) {
-        RETURN_IF_ERROR(scan.status());
-        break;
-      }
-      first = {std::string(scan.key()), std::string(scan.value())};
+  disk::RunCleanupReply reply;
+  for (uint64_t from = 0; budget > 0;) {
+    ASSIGN_OR_RETURN(const std::optional<QueuedTask> queued, NextTask(txn, from));
+    if (!queued.has_value()) break;
+    from = queued->sequence + 1;
+    if (Contains(request.skip(), queued->sequence)) continue;
+    const Transaction::Savepoint before = txn.Mark();
+    const absl::StatusOr<Progress> progress = RunTask(txn, queued->record, &budget, facts);
+    if (!progress.ok()) {
+      RETURN_IF_ERROR(txn.store_error());
+      txn.RollBack(before);
+      reply.set_failed(queued->sequence);
+      reply.set_failure(progress.status().ToString());
+      break;
     }
-    disk::CleanupRecord task;
-    RETURN_IF_ERROR(ParseRecord(kFamilyCleanup, first.second, task));
-    ASSIGN_OR_RETURN(const Progress progress, RunTask(txn, task, &budget, facts));
-    if (progress == Progress::kMore) break;
-    txn.Delete(kFamilyCleanup, first.first);
+    if (*progress == Progress::kMore) break;
+    txn.Delete(kFamilyCleanup, SequenceKey(queued->sequence));
     RETURN_IF_ERROR(txn.Subtract(Counter::kCleanupBacklog, 1));
   }
   ASSIGN_OR_RETURN(const uint64_t backlog, txn.Read(Counter::kCleanupBacklog));
-  disk::RunCleanupReply reply;
-  reply.set_more(backlog > 0);
+  const uint64_t left_aside =
+      static_cast<uint64_t>(request.skip_size()) + (reply.failed() != 0 ? 1 : 0);
+  reply.set_more(backlog > left_aside);
   return reply;
 }
 

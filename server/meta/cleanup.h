@@ -24,7 +24,8 @@ absl::Status QueueEndedAttempt(Transaction& txn, AttemptId attempt);
 // `policy` null: the one that is set when it is done.
 absl::Status QueuePrune(Transaction& txn, InodeId directory, const disk::RetentionRecord* policy);
 
-// Handles about `max_items` records of the oldest tasks.
+// Handles about `max_items` records of the oldest tasks. A task that fails (a damaged record) is
+// left as it was and named in the reply: the caller has the next ones skip it.
 absl::StatusOr<disk::RunCleanupReply> RunCleanup(Transaction& txn, const disk::RunCleanup& request,
                                                  const CommandFacts& facts);
 

@@ -18,6 +18,9 @@ constexpr size_t kExpiredAtOnce = 256;
 // Records a cleanup command handles: about a millisecond, so that it does not hold up the group it
 // is in.
 constexpr uint32_t kCleanupItems = 256;
+// What is refused is mostly a full queue, which is short soon, or a full disk, which is not.
+constexpr absl::Duration kCleanupPause = absl::Seconds(5);
+constexpr size_t kMaxSetAside = 1000;
 
 }  // namespace
 
@@ -95,6 +98,14 @@ CommandTime MetaEngine::LookAtClock() {
 MetaHealth MetaEngine::Health() const {
   MetaHealth health;
   health.clock_steps = command_clock_.steps();
+  health.cleanup_failures = cleanup_failures_;
+  health.cleanup_set_aside = cleanup_set_aside_.size();
+  if (!cleanup_set_aside_.empty()) {
+    health.warnings.push_back(
+        StrCat(cleanup_set_aside_.size(),
+               " tasks of put-off work have failed, so some removed "
+               "data keeps its space; the log says why, a restart tries them again"));
+  }
   if (command_clock_.in_doubt()) {
     health.warnings.push_back(StrCat(
         "the wall clock has jumped by ", absl::FormatDuration(command_clock_.wall_ahead()),
@@ -189,13 +200,36 @@ Task<void> MetaEngine::RunCleanupLoop() {
     if (stop_.stop_requested()) co_return;
     cleanup_wanted_.Reset();
     for (bool more = true; more && !stop_.stop_requested();) {
-      disk::RunCleanup request;
-      request.set_max_items(kCleanupItems);
-      absl::StatusOr<disk::RunCleanupReply> reply = co_await Mutate(std::move(request));
-      // What failed is tried again when more is put off, and after a restart.
-      more = reply.ok() && reply->more();
+      absl::StatusOr<bool> done = co_await CleanUpSome();
+      if (done.ok()) {
+        more = *done;
+        continue;
+      }
+      // A store that has failed does nothing more until the restart.
+      if (stop_.stop_requested() || !committer_.failure().ok()) co_return;
+      ++cleanup_failures_;
+      CAIRN_LOG_WARN("put-off work of the metadata waits, will be tried again: {}", done.status());
+      absl::Status slept = co_await SleepFor(kCleanupPause, stop_);
+      if (!slept.ok()) co_return;
     }
   }
+}
+
+// Whether there is more to do.
+Task<absl::StatusOr<bool>> MetaEngine::CleanUpSome() {
+  disk::RunCleanup request;
+  request.set_max_items(kCleanupItems);
+  request.mutable_skip()->Add(cleanup_set_aside_.begin(), cleanup_set_aside_.end());
+  absl::StatusOr<disk::RunCleanupReply> reply = co_await Mutate(std::move(request));
+  if (!reply.ok()) co_return reply.status();
+  if (reply->failed() == 0) co_return reply->more();
+  ++cleanup_failures_;
+  CAIRN_LOG_ERROR("task {} of the metadata's put-off work failed and is left until a restart: {}",
+                  reply->failed(), reply->failure());
+  // Many damaged records are a damaged store: the rest waits for somebody to look at it.
+  if (cleanup_set_aside_.size() == kMaxSetAside) co_return false;
+  cleanup_set_aside_.push_back(reply->failed());
+  co_return reply->more();
 }
 
 }  // namespace cairn

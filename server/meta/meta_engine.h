@@ -36,6 +36,8 @@ struct MetaOptions {
 struct MetaHealth {
   std::vector<std::string> warnings;  // what asks for somebody to look after it
   uint64_t clock_steps = 0;           // how often the wall clock has jumped
+  uint64_t cleanup_failures = 0;      // of commands that do put-off work, and of tasks in them
+  uint64_t cleanup_set_aside = 0;     // tasks that have failed, until a restart
 };
 
 // Lives on one executor; the runners outlive it. REQUIRES: `write_runner` has one thread.
@@ -111,6 +113,7 @@ class MetaEngine {
   Task<absl::StatusOr<std::string>> Execute(disk::Command command, MutationId id);
   Task<void> RunLeaseLoop();
   Task<void> RunCleanupLoop();
+  Task<absl::StatusOr<bool>> CleanUpSome();
   void OnCommitted(const Effects& effects);
   CommandTime LookAtClock();
   uint64_t ReclaimableBelow(uint64_t next_sequence);
@@ -131,6 +134,10 @@ class MetaEngine {
   bool started_ = false;
   StopSource stop_;
   Event cleanup_wanted_;
+  uint64_t cleanup_failures_ = 0;
+  // Sequences of put-off tasks that have failed. A damaged record does not heal, and the tasks
+  // behind it must not wait for it.
+  std::vector<uint64_t> cleanup_set_aside_;
   Scope scope_;
   // Pending-free entries below `sequence` existed at `at`. Grace is measured on the monotonic clock
   // since this process has known an entry, so steps of the wall clock and restarts never shorten

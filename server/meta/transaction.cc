@@ -134,11 +134,16 @@ absl::Status Transaction::Subtract(Counter counter, uint64_t amount) {
 
 Transaction::Savepoint Transaction::Save() {
   undo_.clear();
-  return {effects_.granted_leases.size(), effects_.ended_leases.size(), effects_.cleanup_queued};
+  return Mark();
+}
+
+Transaction::Savepoint Transaction::Mark() const {
+  return {undo_.size(), effects_.granted_leases.size(), effects_.ended_leases.size(),
+          effects_.cleanup_queued};
 }
 
 void Transaction::RollBack(const Savepoint& point) {
-  while (!undo_.empty()) {
+  while (undo_.size() > point.changes) {
     Undo& last = undo_.back();
     Overlay& overlay = overlays_[last.family];
     const auto found = overlay.find(last.key);

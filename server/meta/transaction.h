@@ -105,10 +105,12 @@ class Transaction {
 
   // A point to which RollBack() returns; forgets the one before.
   struct Savepoint {
-    size_t granted, ended;
+    size_t changes, granted, ended;
     bool cleanup_queued;
   };
   Savepoint Save();
+  // A point within what follows Save(), which is not forgotten for it.
+  Savepoint Mark() const;
   void RollBack(const Savepoint& point);
   // Something was put or deleted since the last savepoint.
   bool HasChangedSinceSave() const { return !undo_.empty(); }

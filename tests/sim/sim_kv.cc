@@ -76,6 +76,7 @@ std::unique_ptr<KvIterator> SimKv::NewIterator(ColumnFamily family) {
 absl::Status SimKv::Write(const KvBatch& batch, KvDurability durability) {
   RETURN_IF_ERROR(Refusal());
   RETURN_IF_ERROR(std::exchange(refusal_, absl::OkStatus()));
+  RETURN_IF_ERROR(CheckSpace(batch));
   if (fail_after_ >= 0 && fail_after_-- == 0) {
     failed_ = true;
     // In the log or not: only a crash tells.
@@ -89,6 +90,12 @@ absl::Status SimKv::Write(const KvBatch& batch, KvDurability durability) {
   for (const KvBatch& unsynced : unsynced_) Apply(unsynced, durable_);
   unsynced_.clear();
   return absl::OkStatus();
+}
+
+absl::Status SimKv::CheckSpace(const KvBatch& batch) const {
+  if (space_ == Space::kRoom || !batch.adds()) return absl::OkStatus();
+  if (space_ == Space::kReserve && batch.frees_space()) return absl::OkStatus();
+  return absl::ResourceExhaustedError("the simulated filesystem is full");
 }
 
 void SimKv::Crash(uint64_t seed) {

@@ -41,6 +41,13 @@ class SimKv final : public Kv {
   }
   // The next write that adds something is refused and changes nothing; the store goes on.
   void RefuseNextWrite(absl::Status error) { refusal_ = std::move(error); }
+  // How full the filesystem is, as RocksKv judges it before a write.
+  enum class Space {
+    kRoom,
+    kReserve,  // only what frees space may add something
+    kNone,     // nothing may
+  };
+  void set_space(Space space) { space_ = space; }
   void FailNextGet(absl::Status error) { get_error_ = std::move(error); }
   // Bit rot behind the store's own checksums.
   void Overwrite(ColumnFamily family, const std::string& key, std::string value);
@@ -55,6 +62,7 @@ class SimKv final : public Kv {
   using Family = std::map<std::string, std::string, std::less<>>;
   static void Apply(const KvBatch& batch, std::vector<Family>& families);
   absl::Status Refusal() const;
+  absl::Status CheckSpace(const KvBatch& batch) const;
 
   std::vector<Family> durable_;
   std::vector<Family> live_;
@@ -64,6 +72,7 @@ class SimKv final : public Kv {
   int fail_after_ = -1;
   absl::Status write_error_;
   absl::Status refusal_;
+  Space space_ = Space::kRoom;
   absl::Status get_error_;
   int64_t synced_writes_ = 0;
 };
