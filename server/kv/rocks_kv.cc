@@ -162,15 +162,15 @@ absl::StatusOr<std::vector<std::string>> FamiliesToOpen(const std::string& direc
 
 // Deletions go on: they are how space comes back.
 absl::Status CheckSpace(const KvBatch& batch, const RocksKv::Options& options) {
-  const auto adds = [](const KvBatch::Entry& entry) { return entry.op == KvBatch::Op::kPut; };
-  if (std::none_of(batch.entries().begin(), batch.entries().end(), adds)) return absl::OkStatus();
+  if (!batch.adds()) return absl::OkStatus();
   struct statvfs filesystem {};
   if (statvfs(options.directory.c_str(), &filesystem) != 0) return absl::OkStatus();
   const uint64_t free_bytes = uint64_t{filesystem.f_bavail} * filesystem.f_frsize;
-  if (free_bytes >= options.reserve_bytes) return absl::OkStatus();
-  return absl::ResourceExhaustedError(StrCat(
-      "the filesystem of ", options.directory, " is full: ", free_bytes, " bytes are free, and ",
-      options.reserve_bytes, " are kept in reserve; make room there"));
+  const uint64_t kept = batch.frees_space() ? options.reserve_bytes / 2 : options.reserve_bytes;
+  if (free_bytes >= kept) return absl::OkStatus();
+  return absl::ResourceExhaustedError(StrCat("the filesystem of ", options.directory,
+                                             " is full: ", free_bytes, " bytes are free, and ",
+                                             kept, " are kept in reserve; make room there"));
 }
 
 absl::StatusOr<int> LockDirectory(const std::string& directory) {

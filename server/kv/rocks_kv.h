@@ -32,9 +32,10 @@ class RocksKv final : public Kv {
     uint64_t memory_bytes = 64 * kMiB;
     Sync sync = Sync::kDurable;
     // A batch that adds something is refused with RESOURCE_EXHAUSTED while less than this is free
-    // on the filesystem: RocksDB itself cannot go on after it has met a full one. Room for the log
-    // and a compaction's output.
-    uint64_t reserve_bytes = 64 * kMiB;
+    // on the filesystem, and one that frees space by what it adds while less than half of it is:
+    // RocksDB itself cannot go on after it has met a full one. One half is room for the log and a
+    // compaction's output, the other for thousands of removals.
+    uint64_t reserve_bytes = 128 * kMiB;
   };
 
   // Blocks. FAILED_PRECONDITION: in use by another process (named), or written by a newer version.

@@ -1,8 +1,10 @@
 #include "server/meta/commit.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "server/meta/state_machine.h"
 
@@ -50,12 +52,12 @@ Task<void> GroupCommitter::Run() {
       absl::AnyInvocable<void()> apply = [this, &group] { ApplyAndWrite(group); };
       co_await runner_.Run(std::move(apply));
     }
-    // A store without space refuses and goes on: nothing of this group has happened.
+    // A store without space refuses and goes on: nothing of this group has happened, and every
+    // member has been told so.
     const bool refused = absl::IsResourceExhausted(group.written);
     if (failure_.ok() && !group.written.ok() && !refused) failure_ = StoreFailed(group.written);
     if (failure_.ok() && !refused) on_committed_(group.effects);
     for (Waiting* member : group.members) {
-      if (refused) member->reply = group.written;
       if (!failure_.ok()) member->reply = failure_;
       member->done.Set();
     }
@@ -80,18 +82,36 @@ GroupCommitter::Group GroupCommitter::TakeGroup() {
   return group;
 }
 
+// A store without space for the group may still have some for those that make space.
 void GroupCommitter::ApplyAndWrite(Group& group) {
-  Transaction txn(kv_);
+  group.written = ApplyTo(group.members, &group.effects);
+  if (!absl::IsResourceExhausted(group.written)) return;
+  std::vector<Waiting*> freeing;
   for (Waiting* member : group.members) {
-    member->reply = Apply(member->command, txn);
-    if (!txn.store_error().ok()) {
-      group.written = txn.store_error();
-      return;
-    }
+    member->reply = group.written;
+    if (FreesSpace(member->command)) freeing.push_back(member);
   }
-  group.effects = std::move(txn.effects());
-  const KvBatch batch = txn.TakeBatch();
-  if (!batch.empty()) group.written = kv_.Write(batch, KvDurability::kSynced);
+  if (freeing.empty() || freeing.size() == group.members.size()) return;
+  const absl::Status refused = std::exchange(group.written, ApplyTo(freeing, &group.effects));
+  if (!absl::IsResourceExhausted(group.written)) return;
+  for (Waiting* member : freeing) member->reply = refused;
+}
+
+// All of them or, on any error, none.
+absl::Status GroupCommitter::ApplyTo(const std::vector<Waiting*>& members, Effects* effects) {
+  Transaction txn(kv_);
+  for (Waiting* member : members) {
+    member->reply = Apply(member->command, txn);
+    RETURN_IF_ERROR(txn.store_error());
+  }
+  *effects = std::move(txn.effects());
+  KvBatch batch = txn.TakeBatch();
+  if (batch.empty()) return absl::OkStatus();
+  const bool all_free = std::all_of(members.begin(), members.end(), [](const Waiting* member) {
+    return FreesSpace(member->command);
+  });
+  if (all_free) batch.set_frees_space();
+  return kv_.Write(batch, KvDurability::kSynced);
 }
 
 }  // namespace cairn

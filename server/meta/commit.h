@@ -32,7 +32,8 @@ class GroupCommitter {
 
   // Applies the command in its turn; returns the serialized reply once it is durable. UNAVAILABLE:
   // the queue is full, the committer has stopped (nothing was done), or the store has failed (the
-  // outcome is unknown).
+  // outcome is unknown). RESOURCE_EXHAUSTED: the store is full; nothing was done, and commands that
+  // free space still go.
   Task<absl::StatusOr<std::string>> Execute(disk::Command command);
 
   // The loop. Ends after Stop(), when all that was accepted has been answered.
@@ -64,7 +65,9 @@ class GroupCommitter {
     absl::Status written;
   };
   Group TakeGroup();
-  void ApplyAndWrite(Group& group);  // on the runner's thread
+  // On the runner's thread:
+  void ApplyAndWrite(Group& group);
+  absl::Status ApplyTo(const std::vector<Waiting*>& members, Effects* effects);
 
   Kv& kv_;
   BlockingRunner& runner_;

@@ -59,9 +59,9 @@ class MetaEngine {
   const std::string& cluster_id() const { return cluster_id_; }
 
   // Applies a mutation and makes it durable, together with all others that wait. With a nonzero id,
-  // a repetition gets the first result and changes nothing. Any error means that nothing was
-  // changed, but for UNAVAILABLE "metadata store failed", after which the outcome is unknown until
-  // a restart.
+  // a repetition gets the first result and changes nothing. RESOURCE_EXHAUSTED: the store is full;
+  // what frees space still goes. Any error means that nothing was changed, but for UNAVAILABLE
+  // "metadata store failed", after which the outcome is unknown until a restart.
   template <class Request>
   Task<absl::StatusOr<MutationReply<Request>>> Mutate(Request request, MutationId id = {}) {
     disk::Command command;

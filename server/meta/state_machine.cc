@@ -90,4 +90,22 @@ absl::StatusOr<std::string> Apply(const disk::Command& command, Transaction& txn
   return reply;
 }
 
+bool FreesSpace(const disk::Command& command) {
+  switch (command.body_case()) {
+    case disk::Command::kAbortCheckpoint:
+    case disk::Command::kPruneCheckpoints:
+    case disk::Command::kAbortFile:
+    case disk::Command::kRemove:
+    case disk::Command::kExpireLease:
+    case disk::Command::kRunCleanup:
+    case disk::Command::kFinishReclaim:
+      return true;
+    case disk::Command::kPinCheckpoint:
+      // What has to be unpinned before it can be removed.
+      return !command.pin_checkpoint().pinned();
+    default:
+      return false;
+  }
+}
+
 }  // namespace cairn

@@ -16,4 +16,8 @@ namespace cairn {
 // damaged; see also store_error().
 absl::StatusOr<std::string> Apply(const disk::Command& command, Transaction& txn);
 
+// The command gives space back, now or by what it puts off, so it may use what the store keeps in
+// reserve: a full store must not be one from which nothing can be removed.
+bool FreesSpace(const disk::Command& command);
+
 }  // namespace cairn

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -111,6 +112,24 @@ TEST_F(RocksKvTest, NearlyFullFilesystemRefusesAdditionsAndGoesOn) {
   removal.Delete(0, "key");
   EXPECT_TRUE((*full)->Write(removal, KvDurability::kSynced).ok());
   EXPECT_EQ(*(*full)->Get(0, "key"), std::nullopt);
+}
+
+TEST_F(RocksKvTest, WhatFreesSpaceMayUseHalfOfTheReserve) {
+  struct statvfs filesystem {};
+  ASSERT_EQ(statvfs(directory_.c_str(), &filesystem), 0);
+  const uint64_t free_bytes = uint64_t{filesystem.f_bavail} * filesystem.f_frsize;
+  // What others write to it meanwhile matters little to these.
+  const auto write = [&](uint64_t reserve_bytes, bool frees) {
+    auto store = RocksKv::Open(
+        {.directory = directory_, .families = {"one"}, .reserve_bytes = reserve_bytes});
+    EXPECT_TRUE(store.ok()) << store.status();
+    KvBatch batch = Put("key", "value");
+    if (frees) batch.set_frees_space();
+    return (*store)->Write(batch, KvDurability::kSynced).code();
+  };
+  EXPECT_EQ(write(free_bytes / 2 * 3, false), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(write(free_bytes / 2 * 3, true), absl::StatusCode::kOk);
+  EXPECT_EQ(write(free_bytes * 3, true), absl::StatusCode::kResourceExhausted);
 }
 
 // In a child process: 0 when every step went as it should.

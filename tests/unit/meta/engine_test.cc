@@ -161,6 +161,70 @@ TEST_F(EngineTest, CleanupGoesOnAfterARefusal) {
   EXPECT_EQ(Counters().files, 0u);
 }
 
+template <class Request>
+Task<absl::Status> StatusOfMutation(MetaEngine& engine, Request request) {
+  absl::StatusOr<MutationReply<Request>> reply = co_await engine.Mutate(std::move(request));
+  co_return reply.status();
+}
+
+// All in one group.
+Task<std::vector<absl::Status>> MakeRemoveMake(MetaEngine& engine) {
+  wire::MakeDirectoryRequest first, second;
+  first.set_path("default/first");
+  second.set_path("default/second");
+  wire::RemoveRequest remove;
+  remove.set_path("default/old");
+  std::vector<Task<absl::Status>> tasks;
+  tasks.push_back(StatusOfMutation(engine, first));
+  tasks.push_back(StatusOfMutation(engine, remove));
+  tasks.push_back(StatusOfMutation(engine, second));
+  auto statuses = co_await WhenAll(std::move(tasks));
+  co_return statuses;
+}
+
+TEST_F(EngineTest, AFullStoreStillLetsGo) {
+  ASSERT_THAT(PutFile("default/old"), IsOk());
+  ASSERT_THAT(PutFile("default/run/file"), IsOk());
+  ASSERT_THAT(Save("default/run/step-1"), IsOk());
+  wire::PinCheckpointRequest pin;
+  pin.set_path("default/run/step-1");
+  pin.set_pinned(true);
+  ASSERT_THAT(Do(pin), IsOk());
+  const auto file = BeginFile("default/begun");
+  ASSERT_THAT(Begin("default/run/step-2"), IsOk());
+  const auto aborted = Begin("default/run/step-3");
+  Settle();
+  kv_.set_space(SimKv::Space::kReserve);
+  const auto full = Fails(absl::StatusCode::kResourceExhausted, "full");
+  EXPECT_THAT(executor_.Run(MakeRemoveMake(*engine_)), ElementsAre(full, IsOk(), full));
+  EXPECT_THAT(PutFile("default/new"), full);
+  EXPECT_THAT(Do(pin), full);
+  pin.set_pinned(false);
+  EXPECT_THAT(Do(pin), IsOk());
+  EXPECT_THAT(Remove("default/run/file"), IsOk());
+  EXPECT_THAT(Remove("default/run/step-1"), IsOk());
+  wire::AbortFileRequest abort_file;
+  abort_file.set_lease(file->lease());
+  EXPECT_THAT(Do(abort_file), IsOk());
+  wire::AbortCheckpointRequest abort;
+  abort.set_path("default/run/step-3");
+  abort.set_attempt(aborted->attempt());
+  EXPECT_THAT(Do(abort), IsOk());
+  // The lease of step-2 runs out, and everything written so far is given back.
+  executor_.RunFor(options_.lease_ttl * 2);
+  EXPECT_THAT(ReclaimAll(), ::testing::SizeIs(1));
+  EXPECT_EQ(Counters().open_attempts, 0u);
+  EXPECT_EQ(Counters().files, 0u);
+  EXPECT_EQ(Counters().cleanup_backlog, 0u);
+  EXPECT_EQ(engine_->Health().cleanup_failures, 0u);
+  // Even the reserve has its end; the store goes on once there is room.
+  kv_.set_space(SimKv::Space::kNone);
+  EXPECT_THAT(Remove("default/run", true), full);
+  kv_.set_space(SimKv::Space::kRoom);
+  EXPECT_THAT(Remove("default/run", true), IsOk());
+  EXPECT_THAT(PutFile("default/new"), IsOk());
+}
+
 TEST_F(EngineTest, APutOffTaskThatFailsHoldsUpNoOther) {
   // Of the first tree a file is freed before the damage is met: that must be taken back.
   ASSERT_THAT(PutFile("default/a/file"), IsOk());
