@@ -224,11 +224,16 @@ absl::StatusOr<disk::RunCleanupReply> RunCleanup(Transaction& txn, const disk::R
                                                  const CommandFacts& facts) {
   size_t budget = std::clamp<size_t>(request.max_items(), 1, kMaxItems);
   disk::RunCleanupReply reply;
-  for (uint64_t from = 0; budget > 0;) {
+  ASSIGN_OR_RETURN(uint64_t from, txn.Read(Counter::kOldestCleanup));
+  std::optional<uint64_t> oldest_left;
+  while (budget > 0) {
     ASSIGN_OR_RETURN(const std::optional<QueuedTask> queued, NextTask(txn, from));
     if (!queued.has_value()) break;
     from = queued->sequence + 1;
-    if (Contains(request.skip(), queued->sequence)) continue;
+    if (Contains(request.skip(), queued->sequence)) {
+      if (!oldest_left.has_value()) oldest_left = queued->sequence;
+      continue;
+    }
     const Transaction::Savepoint before = txn.Mark();
     const absl::StatusOr<Progress> progress = RunTask(txn, queued->record, &budget, facts);
     if (!progress.ok()) {
@@ -236,12 +241,15 @@ absl::StatusOr<disk::RunCleanupReply> RunCleanup(Transaction& txn, const disk::R
       txn.RollBack(before);
       reply.set_failed(queued->sequence);
       reply.set_failure(progress.status().ToString());
+    }
+    if (!progress.ok() || *progress == Progress::kMore) {
+      from = queued->sequence;
       break;
     }
-    if (*progress == Progress::kMore) break;
     txn.Delete(kFamilyCleanup, SequenceKey(queued->sequence));
     RETURN_IF_ERROR(txn.Subtract(Counter::kCleanupBacklog, 1));
   }
+  RETURN_IF_ERROR(txn.Raise(Counter::kOldestCleanup, oldest_left.value_or(from)));
   ASSIGN_OR_RETURN(const uint64_t backlog, txn.Read(Counter::kCleanupBacklog));
   const uint64_t left_aside =
       static_cast<uint64_t>(request.skip_size()) + (reply.failed() != 0 ? 1 : 0);

@@ -20,6 +20,16 @@ absl::Status Queue(Transaction& txn, const disk::PendingFreeRecord& record) {
   return txn.Add(Counter::kPendingFreeBytes, record.length_bytes()).status();
 }
 
+absl::Status NoteOldest(Transaction& txn) {
+  ASSIGN_OR_RETURN(uint64_t oldest, txn.Read(Counter::kOldestPending));
+  ASSIGN_OR_RETURN(const uint64_t next, txn.Read(Counter::kNextPending));
+  Transaction::Scan scan(txn, kFamilyPendingFree, SequenceKey(oldest), SequenceKey(next));
+  oldest = next;
+  if (scan.Valid()) KeyReader(scan.key()).ReadU64(&oldest);
+  RETURN_IF_ERROR(scan.status());
+  return txn.Raise(Counter::kOldestPending, oldest);
+}
+
 struct LiveRuns {
   std::vector<StripeSpan> spans;
   uint64_t known_below = 0;  // the scan stopped there
@@ -78,7 +88,8 @@ absl::StatusOr<std::vector<ReclaimItem>> CollectReclaimable(const Transaction& t
                                                             uint64_t below_sequence, size_t limit) {
   std::vector<ReclaimItem> items;
   size_t runs_left = kMaxRunsScanned, spans_left = std::max<size_t>(limit, 1);
-  Transaction::Scan scan(txn, kFamilyPendingFree, SequenceKey(0), SequenceKey(below_sequence));
+  ASSIGN_OR_RETURN(const uint64_t oldest, txn.Read(Counter::kOldestPending));
+  Transaction::Scan scan(txn, kFamilyPendingFree, SequenceKey(oldest), SequenceKey(below_sequence));
   for (; scan.Valid() && runs_left > 0 && spans_left > 0; scan.Next()) {
     ReclaimItem item;
     disk::PendingFreeRecord record;
@@ -115,7 +126,7 @@ absl::Status FinishReclaim(Transaction& txn, const disk::FinishReclaim& request)
       Store(txn, kFamilyPendingFree, key, *record);
     }
   }
-  return absl::OkStatus();
+  return NoteOldest(txn);
 }
 
 }  // namespace cairn

@@ -39,6 +39,10 @@ enum class Counter : uint8_t {
   kNextCleanup = 8,
   kNextRequest = 9,
   kOldestRequest = 10,
+  // Nothing is queued below these: a scan from the start of a queue would step over a tombstone for
+  // everything that has passed through it.
+  kOldestPending = 11,
+  kOldestCleanup = 12,
   kCheckpoints = 32,
   kFiles = 33,
   kOpenAttempts = 34,

@@ -258,6 +258,25 @@ TEST_F(EngineTest, APutOffTaskThatFailsHoldsUpNoOther) {
   EXPECT_THAT(engine_->Health().warnings, IsEmpty());
 }
 
+// What stands for the tombstones there is a record that no reader would get past.
+TEST_F(EngineTest, QueuesAreReadFromTheirOldestEntryOn) {
+  ASSERT_THAT(PutFile("default/a"), IsOk());
+  ASSERT_THAT(Remove("default/a"), IsOk());
+  ReclaimAll();
+  for (const ColumnFamily queue : {kFamilyCleanup, kFamilyPendingFree}) {
+    ASSERT_THAT(kv_.family(queue), IsEmpty());
+    kv_.Overwrite(queue, SequenceKey(1), "\xff damaged");
+  }
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_THAT(PutFile("default/b"), IsOk());
+    ASSERT_THAT(Remove("default/b"), IsOk());
+    EXPECT_THAT(ReclaimAll(), ::testing::SizeIs(1));
+    EXPECT_EQ(Counters().cleanup_backlog, 0u);
+    EXPECT_EQ(engine_->Health().cleanup_failures, 0u);
+    Restart();
+  }
+}
+
 Task<void> StopCommitter(GroupCommitter& committer) {
   committer.Stop();
   co_return;
