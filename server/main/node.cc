@@ -183,6 +183,7 @@ absl::Status Node::OpenMetadata() {
   ASSIGN_OR_RETURN(meta_kv_, RocksKv::Open(std::move(options)));
   meta_write_pool_ = std::make_unique<BlockingPool>(1);
   meta_read_pool_ = std::make_unique<BlockingPool>(kMetaReaders);
+  meta_walk_pool_ = std::make_unique<BlockingPool>(1);
   return cores_[0]->thread().RunBlocking<absl::Status>([this] { return StartMetadata(); });
 }
 
@@ -193,8 +194,8 @@ Task<absl::Status> Node::StartMetadata() {
   if (config_.has_reclaim_grace_seconds()) {
     options.reclaim_grace = absl::Seconds(config_.reclaim_grace_seconds());
   }
-  meta_ =
-      std::make_unique<MetaEngine>(*meta_kv_, *meta_write_pool_, *meta_read_pool_, clock_, options);
+  meta_ = std::make_unique<MetaEngine>(*meta_kv_, *meta_write_pool_, *meta_read_pool_,
+                                       *meta_walk_pool_, clock_, options);
   absl::Status started = co_await meta_->Start(directory_->identity().cluster_id());
   if (!started.ok()) co_return started;
   map_.set_cluster_id(directory_->identity().cluster_id());

@@ -71,6 +71,7 @@ class Node {
   std::unique_ptr<Kv> meta_kv_;
   std::unique_ptr<BlockingPool> meta_write_pool_;
   std::unique_ptr<BlockingPool> meta_read_pool_;
+  std::unique_ptr<BlockingPool> meta_walk_pool_;
   std::vector<std::unique_ptr<Core>> cores_;
   std::unique_ptr<MetaEngine> meta_;
   std::unique_ptr<MetaService> meta_service_;

@@ -101,7 +101,10 @@ struct Mutation<disk::SetClusterMap> : Answer<disk::SetClusterMapReply> {
 template <class Request>
 struct Query;
 template <>
-struct Query<wire::ListCheckpointsRequest> : Answer<wire::ListCheckpointsReply> {};
+struct Query<wire::ListCheckpointsRequest> : Answer<wire::ListCheckpointsReply> {
+  // May look through hundreds of thousands of entries.
+  static constexpr bool kWalks = true;
+};
 template <>
 struct Query<wire::ShowCheckpointRequest> : Answer<wire::ShowCheckpointReply> {};
 template <>
@@ -123,5 +126,10 @@ template <class Request>
 using MutationReply = typename meta_internal::Mutation<Request>::Reply;
 template <class Request>
 using QueryReply = typename meta_internal::Query<Request>::Reply;
+// Such a query may take long; others are a few reads.
+template <class Request>
+inline constexpr bool kQueryWalks = requires {
+  meta_internal::Query<Request>::kWalks;
+};
 
 }  // namespace cairn

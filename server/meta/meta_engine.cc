@@ -25,10 +25,11 @@ constexpr size_t kMaxSetAside = 1000;
 }  // namespace
 
 MetaEngine::MetaEngine(Kv& kv, BlockingRunner& write_runner, BlockingRunner& read_runner,
-                       const Clock& clock, MetaOptions options)
+                       BlockingRunner& walk_runner, const Clock& clock, MetaOptions options)
     : kv_(kv),
       write_runner_(write_runner),
-      read_runner_(read_runner),
+      reads_{read_runner, kMaxQueries},
+      walks_{walk_runner, kMaxWalks},
       clock_(clock),
       options_(options),
       store_(kv),
@@ -129,10 +130,23 @@ wire::RenewLeasesReply MetaEngine::RenewLeases(const wire::RenewLeasesRequest& r
   return reply;
 }
 
+Task<absl::Status> MetaEngine::RunQuery(Queries& queries, absl::AnyInvocable<void()> work) {
+  if (absl::Status failed = committer_.failure(); !failed.ok()) co_return failed;
+  if (queries.waiting >= queries.limit) {
+    co_return absl::UnavailableError(
+        "the metadata service has too many queries waiting; try again");
+  }
+  ++queries.waiting;
+  co_await queries.runner.Run(std::move(work));
+  --queries.waiting;
+  co_return absl::OkStatus();
+}
+
 Task<absl::StatusOr<MetaCounters>> MetaEngine::Counters() {
   absl::StatusOr<MetaCounters> counters;
   absl::AnyInvocable<void()> work = [this, &counters] { counters = store_.Counters(); };
-  co_await read_runner_.Run(std::move(work));
+  absl::Status ran = co_await RunQuery(reads_, std::move(work));
+  if (!ran.ok()) co_return ran;
   co_return counters;
 }
 
@@ -144,7 +158,8 @@ Task<absl::StatusOr<std::vector<ReclaimItem>>> MetaEngine::NextReclaim(size_t li
   absl::AnyInvocable<void()> work = [this, &items, below, limit] {
     items = store_.Reclaimable(below, limit);
   };
-  co_await read_runner_.Run(std::move(work));
+  absl::Status ran = co_await RunQuery(reads_, std::move(work));
+  if (!ran.ok()) co_return ran;
   co_return items;
 }
 

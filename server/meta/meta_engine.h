@@ -43,8 +43,10 @@ struct MetaHealth {
 // Lives on one executor; the runners outlive it. REQUIRES: `write_runner` has one thread.
 class MetaEngine {
  public:
-  MetaEngine(Kv& kv, BlockingRunner& write_runner, BlockingRunner& read_runner, const Clock& clock,
-             MetaOptions options);
+  // Queries that walk far run on `walk_runner`, so that those for one path and the reclaim loop do
+  // not wait for them.
+  MetaEngine(Kv& kv, BlockingRunner& write_runner, BlockingRunner& read_runner,
+             BlockingRunner& walk_runner, const Clock& clock, MetaOptions options);
   ~MetaEngine();
   MetaEngine(const MetaEngine&) = delete;
   MetaEngine& operator=(const MetaEngine&) = delete;
@@ -78,13 +80,13 @@ class MetaEngine {
   }
 
   // Answers from the store, without waiting for mutations under way. Sees every mutation that was
-  // replied to.
+  // replied to. UNAVAILABLE: too many queries wait (come back), or the store has failed.
   template <class Request>
   Task<absl::StatusOr<QueryReply<Request>>> Query(Request request) {
     absl::StatusOr<QueryReply<Request>> reply = absl::InternalError("the query did not run");
-    if (absl::Status failed = committer_.failure(); !failed.ok()) co_return failed;
     absl::AnyInvocable<void()> work = [this, &request, &reply] { reply = store_.Answer(request); };
-    co_await read_runner_.Run(std::move(work));
+    absl::Status ran = co_await RunQuery(kQueryWalks<Request> ? walks_ : reads_, std::move(work));
+    if (!ran.ok()) co_return ran;
     co_return reply;
   }
 
@@ -109,7 +111,20 @@ class MetaEngine {
 
   absl::Duration lease_ttl() const { return options_.lease_ttl; }
 
+  // Clients decide how many queries come, and a pool's queue has an end that is not for them. Of
+  // those that are a few reads, so many wait for a second at most; walks are a hundred times
+  // slower, and there is one thread for them.
+  static constexpr size_t kMaxQueries = 16384;
+  static constexpr size_t kMaxWalks = 256;
+
  private:
+  // The queries of one runner.
+  struct Queries {
+    BlockingRunner& runner;
+    const size_t limit;
+    size_t waiting = 0;
+  };
+  Task<absl::Status> RunQuery(Queries& queries, absl::AnyInvocable<void()> work);
   Task<absl::StatusOr<std::string>> Execute(disk::Command command, MutationId id);
   Task<void> RunLeaseLoop();
   Task<void> RunCleanupLoop();
@@ -122,7 +137,8 @@ class MetaEngine {
 
   Kv& kv_;
   BlockingRunner& write_runner_;
-  BlockingRunner& read_runner_;
+  Queries reads_;
+  Queries walks_;
   const Clock& clock_;
   const MetaOptions options_;
   MetaStore store_;

@@ -147,8 +147,8 @@ Task<absl::Status> SimNode::OpenTargets(Life& life) {
 }
 
 Task<absl::Status> SimNode::OpenMetadata(Life& life) {
-  life.meta =
-      std::make_unique<MetaEngine>(meta_store_, runner_, runner_, executor_.clock(), options_.meta);
+  life.meta = std::make_unique<MetaEngine>(meta_store_, runner_, runner_, runner_,
+                                           executor_.clock(), options_.meta);
   absl::Status started = co_await life.meta->Start(kClusterId);
   if (!started.ok()) co_return started;
   life.map.set_cluster_id(kClusterId);

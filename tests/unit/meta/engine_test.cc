@@ -310,6 +310,81 @@ TEST_F(EngineTest, AQueueThatIsTooLongTurnsCommandsAway) {
   executor_.RunUntilIdle();
 }
 
+// Runs nothing before it is opened.
+class HeldRunner final : public BlockingRunner {
+ public:
+  Task<void> Run(absl::AnyInvocable<void()> function) override {
+    co_await open_;
+    function();
+  }
+  Task<void> Open() {
+    open_.Set();
+    co_return;
+  }
+
+ private:
+  Event open_;
+};
+
+class HeldQueriesTest : public MetaTest {
+ protected:
+  HeldQueriesTest() {
+    StopEngine();
+    engine_ =
+        std::make_unique<MetaEngine>(kv_, runner_, reads_, walks_, executor_.clock(), options_);
+    EXPECT_THAT(executor_.Run(engine_->Start("test-cluster")), IsOk());
+  }
+  ~HeldQueriesTest() override { StopEngine(); }
+  // Asks so often, at once, and says how many were turned away.
+  template <class Request>
+  ptrdiff_t TurnedAway(size_t asked, const Request& request, HeldRunner& runner) {
+    std::vector<StoredResult<absl::StatusOr<QueryReply<Request>>>> results(asked);
+    for (auto& result : results) {
+      executor_.Spawn(StoreResult(engine_->Query(request), &result));
+    }
+    executor_.RunUntilIdle();
+    const ptrdiff_t answered = std::count_if(results.begin(), results.end(),
+                                             [](const auto& result) { return result.done; });
+    executor_.Run(runner.Open());
+    executor_.RunUntilIdle();
+    ptrdiff_t turned_away = 0;
+    for (auto& result : results) {
+      const absl::Status status = result.Take().status();
+      if (status.ok()) continue;
+      EXPECT_THAT(status, Fails(kUnavailable, "too many queries waiting; try again"));
+      ++turned_away;
+    }
+    EXPECT_EQ(answered, turned_away);
+    return turned_away;
+  }
+  HeldRunner reads_, walks_;
+};
+
+TEST_F(HeldQueriesTest, TooManyAreTurnedAway) {
+  wire::StatRequest stat;
+  stat.set_path("default");
+  EXPECT_EQ(TurnedAway(MetaEngine::kMaxQueries + 2, stat, reads_), 2);
+  wire::ListCheckpointsRequest list;
+  list.set_recursive(true);
+  EXPECT_EQ(TurnedAway(MetaEngine::kMaxWalks + 3, list, walks_), 3);
+  EXPECT_THAT(Stat("default"), IsOk());
+}
+
+TEST_F(HeldQueriesTest, WalksHoldUpNoOtherQueries) {
+  executor_.Run(reads_.Open());
+  StoredResult<absl::StatusOr<wire::ListCheckpointsReply>> list;
+  wire::ListCheckpointsRequest request;
+  executor_.Spawn(StoreResult(engine_->Query(request), &list));
+  executor_.RunUntilIdle();
+  EXPECT_THAT(Stat("default"), IsOk());
+  EXPECT_EQ(Counters().open_attempts, 0u);
+  EXPECT_THAT(NextReclaim(), IsEmpty());
+  EXPECT_FALSE(list.done);
+  executor_.Run(walks_.Open());
+  executor_.RunUntilIdle();
+  EXPECT_THAT(list.Take(), IsOk());
+}
+
 TEST_F(EngineTest, AWaitingCommitIsAskedAgainWithoutAWrite) {
   ASSERT_THAT(Begin("default/run/s1", {.world = 2}), IsOk());
   Settle();
@@ -341,7 +416,8 @@ class StartTest : public MetaTest {
  protected:
   absl::Status StartAs(const std::string& cluster_id) {
     StopEngine();
-    engine_ = std::make_unique<MetaEngine>(kv_, runner_, runner_, executor_.clock(), options_);
+    engine_ =
+        std::make_unique<MetaEngine>(kv_, runner_, runner_, runner_, executor_.clock(), options_);
     return executor_.Run(engine_->Start(cluster_id));
   }
 };

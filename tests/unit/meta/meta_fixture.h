@@ -118,7 +118,8 @@ class MetaTest : public ::testing::Test {
   // A new process on the same store.
   void Restart() {
     StopEngine();
-    engine_ = std::make_unique<MetaEngine>(kv_, runner_, runner_, executor_.clock(), options_);
+    engine_ =
+        std::make_unique<MetaEngine>(kv_, runner_, runner_, runner_, executor_.clock(), options_);
     const absl::Status started = executor_.Run(engine_->Start("test-cluster"));
     ASSERT_TRUE(started.ok()) << started;
   }
