@@ -42,6 +42,10 @@ absl::StatusOr<wire::ClusterMap> MergeClusterMap(const wire::ClusterMap& stored,
   for (const wire::TargetInfo& target : present.targets()) {
     auto known = FindById(*merged.mutable_targets(), target.id());
     if (known == merged.mutable_targets()->end()) {
+      if (target.state() == wire::TARGET_FAILED) {
+        return absl::FailedPreconditionError(StrCat("target ", target.id(), " (", target.path(),
+                                                    ") is new and could not be opened"));
+      }
       joining.push_back({TargetId(target.id()), target.node()});
       *merged.add_targets() = target;
     } else {

@@ -11,9 +11,9 @@ namespace cairn {
 
 // `stored` with the nodes and targets of `present` added or brought up to date. New targets get
 // `groups_per_target` groups each, with ids after all existing ones; groups that exist are never
-// touched. The version grows if and only if something changed. FAILED_PRECONDITION when a stored
-// target of a present node is not among `present`'s: its data would be unreachable; the message
-// names it.
+// touched. The version grows if and only if something changed. FAILED_PRECONDITION, naming it: a
+// stored target of a present node is not among `present`'s, so its data would be unreachable; or a
+// new target has failed before it held anything.
 absl::StatusOr<wire::ClusterMap> MergeClusterMap(const wire::ClusterMap& stored,
                                                  const wire::ClusterMap& present,
                                                  uint32_t groups_per_target);

@@ -65,11 +65,16 @@ void Core::AddTarget(OpenTarget target) {
   targets_.push_back(std::move(target.target));
 }
 
+void Core::AddUnopenedTarget(TargetId id, absl::Status failure) {
+  unopened_.emplace(id.value(), std::move(failure));
+}
+
 Task<absl::Status> Core::Serve(SessionTable& sessions, RpcServer::Options options,
                                ChunkService::LeaseCheck lease_is_live) {
   std::vector<Target*> targets;
   for (const auto& target : targets_) targets.push_back(target.get());
-  chunks_ = std::make_unique<ChunkService>(*slabs_, std::move(targets), std::move(lease_is_live));
+  chunks_ = std::make_unique<ChunkService>(*slabs_, std::move(targets), std::move(lease_is_live),
+                                           unopened_);
   chunks_->Register(table_);
   rpc_ = std::make_unique<RpcServer>(*net_, table_, sessions, std::move(options));
   RpcServer* rpc = rpc_.get();
@@ -99,6 +104,8 @@ Task<CoreStatus> Core::CollectStatus() {
   status.counters["cairn_fabric_pulled_bytes_total"] = fabric.bytes_read;
   status.counters["cairn_fabric_pushed_bytes_total"] = fabric.bytes_written;
   status.counters["cairn_fabric_operations"] = fabric.operations_in_flight;
+  for (const auto& [id, failure] : unopened_)
+    status.targets.push_back({TargetId(id), Target::Usage{}, failure});
   for (const auto& target : targets_) {
     status.targets.push_back({target->id(), target->usage(), target->failure()});
     const Target::Counters& counters = target->counters();

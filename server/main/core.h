@@ -68,6 +68,10 @@ class Core {
   };
   // Takes a target over. On the core's thread, before Serve().
   void AddTarget(OpenTarget target);
+  // One of this core's that could not be opened: calls to it and the status say why. As
+  // AddTarget().
+  void AddUnopenedTarget(TargetId id, absl::Status failure);
+  const ChunkService::Unopened& unopened_targets() const { return unopened_; }
   // Starts to answer calls. On the core's thread.
   Task<absl::Status> Serve(SessionTable& sessions, RpcServer::Options options,
                            ChunkService::LeaseCheck lease_is_live);
@@ -99,6 +103,7 @@ class Core {
   std::vector<std::unique_ptr<Kv>> indexes_;
   std::vector<std::unique_ptr<Disk>> disks_;
   std::vector<std::unique_ptr<Target>> targets_;
+  ChunkService::Unopened unopened_;
 };
 
 }  // namespace cairn

@@ -118,21 +118,51 @@ absl::Status Node::OpenCores() {
 
 absl::Status Node::OpenTargets() {
   if (config_.targets_size() == 0) config_.add_targets();
-  for (int i = 0; i < config_.targets_size(); ++i) {
-    RETURN_IF_ERROR(OpenTarget(static_cast<uint32_t>(i), config_.targets(i)));
+  const uint32_t count = static_cast<uint32_t>(config_.targets_size());
+  absl::Status first_failure;
+  uint32_t failures = 0;
+  for (uint32_t number = 0; number < count; ++number) {
+    const config::Target& target = config_.targets(static_cast<int>(number));
+    absl::Status opened = OpenTarget(number, target);
+    // Whoever wrote a setting that makes no sense is there to mend it.
+    if (absl::IsInvalidArgument(opened)) return opened;
+    AddToMap(number, target, opened.ok() ? wire::TARGET_UP : wire::TARGET_FAILED);
+    if (opened.ok()) continue;
+    CAIRN_LOG_ERROR("target {} ({}) has failed, the others go on without it: {}", number + 1,
+                    TargetPath(number, target), opened);
+    first_failure.Update(opened);
+    ++failures;
+    CoreOf(number).AddUnopenedTarget(TargetId(number + 1), std::move(opened));
   }
-  return absl::OkStatus();
+  return failures == count ? first_failure : absl::OkStatus();
+}
+
+// Index and default data file lie in the data directory, the device may be anywhere.
+std::string Node::TargetHome(uint32_t number) const {
+  return StrCat(config_.data(), "/target-", number);
+}
+
+std::string Node::TargetPath(uint32_t number, const config::Target& target) const {
+  return target.path().empty() ? TargetHome(number) + "/data" : target.path();
+}
+
+void Node::AddToMap(uint32_t number, const config::Target& target, wire::TargetState state) {
+  auto* info = map_.add_targets();
+  info->set_id(number + 1);
+  info->set_node(directory_->identity().node_id());
+  info->set_core(CoreOf(number).index());
+  info->set_state(state);
+  info->set_path(TargetPath(number, target));
 }
 
 absl::Status Node::OpenTarget(uint32_t number, const config::Target& target) {
-  // Index and default data file lie in the data directory, the device may be anywhere.
-  const std::string home = StrCat(config_.data(), "/target-", number);
+  const std::string home = TargetHome(number);
   std::error_code error;
   std::filesystem::create_directories(home, error);
   if (error)
     return absl::PermissionDeniedError(StrCat("cannot make ", home, ": ", error.message()));
   DiskOptions disk_options;
-  disk_options.device.path = target.path().empty() ? home + "/data" : target.path();
+  disk_options.device.path = TargetPath(number, target);
   if (!target.size().empty()) {
     ASSIGN_OR_RETURN(disk_options.device.size_bytes, ParseSize(target.size()));
   } else if (!std::filesystem::exists(disk_options.device.path)) {
@@ -146,7 +176,7 @@ absl::Status Node::OpenTarget(uint32_t number, const config::Target& target) {
     disk_options.flush_mode = FlushMode::kUnsafeNone;
     index_options.sync = RocksKv::Sync::kUnsafeNoSync;
   }
-  Core& core = *cores_[number % cores_.size()];
+  Core& core = CoreOf(number);
   Core::OpenTarget opened;
   opened.runner = std::make_unique<BlockingPool>(kTargetThreads);
   ASSIGN_OR_RETURN(opened.index, RocksKv::Open(std::move(index_options)));
@@ -165,12 +195,6 @@ absl::Status Node::OpenTarget(uint32_t number, const config::Target& target) {
   for (const std::string& warning : opened.target->warnings()) {
     CAIRN_LOG_WARN("target {}: {}", number + 1, warning);
   }
-  auto* info = map_.add_targets();
-  info->set_id(number + 1);
-  info->set_node(directory_->identity().node_id());
-  info->set_core(core.index());
-  info->set_state(wire::TARGET_UP);
-  info->set_path(disk_options.device.path);
   core.AddTarget(std::move(opened));
   return absl::OkStatus();
 }
@@ -277,6 +301,7 @@ ReclaimLoop::Targets Node::ReclaimTargets() {
 Task<absl::Status> Node::FreeOnTargets(std::vector<StripeSpan> spans) {
   absl::Status result;
   for (const auto& core : cores_) {
+    for (const auto& [id, failure] : core->unopened_targets()) result.Update(failure);
     for (const auto& target : core->targets()) {
       Target* owned = target.get();
       // One that has failed holds up no other, but the spans are not done: after a restart it may

@@ -48,6 +48,10 @@ class Node {
   absl::Status OpenCores();
   absl::Status OpenTargets();
   absl::Status OpenTarget(uint32_t number, const config::Target& target);
+  Core& CoreOf(uint32_t target_number) { return *cores_[target_number % cores_.size()]; }
+  std::string TargetHome(uint32_t number) const;
+  std::string TargetPath(uint32_t number, const config::Target& target) const;
+  void AddToMap(uint32_t number, const config::Target& target, wire::TargetState state);
   absl::Status OpenMetadata();
   absl::Status Listen();
   Task<absl::Status> StartMetadata();

@@ -48,8 +48,9 @@ absl::StatusOr<std::vector<FragmentRun>> ToRuns(
 
 }  // namespace
 
-ChunkService::ChunkService(SlabPool& slabs, std::vector<Target*> targets, LeaseCheck lease_is_live)
-    : slabs_(slabs), lease_is_live_(std::move(lease_is_live)) {
+ChunkService::ChunkService(SlabPool& slabs, std::vector<Target*> targets, LeaseCheck lease_is_live,
+                           Unopened unopened)
+    : slabs_(slabs), lease_is_live_(std::move(lease_is_live)), unopened_(std::move(unopened)) {
   for (Target* target : targets) targets_.emplace(target->id().value(), target);
 }
 
@@ -63,6 +64,10 @@ void ChunkService::Register(CallTable& table) {
 absl::StatusOr<Target*> ChunkService::Find(uint32_t target) const {
   const auto found = targets_.find(target);
   if (found != targets_.end()) return found->second;
+  if (const auto unopened = unopened_.find(target); unopened != unopened_.end()) {
+    return absl::FailedPreconditionError(
+        StrCat("target ", target, " has failed: ", ToStd(unopened->second.message())));
+  }
   return absl::NotFoundError(
       StrCat("this core has no target ", target, "; the caller's cluster map is old"));
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -21,7 +22,10 @@ class ChunkService {
   // Whether what is written under a lease may still come to be referred to. May hop to another
   // core.
   using LeaseCheck = std::function<Task<bool>(LeaseId)>;
-  ChunkService(SlabPool& slabs, std::vector<Target*> targets, LeaseCheck lease_is_live);
+  // Of the core's targets that could not be opened, why.
+  using Unopened = std::map<uint32_t, absl::Status>;
+  ChunkService(SlabPool& slabs, std::vector<Target*> targets, LeaseCheck lease_is_live,
+               Unopened unopened = {});
 
   void Register(CallTable& table);
 
@@ -39,6 +43,7 @@ class ChunkService {
   SlabPool& slabs_;
   absl::flat_hash_map<uint32_t, Target*> targets_;
   LeaseCheck lease_is_live_;
+  Unopened unopened_;
 };
 
 }  // namespace cairn

@@ -61,5 +61,29 @@ TEST(MergeClusterMap, TargetThatIsGoneFromTheConfigurationIsNamed) {
   EXPECT_THAT(std::string(second.status().message()), testing::HasSubstr("/t2"));
 }
 
+TEST(MergeClusterMap, AFailedTargetKeepsItsGroupsAndComesBack) {
+  const auto first = MergeClusterMap(wire::ClusterMap(), Present(2), 16);
+  wire::ClusterMap present = Present(2);
+  present.mutable_targets(1)->set_state(wire::TARGET_FAILED);
+  const auto failed = MergeClusterMap(*first, present, 16);
+  ASSERT_TRUE(failed.ok()) << failed.status();
+  EXPECT_EQ(failed->version(), 2u);
+  EXPECT_EQ(failed->targets(1).state(), wire::TARGET_FAILED);
+  EXPECT_EQ(failed->groups_size(), 32);
+  const auto back = MergeClusterMap(*failed, Present(2), 16);
+  EXPECT_EQ(back->version(), 3u);
+  EXPECT_EQ(back->groups_size(), 32);
+}
+
+TEST(MergeClusterMap, ANewTargetThatHasFailedIsRefused) {
+  wire::ClusterMap present = Present(3);
+  present.mutable_targets(2)->set_state(wire::TARGET_FAILED);
+  const auto map =
+      MergeClusterMap(*MergeClusterMap(wire::ClusterMap(), Present(2), 16), present, 16);
+  EXPECT_EQ(map.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(map.status().message()),
+              testing::HasSubstr("/t3) is new and could not be opened"));
+}
+
 }  // namespace
 }  // namespace cairn

@@ -174,6 +174,19 @@ TEST_F(ChunkServiceTest, UnknownTargetIsNotFound) {
   EXPECT_TRUE(absl::IsNotFound(Seal(1, 1, 1, kLiveLease, 4).status()));
 }
 
+TEST_F(ChunkServiceTest, ATargetThatCouldNotBeOpenedSaysWhy) {
+  service_ = std::make_unique<ChunkService>(
+      *slabs_, std::vector<Target*>{target_.get()}, LeaseIsLive,
+      ChunkService::Unopened{{4, absl::NotFoundError("no such device")}});
+  wire::WriteFragmentRequest request = WriteRequest(100);
+  request.set_target(4);
+  const absl::Status written = Write(request);
+  EXPECT_TRUE(absl::IsFailedPrecondition(written)) << written;
+  EXPECT_EQ(written.message(), "target 4 has failed: no such device");
+  EXPECT_TRUE(absl::IsFailedPrecondition(Read(0, 10, 10, 4).status()));
+  EXPECT_TRUE(Write(WriteRequest(100)).ok());
+}
+
 TEST_F(ChunkServiceTest, MemoryThatCannotBeReachedFailsTheCallOnly) {
   CallContext context = Context({{readable_->descriptor().key + 1000, 0, 100}});
   const auto written = executor_.Run(service_->Write(context, WriteRequest(100)));
