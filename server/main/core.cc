@@ -76,6 +76,7 @@ Task<absl::Status> Core::Serve(SessionTable& sessions, RpcServer::Options option
   chunks_ = std::make_unique<ChunkService>(*slabs_, std::move(targets), std::move(lease_is_live),
                                            unopened_);
   chunks_->Register(table_);
+  ping_.Register(table_);
   rpc_ = std::make_unique<RpcServer>(*net_, table_, sessions, std::move(options));
   RpcServer* rpc = rpc_.get();
   net_->SetReceiver([rpc](ConstBytes message) { rpc->OnMessage(message); });

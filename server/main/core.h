@@ -14,6 +14,7 @@
 #include "common/reactor/reactor_thread.h"
 #include "common/rpc/call_table.h"
 #include "common/rpc/rpc_server.h"
+#include "server/admin/ping_service.h"
 #include "server/chunk/target.h"
 #include "server/service/chunk_service.h"
 
@@ -97,6 +98,7 @@ class Core {
   std::unique_ptr<SlabPool> slabs_;
   std::unique_ptr<MemoryRegion> slab_region_;
   CallTable table_;
+  PingService ping_;
   std::unique_ptr<ChunkService> chunks_;
   std::unique_ptr<RpcServer> rpc_;
   std::vector<std::unique_ptr<BlockingPool>> runners_;

@@ -10,6 +10,7 @@
 
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/fabric/host_port.h"
 #include "common/task/call_on.h"
 #include "common/telemetry/log.h"
 #include "server/cluster/cluster_map.h"
@@ -38,6 +39,22 @@ constexpr int kMetaReaders = 2;
 // reads do not wait for a commit, and that a disk has a queue.
 constexpr int kTargetThreads = 4;
 
+// A setting's size; an error names the setting.
+absl::StatusOr<uint64_t> SizeSetting(std::string_view setting, const std::string& text) {
+  absl::StatusOr<uint64_t> size = ParseSize(text);
+  if (size.ok()) return size;
+  return absl::InvalidArgumentError(StrCat(setting, ": ", ToStd(size.status().message())));
+}
+
+// A target's size from its settings, before anything is made.
+absl::StatusOr<uint64_t> TargetSizeSetting(uint32_t number, const std::string& text) {
+  const std::string setting = StrCat("size of target ", number + 1);
+  ASSIGN_OR_RETURN(const uint64_t size, SizeSetting(setting, text));
+  if (size >= kTargetBytesMin) return size;
+  return absl::InvalidArgumentError(
+      StrCat(setting, ": ", text, " is too small; at least ", HumanBytes(kTargetBytesMin)));
+}
+
 // Half of what is free where `path` is going to be.
 absl::StatusOr<uint64_t> DefaultTargetSize(const std::string& path) {
   struct statvfs filesystem {};
@@ -46,7 +63,12 @@ absl::StatusOr<uint64_t> DefaultTargetSize(const std::string& path) {
     return absl::NotFoundError(
         StrCat("cannot look at the filesystem of ", path, ": ", strerror(errno)));
   }
-  return AlignDown(uint64_t{filesystem.f_bavail} * filesystem.f_frsize / 2, kSlabBytes);
+  const uint64_t free_bytes = uint64_t{filesystem.f_bavail} * filesystem.f_frsize;
+  const uint64_t size = AlignDown(free_bytes / 2, kSlabBytes);
+  if (size >= kTargetBytesMin) return size;
+  return absl::ResourceExhaustedError(
+      StrCat("no space for a target at ", path, ": its filesystem has ", HumanBytes(free_bytes),
+             " free; free some, or name another path"));
 }
 
 absl::StatusOr<IoEngine> ParseEngine(const std::string& name) {
@@ -55,10 +77,6 @@ absl::StatusOr<IoEngine> ParseEngine(const std::string& name) {
   if (name == "threads") return IoEngine::kThreads;
   return absl::InvalidArgumentError(
       StrCat("io_engine \"", name, "\" is not one of auto, io_uring, threads"));
-}
-
-std::string HostOf(const std::string& host_port) {
-  return host_port.substr(0, host_port.rfind(':'));
 }
 
 }  // namespace
@@ -87,7 +105,7 @@ absl::Status Node::OpenCores() {
   }
   uint64_t slab_memory = kDefaultSlabMemory;
   if (!config_.slab_memory().empty()) {
-    ASSIGN_OR_RETURN(slab_memory, ParseSize(config_.slab_memory()));
+    ASSIGN_OR_RETURN(slab_memory, SizeSetting("slab_memory", config_.slab_memory()));
   }
   const uint64_t slabs = slab_memory / kSlabBytes / reactors;
   if (slabs < kSlabsPerCoreMin) {
@@ -97,6 +115,7 @@ absl::Status Node::OpenCores() {
   }
   ASSIGN_OR_RETURN(const IoEngine engine, ParseEngine(config_.io_engine()));
   if (config_.listen().empty()) config_.set_listen(kDefaultListen);
+  ASSIGN_OR_RETURN(const HostPort listen, ParseHostPort(config_.listen()));
   for (uint32_t i = 0; i < reactors; ++i) {
     Core::Options options;
     options.index = i;
@@ -104,7 +123,7 @@ absl::Status Node::OpenCores() {
     if (engine == IoEngine::kThreads) options.backend = Reactor::Backend::kPoll;
     options.provider =
         config_.provider().empty() ? std::string(kDefaultProvider) : config_.provider();
-    options.bind_host = HostOf(config_.listen());
+    options.bind_host = listen.host;
     options.slabs = {kSlabBytes, slabs};
     ASSIGN_OR_RETURN(std::unique_ptr<Core> core, Core::Start(std::move(options)));
     if (engine == IoEngine::kAuto && !core->thread().reactor().ring_refusal().empty()) {
@@ -164,7 +183,7 @@ absl::Status Node::OpenTarget(uint32_t number, const config::Target& target) {
   DiskOptions disk_options;
   disk_options.device.path = TargetPath(number, target);
   if (!target.size().empty()) {
-    ASSIGN_OR_RETURN(disk_options.device.size_bytes, ParseSize(target.size()));
+    ASSIGN_OR_RETURN(disk_options.device.size_bytes, TargetSizeSetting(number, target.size()));
   } else if (!std::filesystem::exists(disk_options.device.path)) {
     ASSIGN_OR_RETURN(disk_options.device.size_bytes, DefaultTargetSize(disk_options.device.path));
   }

@@ -9,6 +9,7 @@
 #include "common/buffer/slab_pool.h"
 #include "common/rpc/call_table.h"
 #include "common/rpc/rpc_server.h"
+#include "server/admin/ping_service.h"
 #include "server/cluster/cluster_map.h"
 #include "server/meta/families.h"
 #include "server/repair/free_spans.h"
@@ -54,6 +55,7 @@ struct SimNode::Core {
   std::unique_ptr<SlabPool> slabs;
   std::unique_ptr<MemoryRegion> region;
   CallTable table;
+  PingService ping;
   std::unique_ptr<ChunkService> chunks;
   std::unique_ptr<RpcServer> rpc;
   std::vector<Target*> targets;
@@ -202,6 +204,7 @@ absl::Status SimNode::Serve(Life& life) {
         *core->slabs, core->targets,
         [meta = life.meta.get()](LeaseId lease) { return AskLease(meta, lease); });
     core->chunks->Register(core->table);
+    core->ping.Register(core->table);
     core->rpc = std::make_unique<RpcServer>(*core->net, core->table, *life.sessions, rpc);
     core->net->SetReceiver(
         [server = core->rpc.get()](ConstBytes message) { server->OnMessage(message); });
