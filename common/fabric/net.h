@@ -103,7 +103,8 @@ class Net {
   // OK when the message is on its way; not a receipt. INVALID_ARGUMENT above kMaxMessageBytes.
   virtual Task<absl::Status> Send(PeerId peer, ConstBytes message, Deadline deadline) = 0;
 
-  // The memory stays the caller's and must outlive the region.
+  // The memory stays the caller's and must outlive the region. While a failed Reset() has left no
+  // endpoint, the region gets its key at the next that succeeds.
   virtual absl::StatusOr<std::unique_ptr<MemoryRegion>> Register(MutableBytes memory,
                                                                  MemoryAccess access) = 0;
 
@@ -122,7 +123,9 @@ class Net {
 
   // Closes the endpoint and opens a new one at a new address: every operation under way fails with
   // UNAVAILABLE, every peer loses its connection, and no remote side can reach formerly exposed
-  // memory. Regions stay registered with new keys; peers added before stay valid.
+  // memory. Regions stay registered with new keys; peers added before stay valid. After an error
+  // (out of descriptors or memory) the old endpoint is closed all the same and there is no new one:
+  // peers, sends and RMA get UNAVAILABLE until a later Reset() succeeds.
   virtual absl::Status Reset() = 0;
 
   // Calls the node at HOST:PORT and exchanges hellos. UNAVAILABLE when nobody answers; the other

@@ -73,4 +73,7 @@ struct Operation {
   bool detached = false;
 };
 
+// For error messages: "sending a message".
+const char* Doing(Operation::Kind kind);
+
 }  // namespace cairn

@@ -100,6 +100,8 @@ struct RpcClient::Impl {
   uint64_t next_call;
   // Counts endpoints: a call that began on an older one has nothing left to protect.
   uint64_t generation = 0;
+  // Of the last reset. Not OK: there is no endpoint.
+  absl::Status endpoint_state;
   bool stopping = false;
   absl::flat_hash_map<uint64_t, PendingCall*> pending;
   absl::flat_hash_set<NodeConnection::Impl*> connections;
@@ -180,8 +182,8 @@ absl::StatusOr<std::shared_ptr<NodeConnection::Impl>> RpcClient::Impl::Open(
     const absl::StatusOr<PeerId> peer = net.AddPeer(address);
     if (!peer.ok()) {
       for (const PeerId added : opened->cores) net.RemovePeer(added);
-      return absl::FailedPreconditionError(
-          absl::StrCat(opened->host_port, ": ", std::string(peer.status().message())));
+      return absl::Status(peer.status().code(),
+                          absl::StrCat(opened->host_port, ": ", peer.status().message()));
     }
     opened->cores.push_back(*peer);
   }
@@ -202,6 +204,12 @@ Task<absl::StatusOr<std::unique_ptr<NodeConnection>>> RpcClient::Connect(
     std::string host_port, std::string expected_cluster_id, Deadline deadline) {
   Impl& impl = *impl_;
   if (impl.stopping) co_return absl::CancelledError("stopping");
+  // The process may have been out of descriptors for a moment: whoever comes next tries again.
+  if (!impl.endpoint_state.ok()) impl.Reset();
+  if (!impl.endpoint_state.ok()) {
+    co_return absl::UnavailableError(
+        absl::StrCat("no fabric endpoint can be opened here: ", impl.endpoint_state.message()));
+  }
   const uint64_t began_with = impl.generation;
   ++impl.calls_running;
   absl::StatusOr<std::unique_ptr<ControlConnection>> control =
@@ -224,8 +232,8 @@ Task<absl::StatusOr<std::unique_ptr<NodeConnection>>> RpcClient::Connect(
 void RpcClient::Impl::Reset() {
   ++generation;
   incarnation = random.Next();
-  // On an error the old endpoint is closed all the same, and everything later fails.
-  (void)net.Reset();
+  // On an error the old endpoint is closed all the same; Connect() tries to open one again.
+  endpoint_state = net.Reset();
   const std::vector<NodeConnection::Impl*> all(connections.begin(), connections.end());
   for (NodeConnection::Impl* connection : all) {
     connection->Lose(absl::UnavailableError("the endpoint was reset"));

@@ -34,8 +34,8 @@ class RpcClient {
                                                                 std::string expected_cluster_id,
                                                                 Deadline deadline);
   // Closes the endpoint and opens another: after it no server reads or writes memory that was
-  // exposed. Every connection is lost. When no new endpoint can be opened, every later call fails
-  // with UNAVAILABLE.
+  // exposed. Every connection is lost. When no new endpoint can be opened, each later Connect()
+  // tries again and fails with UNAVAILABLE until one can.
   void ResetEndpoint();
   // Fails all calls with CANCELLED, hangs up and waits for everything under way. To be called
   // before destruction.

@@ -55,6 +55,8 @@ class SimFabric {
   // SIGKILL: its endpoints are gone, its control connections close, its own calls fail with
   // UNAVAILABLE. A net made later for the same name is a new process.
   void Kill(const std::string& process);
+  // The next `count` resets of the process's endpoints fail, as if it were out of descriptors.
+  void FailResets(const std::string& process, int count) { failing_resets_[process] = count; }
 
   // What a dead host costs on a control connection, and a stalled RMA on a connection.
   static constexpr absl::Duration kKeepAlive = absl::Seconds(30);
@@ -98,6 +100,7 @@ class SimFabric {
   std::map<std::string, Listener> listeners_;
   std::set<std::pair<std::string, std::string>> cuts_;
   std::set<std::string> frozen_;
+  std::map<std::string, int> failing_resets_;
   std::list<std::shared_ptr<Transfer>> transfers_;
   std::vector<absl::AnyInvocable<void()>> stalled_;
   std::list<std::weak_ptr<Link>> links_;
@@ -146,6 +149,8 @@ class SimNet final : public Net {
   const std::string provider_ = "sim";
   std::string address_;
   bool dead_ = false;
+  bool closed_ = false;  // by a reset that failed
+  absl::Status Usable() const;
   Receiver receiver_;
   uint64_t next_peer_ = 1;
   std::map<uint64_t, std::string> peers_;

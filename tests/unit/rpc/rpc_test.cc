@@ -525,5 +525,21 @@ Task<void> NodeDies(Fixture& test) {
 }
 TEST_F(SimRpcTest, KilledNodeFailsBulkCallsAtOnce) { Run(NodeDies<SimRpcTest>); }
 
+// The process is out of descriptors for a moment, right when it needs a new endpoint.
+template <class Fixture>
+Task<void> ResetFails(Fixture& test) {
+  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
+  test.world_.fabric().FailResets("client", 2);
+  test.client_->ResetEndpoint();
+  EXPECT_TRUE(connection->lost());
+  auto refused = co_await test.client_->Connect(test.node_->host_port, "", InSeconds(5));
+  EXPECT_TRUE(absl::IsUnavailable(refused.status())) << refused.status();
+  EXPECT_NE(std::string(refused.status().message()).find("open files"), std::string::npos);
+  connection = co_await MustConnect(test);
+  auto again = co_await Call(*connection, 0, ScriptOf("hi"), Within(5));
+  EXPECT_TRUE(again.ok()) << again.status();
+}
+TEST_F(SimRpcTest, ResetThatFailedIsTriedAgainByTheNextConnect) { Run(ResetFails<SimRpcTest>); }
+
 }  // namespace
 }  // namespace cairn
