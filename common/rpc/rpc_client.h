@@ -70,9 +70,10 @@ class NodeConnection {
   // Chunk calls take one unit each; its size follows the credits that replies carry.
   Semaphore& window();
 
-  // One call to the endpoint of `core`. When a call with bulks ends without the node's reply
-  // (deadline, lost connection), the endpoint is reset before this returns: the caller's memory is
-  // its own again in any case.
+  // One call to the endpoint of `core`. The node is told a deadline a little before the caller's,
+  // so that a call too slow for it ends with the node's own answer. When a call with bulks ends
+  // without the node's reply (deadline, lost connection), the endpoint is reset before this
+  // returns: the caller's memory is its own again in any case.
   template <class Reply, class Request>
   Task<absl::StatusOr<Reply>> Call(uint32_t core, wire::Method method, const Request& request,
                                    CallOptions options) {

@@ -51,6 +51,11 @@ class ScriptService {
           command == "pull" ? co_await context.Pull(piece) : co_await context.Push(piece);
       CO_RETURN_IF_ERROR(moved);
     }
+    if (command == "until deadline") {
+      StopSource never;
+      (void)co_await SleepUntil(context.deadline(), never);
+      co_return absl::DeadlineExceededError("the node was too slow");
+    }
     if (command == "wait") {
       started.Set();
       co_await release;
@@ -316,6 +321,25 @@ Task<void> BulkDeadline(Fixture& test) {
 }
 TYPED_TEST(RpcTest, BulkCallWithoutAReplyResetsTheEndpoint) {
   this->Run(BulkDeadline<TestFixture>);
+}
+
+template <class Fixture>
+Task<void> NodeAnswersFirst(Fixture& test) {
+  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
+  std::vector<std::byte> memory(65536);
+  auto writable = test.client_net_->Register(memory, MemoryAccess::kRemoteWrite);
+  const std::string address = test.client_net_->address();
+  for (const double seconds : {0.2, 1.5}) {
+    CallOptions options = Within(seconds);
+    options.bulks.push_back((*writable)->descriptor());
+    auto late = co_await Call(*connection, 0, ScriptOf("until deadline"), std::move(options));
+    EXPECT_EQ(late.status(), absl::DeadlineExceededError("the node was too slow"));
+    EXPECT_FALSE(connection->lost());
+    EXPECT_EQ(test.client_net_->address(), address);
+  }
+}
+TYPED_TEST(RpcTest, SlowNodeAnswersBeforeItsCallerGivesUp) {
+  this->Run(NodeAnswersFirst<TestFixture>);
 }
 
 template <class Fixture>
