@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_join.h"
+#include "absl/time/time.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 
@@ -103,6 +104,21 @@ Task<absl::StatusOr<std::string>> Session::MetaRaw(wire::Method method, std::str
     if (deadline.Remaining(Executor::Current().clock()) <= backoff) co_return failure;
     CO_RETURN_IF_ERROR(co_await SleepFor(backoff, stop_));
     backoff = std::min(backoff * 2, kBackoffMax);
+  }
+}
+
+Task<absl::Status> Session::TakeTurn(Semaphore& window, absl::Duration patience) {
+  const MonoTime began = Executor::Current().clock().Now();
+  while (true) {
+    const Deadline deadline(std::max(began, last_progress_) + patience);
+    absl::Status taken = co_await window.Acquire(1, deadline);
+    if (!absl::IsDeadlineExceeded(taken)) co_return taken;
+    // Something got through meanwhile: the queue moves.
+    const bool moves = std::max(began, last_progress_) + patience > deadline.at();
+    if (!moves) {
+      co_return absl::DeadlineExceededError(
+          StrCat("none of this client's transfers has ended for ", absl::FormatDuration(patience)));
+    }
   }
 }
 

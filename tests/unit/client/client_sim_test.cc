@@ -308,6 +308,39 @@ TEST(ClientSim, WindowAndCreditsBoundTheCallsUnderWay) {
   EXPECT_EQ(MostCallsAtOnce(8, 2), 2u);
 }
 
+// One credit, as on a node with many clients, and stripes that take a while each: none may be told
+// that its time is up because it stood behind the others.
+TEST(ClientSim, StripesThatQueueForOneCreditDoNotRunOutOfTime) {
+  SimNode::Options options;
+  options.credits_max = 1;
+  ClientWorld world(13, options);
+  SimFabric::Faults slow;
+  slow.bytes_per_second = 10 * kKiB;  // 13 s a stripe, far below the 20 s of a try
+  world.fabric.set_faults(slow);
+  const std::vector<Content> shards = {RandomContent(world.random, 12 * 128 * kKiB)};
+  const absl::Status saved = world.executor.Run(world.Save(kNew, shards));
+  EXPECT_TRUE(saved.ok()) << saved;
+  EXPECT_EQ(world.Matches(kNew, shards), absl::OkStatus());
+}
+
+// The other side of it: when nothing gets through, waiting for a turn ends too.
+TEST(ClientSim, StripesThatQueueForAStoppedNodeGiveUp) {
+  SimNode::Options options;
+  options.credits_max = 1;
+  ClientWorld world(14, options);
+  const std::vector<Content> old = {RandomContent(world.random, 100 * kKiB)};
+  ASSERT_TRUE(world.executor.Run(world.Save(kOld, old)).ok());
+  world.fabric.Freeze("node");
+  const MonoTime began = world.executor.clock().Now();
+  Content content(1 * kMiB);
+  auto ids = std::make_shared<StripeIds>(LeaseId(1), 1'000'000, 64);
+  wire::ShardRecord record;
+  const absl::Status written = world.executor.Run(world.WriteShard(ids, content, &record));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(written) || absl::IsUnavailable(written)) << written;
+  EXPECT_LE(world.executor.clock().Now() - began, 3 * world.timeout);
+  world.fabric.Thaw("node");
+}
+
 Task<absl::Status> Keep(Session* session, LeaseId lease, absl::Duration ttl) {
   session->KeepLease(lease, ttl);
   co_return absl::OkStatus();
