@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -19,6 +18,7 @@
 #include "common/fabric/hello_frame.h"
 #include "common/fabric/host_port.h"
 #include "common/fabric/socket.h"
+#include "common/reactor/start_thread.h"
 #include "common/task/scope.h"
 #include "common/task/semaphore.h"
 #include "common/task/stop.h"
@@ -219,18 +219,21 @@ Task<absl::StatusOr<std::vector<SocketAddress>>> ResolveElsewhere(State& state, 
   if (state.resolvers >= kResolversMax) {
     co_return absl::ResourceExhaustedError("too many host names are being resolved");
   }
-  ++state.resolvers;
   auto resolution = std::make_shared<Resolution>();
-  std::thread([mailbox = state.mailbox, where = std::move(where), resolution]() mutable {
-    auto addresses = ResolveHost(where, NameLookup::kBlocking);
-    absl::MutexLock lock(&mailbox->mutex);
-    if (mailbox->reactor == nullptr) return;
-    mailbox->reactor->PostRemote(
-        [resolution = std::move(resolution), addresses = std::move(addresses)]() mutable {
-          resolution->addresses = std::move(addresses);
-          resolution->done.Set();
-        });
-  }).detach();
+  absl::StatusOr<std::thread> resolver =
+      StartThread([mailbox = state.mailbox, where = std::move(where), resolution]() mutable {
+        auto addresses = ResolveHost(where, NameLookup::kBlocking);
+        absl::MutexLock lock(&mailbox->mutex);
+        if (mailbox->reactor == nullptr) return;
+        mailbox->reactor->PostRemote(
+            [resolution = std::move(resolution), addresses = std::move(addresses)]() mutable {
+              resolution->addresses = std::move(addresses);
+              resolution->done.Set();
+            });
+      });
+  if (!resolver.ok()) co_return resolver.status();
+  resolver->detach();
+  ++state.resolvers;
   TimerId timer = 0;
   if (deadline.at() != MonoTime::Never()) {
     timer = state.reactor.AddTimer(deadline.at(), [resolution] { resolution->done.Set(); });
