@@ -74,7 +74,8 @@ LibfabricNet::Impl::~Impl() {
 
 absl::Status LibfabricNet::Impl::Start() {
   ASSIGN_OR_RETURN(endpoint, LibfabricEndpoint::Create(options.provider, options.bind_host,
-                                                       kCompletionsMax + options.receive_buffers));
+                                                       kCompletionsMax + options.receive_buffers,
+                                                       options.socket_buffer_bytes));
   const size_t receive_bytes = options.receive_buffers * kMaxMessageBytes;
   receive_memory = std::make_unique<std::byte[]>(receive_bytes);
   receives = std::vector<Operation>(options.receive_buffers);

@@ -31,6 +31,9 @@ class LibfabricNet final : public Net {
     // their sockets. Clients have few peers; servers take bursts of small requests from thousands
     // (64 is right for them).
     size_t receive_buffers = 16;
+    // SO_RCVBUF and SO_SNDBUF of the connections that others make to a TCP endpoint; 0 leaves them
+    // to the kernel, which tunes them by itself. For measurements.
+    int socket_buffer_bytes = 0;
   };
   // FAILED_PRECONDITION when the provider is not there or lacks what Cairn needs, in words.
   static absl::StatusOr<std::unique_ptr<LibfabricNet>> Create(Reactor& reactor, Options options);

@@ -2,9 +2,12 @@
 // two endpoints over loopback on one reactor, and the process's own descriptor table.
 #include "common/fabric/libfabric_net.h"
 
-#include <dirent.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
+#include "common/fabric/provider_sockets.h"
 #include "tests/unit/fabric/net_worlds.h"
 
 namespace cairn {
@@ -65,6 +68,60 @@ Task<void> ResetWithoutDescriptors(Net& a, Net& b, Inbox& inbox) {
 TEST_F(LibfabricNetTest, ResetThatFailedCanBeMadeAgain) {
   Inbox inbox(*b_);
   world_.Run(ResetWithoutDescriptors(*a_, *b_, inbox));
+}
+
+// The connections of this process that were accepted at `net`'s address.
+std::vector<int> AcceptedBy(const Net& net) {
+  const std::optional<SocketKey> address = ParseSocketKey(net.address());
+  std::vector<int> found;
+  ForEachDescriptor([&](int fd) {
+    if (LocalKey(fd) == address && PeerKey(fd).has_value()) found.push_back(fd);
+  });
+  return found;
+}
+
+int OptionOf(int fd, int level, int name) {
+  int value = 0;
+  socklen_t length = sizeof value;
+  EXPECT_EQ(getsockopt(fd, level, name, &value, &length), 0);
+  return value;
+}
+
+Task<void> CheckKeepAlive(Net& a, Net& b, Inbox& inbox) {
+  const absl::StatusOr<PeerId> peer = a.AddPeer(b.address());
+  EXPECT_EQ(co_await a.Send(*peer, BytesOf("hello"), InSeconds(5)), absl::OkStatus());
+  co_await inbox.WaitFor(1);
+  const std::vector<int> accepted = AcceptedBy(b);
+  EXPECT_EQ(accepted.size(), 1u);
+  for (const int fd : accepted) {
+    EXPECT_EQ(OptionOf(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    EXPECT_EQ(OptionOf(fd, IPPROTO_TCP, TCP_KEEPIDLE), 10);
+    EXPECT_EQ(OptionOf(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 60'000);
+  }
+}
+
+TEST_F(LibfabricNetTest, AcceptedConnectionsNoticeADeadHost) {
+  Inbox inbox(*b_);
+  world_.Run(CheckKeepAlive(*a_, *b_, inbox));
+}
+
+Task<void> CheckBuffers(Net& a, Net& b, Inbox& inbox) {
+  const absl::StatusOr<PeerId> peer = a.AddPeer(b.address());
+  EXPECT_EQ(co_await a.Send(*peer, BytesOf("hello"), InSeconds(5)), absl::OkStatus());
+  co_await inbox.WaitFor(1);
+  for (const int fd : AcceptedBy(b)) {
+    // The kernel counts its own overhead on top.
+    EXPECT_EQ(OptionOf(fd, SOL_SOCKET, SO_RCVBUF), 2 * 100'000);
+    EXPECT_EQ(OptionOf(fd, SOL_SOCKET, SO_SNDBUF), 2 * 100'000);
+  }
+}
+
+TEST_F(LibfabricNetTest, SocketBuffersAreOfTheSizeAskedFor) {
+  auto buffered = LibfabricNet::Create(world_.reactor(),
+                                       {.bind_host = "127.0.0.1", .socket_buffer_bytes = 100'000});
+  ASSERT_TRUE(buffered.ok()) << buffered.status();
+  Inbox inbox(**buffered);
+  world_.Run(CheckBuffers(*a_, **buffered, inbox));
 }
 
 }  // namespace
