@@ -528,6 +528,22 @@ Task<void> Faults(Fixture& test) {
   EXPECT_LE(test.node_->cores[0]->service.calls, 200);
 }
 
+// A client whose endpoint is on another family's interface could never be answered.
+template <class Fixture>
+Task<void> ForeignFabricAddress(Fixture& test) {
+  wire::HelloRequest hello;
+  hello.set_protocol_version(kProtocolVersion);
+  hello.set_client_address(std::string(28, '\x0a'));
+  auto dialed = co_await test.client_net_->Dial(test.node_->host_port, hello.SerializeAsString(),
+                                                InSeconds(5));
+  EXPECT_TRUE(absl::IsFailedPrecondition(dialed.status())) << dialed.status();
+  EXPECT_EQ(test.node_->sessions->size(), 0u);
+}
+using PollRpcTest = RpcTest<NetWorld<PollWorld>>;
+TEST_F(PollRpcTest, AddressThatTheFabricCannotKnowIsRefusedInTheHello) {
+  Run(ForeignFabricAddress<PollRpcTest>);
+}
+
 using SimRpcTest = RpcTest<NetWorld<SimWorld>>;
 TEST_F(SimRpcTest, LostAndRepeatedMessagesCostTimeAndNothingElse) { Run(Faults<SimRpcTest>); }
 
