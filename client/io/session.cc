@@ -15,6 +15,9 @@ namespace {
 // connection.
 constexpr absl::Duration kTryTimeout = absl::Seconds(15);
 constexpr absl::Duration kDialTimeout = absl::Seconds(5);
+// Leases in one renewal: ten bytes each, and so many again in a reply that says they have ended.
+constexpr size_t kLeasesPerCall = 4096;
+static_assert(kLeasesPerCall * 10 < kMaxMessageBytes - 4 * kKiB, "a renewal must fit a message");
 constexpr absl::Duration kBackoffMin = absl::Milliseconds(10);
 constexpr absl::Duration kBackoffMax = absl::Milliseconds(500);
 
@@ -214,17 +217,25 @@ Task<void> Session::RenewLeases() {
     for (const auto& [lease, kept] : leases_) ttl = std::min(ttl, kept.ttl);
     absl::Status slept = co_await SleepFor(renewed ? ttl / 3 : ttl / 30, stop_);
     if (!slept.ok() || leases_.empty()) break;
-    wire::RenewLeasesRequest request;
-    for (const auto& [lease, kept] : leases_) request.add_leases(lease.value());
-    const Deadline deadline = Deadline::After(Executor::Current().clock(), ttl / 3);
-    absl::StatusOr<wire::RenewLeasesReply> reply =
-        co_await Meta<wire::RenewLeasesReply>(wire::RENEW_LEASES, std::move(request), deadline);
     // A renewal that failed has taken a third of the lease; the next one still comes in time.
-    renewed = reply.ok();
-    if (!renewed) continue;
-    for (uint64_t ended : reply->ended()) leases_.erase(LeaseId(ended));
+    renewed = (co_await RenewAll(Deadline::After(Executor::Current().clock(), ttl / 3))).ok();
   }
   renewing_ = false;
+}
+
+Task<absl::Status> Session::RenewAll(Deadline deadline) {
+  std::vector<LeaseId> kept;
+  for (const auto& [lease, each] : leases_) kept.push_back(lease);
+  for (size_t at = 0; at < kept.size();) {
+    wire::RenewLeasesRequest request;
+    const size_t end = std::min(kept.size(), at + kLeasesPerCall);
+    for (; at < end; ++at) request.add_leases(kept[at].value());
+    absl::StatusOr<wire::RenewLeasesReply> reply =
+        co_await Meta<wire::RenewLeasesReply>(wire::RENEW_LEASES, std::move(request), deadline);
+    if (!reply.ok()) co_return reply.status();
+    for (uint64_t ended : reply->ended()) leases_.erase(LeaseId(ended));
+  }
+  co_return absl::OkStatus();
 }
 
 Task<void> Session::Stop() {

@@ -92,6 +92,7 @@ class Session {
   Task<absl::StatusOr<TargetRoute>> RouteBy(const wire::ClusterMap& cluster, PgId group,
                                             uint32_t index, Deadline deadline);
   Task<void> RenewLeases();
+  Task<absl::Status> RenewAll(Deadline deadline);
 
   struct NodeSlot {
     std::shared_ptr<NodeConnection> connection;

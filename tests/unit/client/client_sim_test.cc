@@ -346,6 +346,26 @@ Task<absl::Status> Keep(Session* session, LeaseId lease, absl::Duration ttl) {
   co_return absl::OkStatus();
 }
 
+// More leases than fit one message: those of a process that writes very many files at once.
+TEST(ClientSim, ManyLeasesAreAllRenewed) {
+  ClientWorld world(15);
+  wire::BeginCheckpointRequest begin;
+  begin.set_path(kNew);
+  begin.set_world_size(1);
+  const auto begun = world.executor.Run(
+      world.session->Meta<wire::BeginCheckpointReply>(wire::BEGIN_CHECKPOINT, begin, world.Soon()));
+  ASSERT_TRUE(begun.ok());
+  const auto ttl = absl::Milliseconds(static_cast<int64_t>(begun->lease_ttl_ms()));
+  // The service does not know the others, and says so; their ids are as long as ids get.
+  for (uint64_t i = 0; i < 20'000; ++i) {
+    ASSERT_TRUE(world.executor.Run(Keep(world.session.get(), LeaseId(UINT64_MAX - i), ttl)).ok());
+  }
+  ASSERT_TRUE(world.executor.Run(Keep(world.session.get(), LeaseId(begun->lease()), ttl)).ok());
+  world.executor.RunFor(3 * ttl);
+  const std::vector<Content> shards = {RandomContent(world.random, 100 * kKiB)};
+  EXPECT_EQ(world.executor.Run(world.SaveBegun(kNew, *begun, shards)), absl::OkStatus());
+}
+
 // A reply to a seal names 1,000 lost stripes at most, so a large shard takes many rounds.
 TEST(ClientSim, RestartBehindALargeShardIsSurvived) {
   SimNode::Options options;
