@@ -395,12 +395,20 @@ void LibfabricNet::StopListening() { impl_->control.StopListening(); }
 Task<void> LibfabricNet::Stop() { return impl_->control.Stop(); }
 
 std::string LibfabricNet::LocalAddressTowards(const std::string& host_port) {
-  absl::StatusOr<HostPort> where = ParseHostPort(host_port);
+  const absl::StatusOr<HostPort> where = ParseHostPort(host_port);
   if (!where.ok()) return "";
-  // Every resolver answers this one at once, but asking it could block.
-  if (where->host == "localhost") where->host = "127.0.0.1";
-  const auto addresses = ResolveHost(*where, NameLookup::kNumeric);
-  return addresses.ok() ? SourceAddressTowards(addresses->front()) : "";
+  const auto addresses = ResolveHost(*where, NameLookup::kBlocking);
+  if (!addresses.ok()) return "";
+  // A fabric is of one family, and a node that was not told otherwise has it on IPv4: where a name
+  // has both kinds, that is the better guess.
+  std::string fallback;
+  for (const SocketAddress& address : *addresses) {
+    const std::string source = SourceAddressTowards(address);
+    if (source.empty()) continue;
+    if (address.storage.ss_family == AF_INET) return source;
+    if (fallback.empty()) fallback = source;
+  }
+  return fallback;
 }
 
 }  // namespace cairn

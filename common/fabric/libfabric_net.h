@@ -39,8 +39,9 @@ class LibfabricNet final : public Net {
   static absl::StatusOr<std::unique_ptr<LibfabricNet>> Create(Reactor& reactor, Options options);
   ~LibfabricNet() override;
 
-  // The numeric local address from which HOST:PORT is reached, for Options::bind_host of a client.
-  // HOST is numeric or "localhost"; "" (the provider chooses) for other names and without a route.
+  // The numeric local address from which HOST:PORT is reached, for Options::bind_host of a client;
+  // "" (the provider chooses) for unknown names and without a route. Asks the system's resolver:
+  // for threads that may block.
   static std::string LocalAddressTowards(const std::string& host_port);
 
   // What happened since the start, for metrics and for tests that something did not happen.

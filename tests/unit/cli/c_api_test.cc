@@ -1,6 +1,7 @@
 // Goal: the C binding passes everything on unharmed: codes, messages, structs of older and newer
 // callers, null pointers. Method: the C functions over the fake SDK.
 #include <cstring>
+#include <memory>
 #include <string>
 
 #include "cairn/cairn.h"

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "common/fabric/host_port.h"
 #include "common/fabric/provider_sockets.h"
 #include "tests/unit/fabric/net_worlds.h"
 
@@ -68,6 +69,19 @@ Task<void> ResetWithoutDescriptors(Net& a, Net& b, Inbox& inbox) {
 TEST_F(LibfabricNetTest, ResetThatFailedCanBeMadeAgain) {
   Inbox inbox(*b_);
   world_.Run(ResetWithoutDescriptors(*a_, *b_, inbox));
+}
+
+TEST(LocalAddress, IsThatOfTheNetworkWhichLeadsToTheNode) {
+  EXPECT_EQ(LibfabricNet::LocalAddressTowards("127.0.0.1:7440"), "127.0.0.1");
+  EXPECT_EQ(LibfabricNet::LocalAddressTowards("localhost:7440"), "127.0.0.1");
+  EXPECT_EQ(LibfabricNet::LocalAddressTowards("no-such-host.invalid:7440"), "");
+  EXPECT_EQ(LibfabricNet::LocalAddressTowards("no port"), "");
+  // A name as people write it, where this machine knows its own.
+  char name[256] = "";
+  ASSERT_EQ(gethostname(name, sizeof name - 1), 0);
+  const auto addresses = ResolveHost({name, "7440"}, NameLookup::kBlocking);
+  if (!addresses.ok()) GTEST_SKIP() << addresses.status();
+  EXPECT_NE(LibfabricNet::LocalAddressTowards(std::string(name) + ":7440"), "");
 }
 
 // The connections of this process that were accepted at `net`'s address.
