@@ -38,7 +38,8 @@ struct LibfabricNet::Impl final : Poller {
 
   bool Poll() override;
   int wait_fd() const override { return endpoint->wait_fd(); }
-  // A receive buffer that could not be posted is tried again at once: nothing would wake us for it.
+  // A receive buffer that the provider was too busy to take is tried again at once: nothing would
+  // wake us for it.
   bool PrepareToSleep() override { return receives_to_post.empty() && endpoint->TryWait(); }
 
   // Peers.
@@ -65,6 +66,7 @@ struct LibfabricNet::Impl final : Poller {
   void ReadError();
   void Received(Operation* operation, uint64_t length_bytes);
   void PostReceive(Operation* operation);
+  void PostReceiveLater(Operation* operation);
 
   // Memory.
   absl::StatusOr<FabricMemory*> AddMemory(MutableBytes bytes, MemoryAccess access);
@@ -109,6 +111,9 @@ struct LibfabricNet::Impl final : Poller {
   std::unique_ptr<std::byte[]> receive_memory;
   std::vector<Operation> receives;
   std::vector<Operation*> receives_to_post;
+  // After an error, which may be there to stay.
+  std::vector<Operation*> receives_to_post_later;
+  TimerId receive_timer = 0;
   size_t regions_given_out = 0;
 };
 

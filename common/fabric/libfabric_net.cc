@@ -158,6 +158,8 @@ void LibfabricNet::Impl::CloseEndpoint() {
     if (operation.state == OpState::kPosted) End(&operation, EndpointReset());
   }
   receives_to_post.clear();
+  receives_to_post_later.clear();
+  if (receive_timer != 0) reactor.CancelTimer(std::exchange(receive_timer, 0));
   for (Operation& receive : receives) receive.state = OpState::kNew;
   ArmRetryTimer();
 }

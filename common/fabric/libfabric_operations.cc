@@ -21,6 +21,10 @@ constexpr int kFreeRounds = 8;
 constexpr absl::Duration kFirstBackoff = absl::Microseconds(250);
 constexpr absl::Duration kLastBackoff = absl::Milliseconds(16);
 
+// An error of a receive may come again at once: without a pause it would keep the core busy. The
+// other buffers serve meanwhile.
+constexpr absl::Duration kReceivePause = absl::Milliseconds(10);
+
 using Kind = Operation::Kind;
 using OpState = Operation::State;
 
@@ -273,7 +277,7 @@ void LibfabricNet::Impl::ReadError() {
   if (operation == nullptr) return;
   if (operation->kind == Kind::kReceive) {
     operation->state = OpState::kNew;
-    receives_to_post.push_back(operation);
+    PostReceiveLater(operation);
     return;
   }
   End(operation,
@@ -297,9 +301,20 @@ void LibfabricNet::Impl::PostReceive(Operation* operation) {
                                  operation->memory->local_descriptor(), FI_ADDR_UNSPEC, operation);
   if (posted == 0) {
     operation->state = OpState::kPosted;
-  } else {
+  } else if (posted == -FI_EAGAIN) {
     receives_to_post.push_back(operation);
+  } else {
+    PostReceiveLater(operation);
   }
+}
+
+void LibfabricNet::Impl::PostReceiveLater(Operation* operation) {
+  receives_to_post_later.push_back(operation);
+  if (receive_timer != 0) return;
+  receive_timer = reactor.AddTimer(reactor.clock().Now() + kReceivePause, [this] {
+    receive_timer = 0;
+    for (Operation* receive : std::exchange(receives_to_post_later, {})) PostReceive(receive);
+  });
 }
 
 }  // namespace cairn
