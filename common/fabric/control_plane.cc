@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <list>
 #include <utility>
 #include <vector>
 
@@ -30,8 +31,12 @@ namespace {
 // client.
 constexpr absl::Duration kHelloPatience = absl::Seconds(3);
 // Strangers between accept and hello. More wait in the kernel's backlog: a burst of ranks is served
-// in milliseconds, and silent strangers give way after kHelloPatience.
+// in milliseconds.
 constexpr int64_t kHalfOpenMax = 256;
+// When there are so many, those that have been silent for longer than any network's round trip give
+// way to the next; else a port scanner would keep clients out.
+constexpr absl::Duration kCrowdedPatience = absl::Milliseconds(200);
+static_assert(kCrowdedPatience < kHelloPatience);
 // Out of descriptors or memory: others must finish first.
 constexpr absl::Duration kAcceptPause = absl::Milliseconds(100);
 // One thread each, for as long as the system's resolver takes.
@@ -44,6 +49,7 @@ struct Link {
   std::string hello;
   Event closed;
   bool hung_up = false;
+  MonoTime accepted_at;
 };
 
 class LinkConnection final : public ControlConnection {
@@ -67,6 +73,8 @@ struct Listener {
   Socket socket;
   HelloHandler* const handler;
   Semaphore half_open{kHalfOpenMax};
+  // Between accept and hello, the oldest first.
+  std::list<Link*> strangers;
   StopSource stop;
 };
 
@@ -179,6 +187,7 @@ Task<bool> AnswerHello(State& state, Listener& listener, std::shared_ptr<Link> l
 Task<void> Serve(std::shared_ptr<State> state, std::shared_ptr<Listener> listener,
                  std::shared_ptr<Link> link) {
   const bool greeted = co_await AnswerHello(*state, *listener, link);
+  listener->strangers.remove(link.get());
   listener->half_open.Release(1);
   if (greeted) co_await WaitForHangUp(state->reactor, link->socket);
   Finish(*state, *link);
@@ -189,16 +198,37 @@ bool IsOutOfResources(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+// Room for one more stranger. CANCELLED when stopping.
+Task<absl::Status> MakeRoom(State& state, Listener& listener) {
+  for (;;) {
+    const Deadline patience =
+        listener.strangers.empty()
+            ? Deadline::Infinite()  // those that were asked to leave do so at once
+            : Deadline(listener.strangers.front()->accepted_at + kCrowdedPatience);
+    absl::Status room = co_await listener.half_open.Acquire(1, patience);
+    if (!absl::IsDeadlineExceeded(room)) co_return room;
+    const MonoTime now = state.reactor.clock().Now();
+    if (listener.strangers.empty() ||
+        listener.strangers.front()->accepted_at + kCrowdedPatience > now) {
+      continue;
+    }
+    listener.strangers.front()->socket.HangUp();
+    listener.strangers.pop_front();
+  }
+}
+
 Task<void> AcceptLoop(std::shared_ptr<State> state, std::shared_ptr<Listener> listener) {
   while (!listener->stop.stop_requested()) {
-    const absl::Status room = co_await listener->half_open.Acquire(1, Deadline::Infinite());
+    const absl::Status room = co_await MakeRoom(*state, *listener);
     if (!room.ok()) break;  // stopped
     Socket accepted(accept4(listener->socket.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     const int error = errno;
     if (accepted.fd() >= 0) {
       accepted.SetControlOptions();
       auto link = std::make_shared<Link>(std::move(accepted));
+      link->accepted_at = state->reactor.clock().Now();
       state->links.insert(link.get());
+      listener->strangers.push_back(link.get());
       state->scope.Spawn(Serve(state, listener, std::move(link)));
       continue;
     }

@@ -84,6 +84,55 @@ TEST(LocalAddress, IsThatOfTheNetworkWhichLeadsToTheNode) {
   EXPECT_NE(LibfabricNet::LocalAddressTowards(std::string(name) + ":7440"), "");
 }
 
+class AgreeingHandler final : public HelloHandler {
+ public:
+  absl::StatusOr<std::string> OnHello(std::string_view hello, std::string_view) override {
+    return std::string(hello);
+  }
+  void OnConnected(std::unique_ptr<ControlConnection> connection, std::string_view) override {
+    connections.push_back(std::move(connection));
+  }
+  std::vector<std::unique_ptr<ControlConnection>> connections;
+};
+
+// Connections that say nothing, until destroyed.
+class SilentStrangers {
+ public:
+  SilentStrangers(const std::string& host_port, int count) {
+    const auto where = ResolveHost(*ParseHostPort(host_port), NameLookup::kNumeric);
+    for (int i = 0; i < count; ++i) {
+      fds_.push_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      EXPECT_EQ(connect(fds_.back(), where->front().get(), where->front().length), 0);
+    }
+  }
+  ~SilentStrangers() {
+    for (const int fd : fds_) close(fd);
+  }
+
+ private:
+  std::vector<int> fds_;
+};
+
+Task<void> DialAmongStrangers(Net& a, Net& b, AgreeingHandler& handler) {
+  const auto host_port = b.Listen("127.0.0.1:0", &handler);
+  EXPECT_TRUE(host_port.ok()) << host_port.status();
+  {
+    const SilentStrangers strangers(*host_port, 300);
+    // Without giving way, the first of them would be listened to for three seconds.
+    const auto dialed = co_await a.Dial(*host_port, "hello", InSeconds(2));
+    EXPECT_TRUE(dialed.ok()) << dialed.status();
+    EXPECT_EQ(handler.connections.size(), 1u);
+  }
+  handler.connections.clear();
+  co_await a.Stop();
+  co_await b.Stop();
+}
+
+TEST_F(LibfabricNetTest, SilentStrangersGiveWayToClients) {
+  AgreeingHandler handler;
+  world_.Run(DialAmongStrangers(*a_, *b_, handler));
+}
+
 // The connections of this process that were accepted at `net`'s address.
 std::vector<int> AcceptedBy(const Net& net) {
   const std::optional<SocketKey> address = ParseSocketKey(net.address());
