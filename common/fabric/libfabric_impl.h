@@ -87,6 +87,7 @@ struct LibfabricNet::Impl final : Poller {
   std::unique_ptr<LibfabricEndpoint> endpoint;
   Counters counters;
   Receiver receiver;
+  PeerLost peer_lost;
   // Counts endpoints: what began on an older one must not touch the newer.
   uint64_t generation = 0;
   bool polled = false;

@@ -310,10 +310,11 @@ absl::StatusOr<PeerId> LibfabricNet::AddPeer(std::string_view address) {
     found = impl_->addresses.emplace(key, AddressEntry{inserted, 0}).first;
   }
   ++found->second.users;
+  const PeerId id(impl_->next_peer++);
   auto peer = std::make_unique<Peer>();
+  peer->id = id;
   peer->entry = &found->second;
   peer->address = key;
-  const PeerId id(impl_->next_peer++);
   impl_->peers.emplace(id, std::move(peer));
   return id;
 }
@@ -330,6 +331,7 @@ void LibfabricNet::RemovePeer(PeerId id) {
 }
 
 void LibfabricNet::SetReceiver(Receiver receiver) { impl_->receiver = std::move(receiver); }
+void LibfabricNet::SetPeerLost(PeerLost lost) { impl_->peer_lost = std::move(lost); }
 
 Task<absl::Status> LibfabricNet::Send(PeerId id, ConstBytes message, Deadline deadline) {
   if (message.size() > kMaxMessageBytes) {

@@ -64,6 +64,7 @@ class LibfabricNet final : public Net {
   absl::StatusOr<PeerId> AddPeer(std::string_view address) override;
   void RemovePeer(PeerId peer) override;
   void SetReceiver(Receiver receiver) override;
+  void SetPeerLost(PeerLost lost) override;
   Task<absl::Status> Send(PeerId peer, ConstBytes message, Deadline deadline) override;
   absl::StatusOr<std::unique_ptr<MemoryRegion>> Register(MutableBytes memory,
                                                          MemoryAccess access) override;

@@ -280,9 +280,13 @@ void LibfabricNet::Impl::ReadError() {
     PostReceiveLater(operation);
     return;
   }
+  // Nobody waits for the end of a message any more, but somebody may for its answer.
+  const PeerId lost = operation->peer->id;
+  const bool unheard = operation->detached && peers.contains(lost);
   End(operation,
       FabricError(absl::StatusCode::kUnavailable,
                   absl::StrCat("connection lost while ", Doing(operation->kind)), error.err));
+  if (unheard && peer_lost) peer_lost(lost);
 }
 
 void LibfabricNet::Impl::Received(Operation* operation, uint64_t length_bytes) {

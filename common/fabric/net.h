@@ -100,6 +100,12 @@ class Net {
   // Called for every message that arrives, on the executor, with bytes valid during the call only.
   // REQUIRES: set once, before the first message can arrive.
   virtual void SetReceiver(Receiver receiver) = 0;
+  // Called on the executor when a message that Send() had taken is lost with its connection: what
+  // waits for an answer to it waits in vain. May call the Net. A hint: no network tells of every
+  // loss, and the simulation's of none. Null for nobody; as the receiver, it outlives the Net or is
+  // taken back.
+  using PeerLost = absl::AnyInvocable<void(PeerId peer)>;
+  virtual void SetPeerLost(PeerLost lost) = 0;
   // OK when the message is on its way; not a receipt. INVALID_ARGUMENT above kMaxMessageBytes.
   virtual Task<absl::Status> Send(PeerId peer, ConstBytes message, Deadline deadline) = 0;
 

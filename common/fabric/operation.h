@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "common/base/units.h"
 #include "common/fabric/message_pool.h"
+#include "common/fabric/net.h"
 #include "common/task/deadline.h"
 #include "common/task/semaphore.h"
 
@@ -34,6 +35,7 @@ struct AddressEntry {
 struct Operation;
 
 struct Peer {
+  PeerId id;
   AddressEntry* entry = nullptr;
   std::string address;
   // Coroutines and slots that use the peer, and one for not being removed yet. It is freed at zero.

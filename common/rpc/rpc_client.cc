@@ -88,6 +88,7 @@ struct RpcClient::Impl {
         next_call(random.Next()) {}
 
   void Reset();
+  void PeerLost(PeerId peer);
   std::string Hello(const std::string& expected_cluster_id) const;
   absl::StatusOr<wire::HelloReply> CheckHello(const std::string& hello,
                                               const std::string& host_port,
@@ -204,7 +205,9 @@ absl::StatusOr<std::shared_ptr<NodeConnection::Impl>> RpcClient::Impl::Open(
 }
 
 RpcClient::RpcClient(Net& net, Random& random, std::string name)
-    : impl_(std::make_unique<Impl>(net, random, std::move(name))) {}
+    : impl_(std::make_unique<Impl>(net, random, std::move(name))) {
+  net.SetPeerLost([impl = impl_.get()](PeerId peer) { impl->PeerLost(peer); });
+}
 
 RpcClient::~RpcClient() { CAIRN_CHECK(impl_->calls_running == 0); }
 
@@ -250,11 +253,25 @@ void RpcClient::Impl::Reset() {
   }
 }
 
+// A request was lost with its connection to the node: its caller need not wait for the deadline to
+// learn of it. Requests to another core may live, but a node that breaks one connection is best met
+// again.
+void RpcClient::Impl::PeerLost(PeerId peer) {
+  const auto found = std::find_if(connections.begin(), connections.end(), [peer](const auto* each) {
+    return std::find(each->cores.begin(), each->cores.end(), peer) != each->cores.end();
+  });
+  if (found == connections.end()) return;
+  NodeConnection::Impl& connection = **found;
+  connection.Lose(absl::UnavailableError(
+      absl::StrCat(connection.host_port, ": the fabric connection was lost")));
+}
+
 void RpcClient::ResetEndpoint() { impl_->Reset(); }
 
 Task<void> RpcClient::Stop() {
   Impl& impl = *impl_;
   impl.stopping = true;
+  impl.net.SetPeerLost(nullptr);
   for (const auto& [id, call] : impl.pending) call->End(absl::CancelledError("stopping"));
   const std::vector<NodeConnection::Impl*> all(impl.connections.begin(), impl.connections.end());
   for (NodeConnection::Impl* connection : all) connection->Lose(absl::CancelledError("stopping"));

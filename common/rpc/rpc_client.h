@@ -61,9 +61,9 @@ class NodeConnection {
 
   const wire::HelloReply& hello() const;
   const std::string& host_port() const;
-  // True once the control connection broke, the node's incarnation changed or the endpoint was
-  // reset. Every call under way fails with UNAVAILABLE at that moment, every later one at once:
-  // connect anew.
+  // True once the control connection broke, a request was lost with its fabric connection, the
+  // node's incarnation changed or the endpoint was reset. Every call under way fails with
+  // UNAVAILABLE at that moment, every later one at once: connect anew.
   bool lost() const;
   // The newest map version seen in a reply.
   uint64_t map_version() const;

@@ -425,6 +425,14 @@ absl::StatusOr<PeerId> SimNet::AddPeer(std::string_view address) {
   return PeerId(id);
 }
 
+void SimNet::LosePeer(const std::string& address) {
+  // A copy: whoever is told may remove peers.
+  const std::map<uint64_t, std::string> peers = peers_;
+  for (const auto& [id, each] : peers) {
+    if (each == address && peer_lost_) peer_lost_(PeerId(id));
+  }
+}
+
 void SimNet::RemovePeer(PeerId peer) { peers_.erase(peer.value()); }
 
 absl::StatusOr<std::unique_ptr<MemoryRegion>> SimNet::Register(MutableBytes memory,

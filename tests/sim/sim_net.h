@@ -118,6 +118,9 @@ class SimNet final : public Net {
   absl::StatusOr<PeerId> AddPeer(std::string_view address) override;
   void RemovePeer(PeerId peer) override;
   void SetReceiver(Receiver receiver) override { receiver_ = std::move(receiver); }
+  void SetPeerLost(PeerLost lost) override { peer_lost_ = std::move(lost); }
+  // Tells that a message to the endpoint at `address` was lost with its connection.
+  void LosePeer(const std::string& address);
   Task<absl::Status> Send(PeerId peer, ConstBytes message, Deadline deadline) override;
   absl::StatusOr<std::unique_ptr<MemoryRegion>> Register(MutableBytes memory,
                                                          MemoryAccess access) override;
@@ -152,6 +155,7 @@ class SimNet final : public Net {
   bool closed_ = false;  // by a reset that failed
   absl::Status Usable() const;
   Receiver receiver_;
+  PeerLost peer_lost_;
   uint64_t next_peer_ = 1;
   std::map<uint64_t, std::string> peers_;
   std::set<Region*> regions_;

@@ -84,6 +84,35 @@ TEST(LocalAddress, IsThatOfTheNetworkWhichLeadsToTheNode) {
   EXPECT_NE(LibfabricNet::LocalAddressTowards(std::string(name) + ":7440"), "");
 }
 
+// Messages that were taken and are still on their way when the other end closes.
+Task<void> LoseMessages(Net& a, std::unique_ptr<Net>& b, Inbox& inbox) {
+  const absl::StatusOr<PeerId> peer = a.AddPeer(b->address());
+  std::vector<PeerId> lost;
+  a.SetPeerLost([&](PeerId which) {
+    lost.push_back(which);
+    a.RemovePeer(which);
+  });
+  EXPECT_EQ(co_await a.Send(*peer, BytesOf(std::string(1000, 'w')), InSeconds(5)),
+            absl::OkStatus());
+  co_await inbox.WaitFor(1);
+  // Less than one peer's share of buffers: every message is taken at once, and the other end, on
+  // the same thread, reads none before it closes.
+  const std::string message(kMaxMessageBytes, 'm');
+  for (int i = 0; i < 15; ++i) {
+    EXPECT_EQ(co_await a.Send(*peer, BytesOf(message), InSeconds(5)), absl::OkStatus());
+  }
+  EXPECT_EQ(inbox.messages().size(), 1u);
+  b.reset();
+  co_await Until([&lost] { return !lost.empty(); });
+  EXPECT_EQ(lost, std::vector<PeerId>{*peer});
+  a.SetPeerLost(nullptr);
+}
+
+TEST_F(LibfabricNetTest, MessagesLostWithTheirConnectionAreToldOncePerPeer) {
+  Inbox inbox(*b_);
+  world_.Run(LoseMessages(*a_, b_, inbox));
+}
+
 class AgreeingHandler final : public HelloHandler {
  public:
   absl::StatusOr<std::string> OnHello(std::string_view hello, std::string_view) override {

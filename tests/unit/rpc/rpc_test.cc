@@ -565,6 +565,25 @@ Task<void> NodeDies(Fixture& test) {
 }
 TEST_F(SimRpcTest, KilledNodeFailsBulkCallsAtOnce) { Run(NodeDies<SimRpcTest>); }
 
+template <class Fixture>
+Task<void> RequestLost(Fixture& test) {
+  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
+  absl::Status waiting;
+  Scope scope;
+  scope.Spawn(CallAndKeep(*connection, ScriptOf("wait"), Within(30), &waiting));
+  co_await test.node_->cores[0]->service.started;
+  const MonoTime began = Executor::Current().clock().Now();
+  auto& net = static_cast<SimNet&>(*test.client_net_);
+  net.LosePeer(test.node_->cores[1]->net->address());
+  net.LosePeer("sim:unknown");
+  co_await scope.Join();
+  EXPECT_TRUE(absl::IsUnavailable(waiting)) << waiting;
+  EXPECT_TRUE(connection->lost());
+  EXPECT_LT(Executor::Current().clock().Now() - began, absl::Seconds(1));
+  test.node_->cores[0]->service.release.Set();
+}
+TEST_F(SimRpcTest, RequestLostOnTheFabricEndsItsConnectionAtOnce) { Run(RequestLost<SimRpcTest>); }
+
 // The process is out of descriptors for a moment, right when it needs a new endpoint.
 template <class Fixture>
 Task<void> ResetFails(Fixture& test) {
