@@ -83,7 +83,8 @@ Task<absl::Status> ClientImpl::Open(std::vector<std::string> endpoints, std::str
 ClientImpl::~ClientImpl() {
   if (thread_ == nullptr) return;
   if (getpid() != pid_) {
-    // The thread and its sockets belong to the parent: touching them here would harm it.
+    // The thread and its sockets belong to the parent: touching them here would harm it. This
+    // process's copies of the sockets were closed by fork() itself (common/fabric/fork_guard.h).
     (void)thread_.release();
     (void)net_.release();
     (void)session_.release();

@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "common/fabric/fork_guard.h"
 #include "common/fabric/hello_frame.h"
 #include "common/fabric/host_port.h"
 #include "common/fabric/socket.h"
@@ -44,8 +45,9 @@ constexpr size_t kResolversMax = 16;
 
 // One control connection. Shared by its coroutine and by the ControlConnection given out.
 struct Link {
-  explicit Link(Socket socket_in) : socket(std::move(socket_in)) {}
+  explicit Link(Socket socket_in) : socket(std::move(socket_in)), in_child(socket.fd()) {}
   Socket socket;
+  ClosedInChild in_child;
   std::string hello;
   Event closed;
   bool hung_up = false;

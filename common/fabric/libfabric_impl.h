@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "absl/container/node_hash_map.h"
 #include "absl/status/statusor.h"
 #include "common/fabric/control_plane.h"
+#include "common/fabric/fork_guard.h"
 #include "common/fabric/libfabric_endpoint.h"
 #include "common/fabric/libfabric_net.h"
 #include "common/fabric/message_pool.h"
@@ -85,6 +87,7 @@ struct LibfabricNet::Impl final : Poller {
   const Options options;
   ControlPlane control;
   std::unique_ptr<LibfabricEndpoint> endpoint;
+  std::optional<AddressClosedInChild> own_in_child;
   Counters counters;
   Receiver receiver;
   PeerLost peer_lost;

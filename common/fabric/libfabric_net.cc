@@ -133,6 +133,7 @@ FabricMemory* LibfabricNet::Impl::FindLocal(ConstBytes bytes) const {
 
 absl::Status LibfabricNet::Impl::OpenEndpoint() {
   RETURN_IF_ERROR(endpoint->Open());
+  own_in_child.emplace(endpoint->address());
   reactor.AddPoller(this);
   polled = true;
   for (const auto& [raw, each] : memory) RETURN_IF_ERROR(endpoint->Register(*each));
@@ -152,6 +153,7 @@ void LibfabricNet::Impl::CloseEndpoint() {
   // What cannot be closed may go on writing to the callers' memory.
   if (memory_first) CAIRN_CHECK(endpoint->CloseEndpoint().ok());
   endpoint->CloseDomain();
+  own_in_child.reset();
   for (const auto& [id, peer] : peers) FailQueued(*peer, EndpointReset());
   for (const auto& [raw, peer] : removed_peers) FailQueued(*peer, EndpointReset());
   for (Operation& operation : slots) {
@@ -307,7 +309,8 @@ absl::StatusOr<PeerId> LibfabricNet::AddPeer(std::string_view address) {
   auto found = impl_->addresses.find(key);
   if (found == impl_->addresses.end()) {
     ASSIGN_OR_RETURN(const fi_addr_t inserted, impl_->endpoint->InsertAddress(address));
-    found = impl_->addresses.emplace(key, AddressEntry{inserted, 0}).first;
+    found = impl_->addresses.try_emplace(key, key).first;
+    found->second.address = inserted;
   }
   ++found->second.users;
   const PeerId id(impl_->next_peer++);

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "common/base/units.h"
+#include "common/fabric/fork_guard.h"
 #include "common/fabric/message_pool.h"
 #include "common/fabric/net.h"
 #include "common/task/deadline.h"
@@ -28,8 +29,10 @@ inline constexpr size_t kPeerQueueMax = 1024;
 
 // An address in the provider's vector; several peers may share it.
 struct AddressEntry {
+  explicit AddressEntry(const std::string& sockaddr_bytes) : in_child(sockaddr_bytes) {}
   fi_addr_t address = FI_ADDR_UNSPEC;
   size_t users = 0;
+  AddressClosedInChild in_child;
 };
 
 struct Operation;

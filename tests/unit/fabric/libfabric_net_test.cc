@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "common/fabric/host_port.h"
 #include "common/fabric/provider_sockets.h"
@@ -53,7 +54,8 @@ Task<void> ResetWithoutDescriptors(Net& a, Net& b, Inbox& inbox) {
   EXPECT_EQ(b.Reset(), absl::OkStatus());
 
   const absl::StatusOr<PeerId> peer = a.AddPeer(b.address());
-  EXPECT_EQ(co_await a.Send(*peer, BytesOf("hello"), InSeconds(5)), absl::OkStatus());
+  absl::Status sent = co_await a.Send(*peer, BytesOf("hello"), InSeconds(5));
+  EXPECT_TRUE(sent.ok()) << sent;
   co_await inbox.WaitFor(1);
   std::vector<std::byte> local = Pattern(65536, 7);
   auto own = a.Register(local, MemoryAccess::kLocal);
@@ -92,14 +94,15 @@ Task<void> LoseMessages(Net& a, std::unique_ptr<Net>& b, Inbox& inbox) {
     lost.push_back(which);
     a.RemovePeer(which);
   });
-  EXPECT_EQ(co_await a.Send(*peer, BytesOf(std::string(1000, 'w')), InSeconds(5)),
-            absl::OkStatus());
+  absl::Status sent = co_await a.Send(*peer, BytesOf(std::string(1000, 'w')), InSeconds(5));
+  EXPECT_TRUE(sent.ok()) << sent;
   co_await inbox.WaitFor(1);
   // Less than one peer's share of buffers: every message is taken at once, and the other end, on
   // the same thread, reads none before it closes.
   const std::string message(kMaxMessageBytes, 'm');
   for (int i = 0; i < 15; ++i) {
-    EXPECT_EQ(co_await a.Send(*peer, BytesOf(message), InSeconds(5)), absl::OkStatus());
+    absl::Status sent = co_await a.Send(*peer, BytesOf(message), InSeconds(5));
+    EXPECT_TRUE(sent.ok()) << sent;
   }
   EXPECT_EQ(inbox.messages().size(), 1u);
   b.reset();
@@ -181,7 +184,8 @@ int OptionOf(int fd, int level, int name) {
 
 Task<void> CheckKeepAlive(Net& a, Net& b, Inbox& inbox) {
   const absl::StatusOr<PeerId> peer = a.AddPeer(b.address());
-  EXPECT_EQ(co_await a.Send(*peer, BytesOf("hello"), InSeconds(5)), absl::OkStatus());
+  absl::Status sent = co_await a.Send(*peer, BytesOf("hello"), InSeconds(5));
+  EXPECT_TRUE(sent.ok()) << sent;
   co_await inbox.WaitFor(1);
   const std::vector<int> accepted = AcceptedBy(b);
   EXPECT_EQ(accepted.size(), 1u);
@@ -199,7 +203,8 @@ TEST_F(LibfabricNetTest, AcceptedConnectionsNoticeADeadHost) {
 
 Task<void> CheckBuffers(Net& a, Net& b, Inbox& inbox) {
   const absl::StatusOr<PeerId> peer = a.AddPeer(b.address());
-  EXPECT_EQ(co_await a.Send(*peer, BytesOf("hello"), InSeconds(5)), absl::OkStatus());
+  absl::Status sent = co_await a.Send(*peer, BytesOf("hello"), InSeconds(5));
+  EXPECT_TRUE(sent.ok()) << sent;
   co_await inbox.WaitFor(1);
   for (const int fd : AcceptedBy(b)) {
     // The kernel counts its own overhead on top.
@@ -214,6 +219,54 @@ TEST_F(LibfabricNetTest, SocketBuffersAreOfTheSizeAskedFor) {
   ASSERT_TRUE(buffered.ok()) << buffered.status();
   Inbox inbox(**buffered);
   world_.Run(CheckBuffers(*a_, **buffered, inbox));
+}
+
+int IpSockets() {
+  int count = 0;
+  ForEachDescriptor([&count](int fd) { count += LocalKey(fd).has_value(); });
+  return count;
+}
+
+// What `count` says in a child of fork().
+int InChild(int (*count)()) {
+  const pid_t child = fork();
+  if (child == 0) _exit(count());
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  return WEXITSTATUS(status);
+}
+
+Task<void> ForkWhileConnected(Net& a, Net& b, Inbox& inbox, AgreeingHandler& handler) {
+  const auto host_port = b.Listen("127.0.0.1:0", &handler);
+  const int listening = IpSockets();
+  auto dialed = co_await a.Dial(*host_port, "hello", InSeconds(5));
+  EXPECT_TRUE(dialed.ok()) << dialed.status();
+  const absl::StatusOr<PeerId> peer = a.AddPeer(b.address());
+  absl::Status sent = co_await a.Send(*peer, BytesOf("hello"), InSeconds(5));
+  EXPECT_TRUE(sent.ok()) << sent;
+  co_await inbox.WaitFor(1);
+  // Both ends of the control connection and of the fabric's.
+  EXPECT_EQ(IpSockets(), listening + 4);
+  // The node's listening socket is all that a child has left; nodes do not fork.
+  EXPECT_EQ(InChild(&IpSockets), 1);
+  EXPECT_EQ(InChild(&IpSockets), 1);
+  // And the parent has all of them still.
+  EXPECT_EQ(IpSockets(), listening + 4);
+  sent = co_await a.Send(*peer, BytesOf("again"), InSeconds(5));
+  EXPECT_TRUE(sent.ok()) << sent;
+  co_await inbox.WaitFor(2);
+  EXPECT_FALSE((*dialed)->closed().is_set());
+  dialed->reset();
+  handler.connections.clear();
+  co_await a.Stop();
+  co_await b.Stop();
+}
+
+TEST_F(LibfabricNetTest, ChildOfForkHoldsNoConnectionOpen) {
+  Inbox inbox(*b_);
+  AgreeingHandler handler;
+  world_.Run(ForkWhileConnected(*a_, *b_, inbox, handler));
 }
 
 }  // namespace
