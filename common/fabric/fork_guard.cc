@@ -55,12 +55,16 @@ void InChild() {
   registry.mutex.unlock();
 }
 
+void InstallOnce() {
+  static const int installed = pthread_atfork(&BeforeFork, &InParent, &InChild);
+  (void)installed;  // out of memory: a child keeps its copies
+}
+
 // With the registry's lock.
 template <class Change>
 void ChangeRegistered(Change change) {
   Registry& registry = TheRegistry();
-  static const int installed = pthread_atfork(&BeforeFork, &InParent, &InChild);
-  (void)installed;  // out of memory: a child keeps its copies, as before
+  InstallOnce();
   std::lock_guard<std::mutex> lock(registry.mutex);
   if (registry.registered == nullptr) registry.registered = new Registered;
   change(*registry.registered);
