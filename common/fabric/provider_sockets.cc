@@ -64,9 +64,13 @@ std::optional<SocketKey> PeerKey(int fd) { return KeyOf(fd, getpeername); }
 int FindListeningSocket(std::string_view address) {
   const std::optional<SocketKey> wanted = ParseSocketKey(address);
   if (!wanted.has_value()) return -1;
+  // Bound to every interface, it names itself by one of them.
+  SocketKey wildcard = *wanted;
+  wildcard.host = {};
   int found = -1;
   ForEachDescriptor([&](int fd) {
-    if (found < 0 && LocalKey(fd) == wanted && IsListening(fd)) found = fd;
+    const std::optional<SocketKey> own = LocalKey(fd);
+    if (found < 0 && (own == wanted || own == wildcard) && IsListening(fd)) found = fd;
   });
   return found;
 }
