@@ -200,22 +200,24 @@ bool IsOutOfResources(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+// Whoever has something to say is left alone: it is this core that was too busy to listen.
+void HangUpOnSilent(Listener& listener, MonoTime accepted_before) {
+  for (Link* link : listener.strangers) {
+    if (link->accepted_at > accepted_before) break;
+    char byte;
+    if (recv(link->socket.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN) {
+      link->socket.HangUp();
+    }
+  }
+}
+
 // Room for one more stranger. CANCELLED when stopping.
 Task<absl::Status> MakeRoom(State& state, Listener& listener) {
   for (;;) {
-    const Deadline patience =
-        listener.strangers.empty()
-            ? Deadline::Infinite()  // those that were asked to leave do so at once
-            : Deadline(listener.strangers.front()->accepted_at + kCrowdedPatience);
-    absl::Status room = co_await listener.half_open.Acquire(1, patience);
+    const MonoTime began = state.reactor.clock().Now();
+    absl::Status room = co_await listener.half_open.Acquire(1, Deadline(began + kCrowdedPatience));
     if (!absl::IsDeadlineExceeded(room)) co_return room;
-    const MonoTime now = state.reactor.clock().Now();
-    if (listener.strangers.empty() ||
-        listener.strangers.front()->accepted_at + kCrowdedPatience > now) {
-      continue;
-    }
-    listener.strangers.front()->socket.HangUp();
-    listener.strangers.pop_front();
+    HangUpOnSilent(listener, began);
   }
 }
 
