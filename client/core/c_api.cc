@@ -1,5 +1,6 @@
 // The C binding: handles around the C++ classes, and nothing of its own. No exception leaves it.
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -99,14 +100,20 @@ int Guard(Body body) {
     if ((argument) == nullptr) return NullArgument(#argument); \
   } while (false)
 
+template <class Struct>
+int CheckSize(const Struct* destination) {
+  if (destination->size < 2 * sizeof(size_t) || destination->size > 16 * sizeof(Struct)) {
+    return Fail(CAIRN_ERR_INVALID_ARGUMENT, "the struct's size is not set; set it to its sizeof");
+  }
+  return CAIRN_OK;
+}
+
 // Copies as much of `value` as the caller's version of the struct has; the rest of a newer caller's
 // stays zero.
 template <class Struct>
 int CopyOut(Struct value, Struct* destination) {
   const size_t size = destination->size;
-  if (size < 2 * sizeof(size_t) || size > 16 * sizeof(Struct)) {
-    return Fail(CAIRN_ERR_INVALID_ARGUMENT, "the struct's size is not set; set it to its sizeof");
-  }
+  if (const int code = CheckSize(destination); code != CAIRN_OK) return code;
   value.size = size;
   std::memset(destination, 0, size);
   std::memcpy(destination, &value, std::min(size, sizeof(Struct)));
@@ -182,6 +189,12 @@ cairn_entry ToC(const cairn::Entry& entry) {
   return c;
 }
 
+// What is longer than a Duration counts as for ever: a cast would make it negative.
+absl::Duration FromMilliseconds(uint64_t milliseconds) {
+  return milliseconds > INT64_MAX ? absl::InfiniteDuration()
+                                  : absl::Milliseconds(static_cast<int64_t>(milliseconds));
+}
+
 template <class List, class Struct>
 int GetItem(const List* list, size_t index, Struct* destination) {
   if (index >= list->items.size()) {
@@ -252,7 +265,7 @@ int cairn_connect(const cairn_connect_options* options, cairn_client** client) {
     if (!given.has_value()) return CAIRN_ERR_INVALID_ARGUMENT;
     cairn::ClientOptions connect;
     if (given->endpoint != nullptr) connect.endpoint = given->endpoint;
-    if (given->timeout_ms != 0) connect.timeout = absl::Milliseconds(given->timeout_ms);
+    if (given->timeout_ms != 0) connect.timeout = FromMilliseconds(given->timeout_ms);
     if (given->window < 0) return Fail(CAIRN_ERR_INVALID_ARGUMENT, "window is negative");
     if (given->window != 0) connect.window = given->window;
     auto connected = cairn::Client::Connect(std::move(connect));
@@ -310,9 +323,13 @@ int cairn_rank_done(cairn_checkpoint* checkpoint) {
 
 int cairn_commit(cairn_checkpoint* checkpoint, uint64_t timeout_ms, cairn_checkpoint_info* info) {
   REQUIRE_NOT_NULL(checkpoint);
+  // Before the commit: afterwards an error would deny what has happened.
+  if (info != nullptr) {
+    if (const int code = CheckSize(info); code != CAIRN_OK) return code;
+  }
   return Guard([&] {
     const absl::Duration timeout =
-        timeout_ms == 0 ? absl::Minutes(10) : absl::Milliseconds(timeout_ms);
+        timeout_ms == 0 ? absl::Minutes(10) : FromMilliseconds(timeout_ms);
     auto committed = checkpoint->writer.Commit(timeout);
     if (!committed.ok()) return Finish(committed.status());
     return info == nullptr ? CAIRN_OK : CopyOut(ToC(*committed), info);

@@ -53,15 +53,19 @@ absl::StatusOr<std::shared_ptr<ClientImpl>> ClientImpl::Connect(ClientOptions op
         "the window must be 1 or more and the timeouts longer than zero");
   }
   ASSIGN_OR_RETURN(std::vector<std::string> endpoints, ParseEndpoints(options.endpoint));
+  // On this thread, because a resolver may take its time: a machine with several networks has its
+  // fabric on the one that leads to the node, which only the node's address tells.
+  std::string bind_host = LibfabricNet::LocalAddressTowards(endpoints.front());
   std::shared_ptr<ClientImpl> impl(new ClientImpl(std::move(options)));
   ASSIGN_OR_RETURN(impl->thread_, ReactorThread::Start(Reactor::Options{}, "cairn-client"));
-  RETURN_IF_ERROR(impl->Run<absl::Status>([&] { return impl->Open(std::move(endpoints)); }));
+  RETURN_IF_ERROR(impl->Run<absl::Status>(
+      [&] { return impl->Open(std::move(endpoints), std::move(bind_host)); }));
   return impl;
 }
 
-Task<absl::Status> ClientImpl::Open(std::vector<std::string> endpoints) {
+Task<absl::Status> ClientImpl::Open(std::vector<std::string> endpoints, std::string bind_host) {
   LibfabricNet::Options net_options;
-  net_options.bind_host = LibfabricNet::LocalAddressTowards(endpoints.front());
+  net_options.bind_host = std::move(bind_host);
   absl::StatusOr<std::unique_ptr<LibfabricNet>> net =
       LibfabricNet::Create(thread_->reactor(), std::move(net_options));
   if (!net.ok()) co_return net.status();
@@ -79,7 +83,8 @@ Task<absl::Status> ClientImpl::Open(std::vector<std::string> endpoints) {
 ClientImpl::~ClientImpl() {
   if (thread_ == nullptr) return;
   if (getpid() != pid_) {
-    // The thread and its sockets belong to the parent: touching them here would harm it.
+    // The thread and its sockets belong to the parent: touching them here would harm it. This
+    // process's copies of the sockets were closed by fork() itself (common/fabric/fork_guard.h).
     (void)thread_.release();
     (void)net_.release();
     (void)session_.release();

@@ -59,7 +59,7 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
 
  private:
   explicit ClientImpl(ClientOptions options) : options_(std::move(options)), pid_(getpid()) {}
-  Task<absl::Status> Open(std::vector<std::string> endpoints);
+  Task<absl::Status> Open(std::vector<std::string> endpoints, std::string bind_host);
   Task<absl::Status> Close();
   Task<absl::Status> KeepLeaseTask(LeaseId lease, absl::Duration ttl) {
     session_->KeepLease(lease, ttl);

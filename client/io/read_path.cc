@@ -60,18 +60,22 @@ absl::Status Verify(const FragmentRead& read, const wire::ReadFragmentReply& rep
   return absl::OkStatus();
 }
 
-Task<absl::Status> ReadOnce(Shared& shared, const FragmentRead& read, Deadline deadline) {
-  deadline = Earlier(deadline, Deadline::After(Executor::Current().clock(), kTryTimeout));
-  absl::StatusOr<TargetRoute> route = co_await shared.session.Route(read.group, 0, deadline);
+// Moves `deadline` on by the time spent waiting for the node's window: it is for the call.
+Task<absl::Status> ReadOnce(Shared& shared, const FragmentRead& read, Deadline& deadline) {
+  const Clock& clock = Executor::Current().clock();
+  absl::StatusOr<TargetRoute> route = co_await shared.session.Route(
+      read.group, 0, Earlier(deadline, Deadline::After(clock, kTryTimeout)));
   if (!route.ok()) co_return route.status();
-  absl::Status admitted = co_await route->node->window().Acquire(1, deadline);
+  const MonoTime queued = clock.Now();
+  absl::Status admitted = co_await shared.session.TakeTurn(route->node->window(), shared.timeout);
   if (!admitted.ok()) co_return admitted;
+  deadline = Deadline(deadline.at() + (clock.Now() - queued));
   wire::ReadFragmentRequest request;
   request.set_target(route->target.value());
   request.mutable_key()->set_stripe(read.stripe.value());
   request.set_offset_bytes(read.offset_bytes);
   request.set_length_bytes(read.length_bytes);
-  CallOptions options{deadline, {}, {}};
+  CallOptions options{Earlier(deadline, Deadline::After(clock, kTryTimeout)), {}, {}};
   for (const ReadPiece& piece : read.pieces) {
     BulkDescriptor bulk = shared.regions[piece.range]->descriptor();
     bulk.address += piece.range_offset_bytes;
@@ -83,11 +87,12 @@ Task<absl::Status> ReadOnce(Shared& shared, const FragmentRead& read, Deadline d
                                                           std::move(options));
   route->node->window().Release(1);
   if (!reply.ok()) co_return reply.status();
+  shared.session.NoteProgress();
   co_return Verify(read, *reply);
 }
 
 Task<absl::Status> ReadWithRetries(Shared& shared, const FragmentRead& read) {
-  const Deadline deadline = Deadline::After(Executor::Current().clock(), shared.timeout);
+  Deadline deadline = Deadline::After(Executor::Current().clock(), shared.timeout);
   int damaged = 0;
   while (true) {
     absl::Status status = co_await ReadOnce(shared, read, deadline);
@@ -125,8 +130,7 @@ Task<absl::Status> ReadRanges(Session& session, std::span<const wire::ExtentRun>
   }
   Shared shared{session, regions, timeout, absl::OkStatus(), {}};
   for (const FragmentRead& read : *reads) {
-    const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout);
-    absl::Status admitted = co_await session.window().Acquire(1, deadline);
+    absl::Status admitted = co_await session.TakeTurn(session.window(), timeout);
     if (!admitted.ok() && shared.failure.ok()) shared.failure = admitted;
     if (!shared.failure.ok()) {
       if (admitted.ok()) session.window().Release(1);

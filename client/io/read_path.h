@@ -13,8 +13,9 @@
 namespace cairn {
 
 // Fills every range, several fragments at once. On error the destinations are undefined; on return
-// no server writes to them any more. `timeout` bounds each fragment, retries included. DATA_LOSS:
-// bytes that do not match their checksum, twice; the message names the stripe.
+// no server writes to them any more. `timeout` bounds each fragment from its turn in the windows
+// on, retries included, and the wait for a turn while no transfer of the session ends well.
+// DATA_LOSS: bytes that do not match their checksum, twice; the message names the stripe.
 Task<absl::Status> ReadRanges(Session& session, std::span<const wire::ExtentRun> extents,
                               uint64_t size_bytes, std::vector<WantedRange> ranges,
                               absl::Duration timeout);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_join.h"
+#include "absl/time/time.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 
@@ -14,6 +15,9 @@ namespace {
 // connection.
 constexpr absl::Duration kTryTimeout = absl::Seconds(15);
 constexpr absl::Duration kDialTimeout = absl::Seconds(5);
+// Leases in one renewal: ten bytes each, and so many again in a reply that says they have ended.
+constexpr size_t kLeasesPerCall = 4096;
+static_assert(kLeasesPerCall * 10 < kMaxMessageBytes - 4 * kKiB, "a renewal must fit a message");
 constexpr absl::Duration kBackoffMin = absl::Milliseconds(10);
 constexpr absl::Duration kBackoffMax = absl::Milliseconds(500);
 
@@ -103,6 +107,21 @@ Task<absl::StatusOr<std::string>> Session::MetaRaw(wire::Method method, std::str
     if (deadline.Remaining(Executor::Current().clock()) <= backoff) co_return failure;
     CO_RETURN_IF_ERROR(co_await SleepFor(backoff, stop_));
     backoff = std::min(backoff * 2, kBackoffMax);
+  }
+}
+
+Task<absl::Status> Session::TakeTurn(Semaphore& window, absl::Duration patience) {
+  const MonoTime began = Executor::Current().clock().Now();
+  while (true) {
+    const Deadline deadline(std::max(began, last_progress_) + patience);
+    absl::Status taken = co_await window.Acquire(1, deadline);
+    if (!absl::IsDeadlineExceeded(taken)) co_return taken;
+    // Something got through meanwhile: the queue moves.
+    const bool moves = std::max(began, last_progress_) + patience > deadline.at();
+    if (!moves) {
+      co_return absl::DeadlineExceededError(
+          StrCat("none of this client's transfers has ended for ", absl::FormatDuration(patience)));
+    }
   }
 }
 
@@ -198,17 +217,25 @@ Task<void> Session::RenewLeases() {
     for (const auto& [lease, kept] : leases_) ttl = std::min(ttl, kept.ttl);
     absl::Status slept = co_await SleepFor(renewed ? ttl / 3 : ttl / 30, stop_);
     if (!slept.ok() || leases_.empty()) break;
-    wire::RenewLeasesRequest request;
-    for (const auto& [lease, kept] : leases_) request.add_leases(lease.value());
-    const Deadline deadline = Deadline::After(Executor::Current().clock(), ttl / 3);
-    absl::StatusOr<wire::RenewLeasesReply> reply =
-        co_await Meta<wire::RenewLeasesReply>(wire::RENEW_LEASES, std::move(request), deadline);
     // A renewal that failed has taken a third of the lease; the next one still comes in time.
-    renewed = reply.ok();
-    if (!renewed) continue;
-    for (uint64_t ended : reply->ended()) leases_.erase(LeaseId(ended));
+    renewed = (co_await RenewAll(Deadline::After(Executor::Current().clock(), ttl / 3))).ok();
   }
   renewing_ = false;
+}
+
+Task<absl::Status> Session::RenewAll(Deadline deadline) {
+  std::vector<LeaseId> kept;
+  for (const auto& [lease, each] : leases_) kept.push_back(lease);
+  for (size_t at = 0; at < kept.size();) {
+    wire::RenewLeasesRequest request;
+    const size_t end = std::min(kept.size(), at + kLeasesPerCall);
+    for (; at < end; ++at) request.add_leases(kept[at].value());
+    absl::StatusOr<wire::RenewLeasesReply> reply =
+        co_await Meta<wire::RenewLeasesReply>(wire::RENEW_LEASES, std::move(request), deadline);
+    if (!reply.ok()) co_return reply.status();
+    for (uint64_t ended : reply->ended()) leases_.erase(LeaseId(ended));
+  }
+  co_return absl::OkStatus();
 }
 
 Task<void> Session::Stop() {

@@ -63,6 +63,12 @@ class Session {
 
   // Takes part in every bulk call, beside the connection's own window.
   Semaphore& window() { return window_; }
+  // Takes a unit of `window`, this one or a connection's. A node that serves many clients gives
+  // each a turn after the other, so waiting is no fault as long as this client's calls go on:
+  // DEADLINE_EXCEEDED when none has ended well for `patience`, CANCELLED when stopping.
+  Task<absl::Status> TakeTurn(Semaphore& window, absl::Duration patience);
+  // A bulk call has ended well.
+  void NoteProgress() { last_progress_ = Executor::Current().clock().Now(); }
 
   // Keeps a lease alive until it is forgotten as often as it was kept (the ranks of one process
   // share their attempt's lease). A lease that the service has ended is forgotten by itself.
@@ -86,6 +92,7 @@ class Session {
   Task<absl::StatusOr<TargetRoute>> RouteBy(const wire::ClusterMap& cluster, PgId group,
                                             uint32_t index, Deadline deadline);
   Task<void> RenewLeases();
+  Task<absl::Status> RenewAll(Deadline deadline);
 
   struct NodeSlot {
     std::shared_ptr<NodeConnection> connection;
@@ -98,6 +105,7 @@ class Session {
   Options options_;
   RpcClient rpc_;
   Semaphore window_;
+  MonoTime last_progress_;
   StopSource stop_;
   Scope scope_;
   bool renewing_ = false;

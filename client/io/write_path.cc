@@ -139,8 +139,7 @@ Task<absl::Status> WritePath::Launch() {
   for (const Segment& segment : segments) length += segment.bytes.size();
   absl::StatusOr<PlacedStripe> placed = Place(length);
   if (!placed.ok()) co_return placed.status();
-  const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
-  absl::Status admitted = co_await session_.window().Acquire(1, deadline);
+  absl::Status admitted = co_await session_.TakeTurn(session_.window(), timeout_);
   if (!admitted.ok()) co_return admitted;
   unsealed_.push_back({*placed, std::move(segments), {}, 0});
   scope_.Spawn(SendInWindow(&unsealed_.back()));
@@ -159,7 +158,7 @@ Task<absl::Status> WritePath::Send(Stripe* stripe) {
     for (const Segment& segment : stripe->segments) crcs.Add(segment.bytes);
     stripe->block_crcs = crcs.Finish();
   }
-  const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
+  Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
   int damaged = 0;
   size_t moves = 0;
   while (true) {
@@ -182,19 +181,23 @@ Task<absl::Status> WritePath::Send(Stripe* stripe) {
   }
 }
 
-Task<absl::Status> WritePath::SendOnce(const Stripe& stripe, Deadline deadline) {
-  deadline = Earlier(deadline, Deadline::After(Executor::Current().clock(), kTryTimeout));
-  absl::StatusOr<TargetRoute> route = co_await session_.Route(stripe.placed.group, 0, deadline);
+Task<absl::Status> WritePath::SendOnce(const Stripe& stripe, Deadline& deadline) {
+  const Clock& clock = Executor::Current().clock();
+  absl::StatusOr<TargetRoute> route = co_await session_.Route(
+      stripe.placed.group, 0, Earlier(deadline, Deadline::After(clock, kTryTimeout)));
   if (!route.ok()) co_return route.status();
-  absl::Status admitted = co_await route->node->window().Acquire(1, deadline);
+  const MonoTime queued = clock.Now();
+  absl::Status admitted = co_await session_.TakeTurn(route->node->window(), timeout_);
   if (!admitted.ok()) co_return admitted;
+  // The stripe's own time stands still while it waits behind this client's others.
+  deadline = Deadline(deadline.at() + (clock.Now() - queued));
   wire::WriteFragmentRequest request;
   request.set_target(route->target.value());
   request.mutable_key()->set_stripe(stripe.placed.id.value());
   request.set_lease(ids_->lease().value());
   request.set_length_bytes(stripe.placed.length_bytes);
   for (uint32_t crc : stripe.block_crcs) request.add_block_crcs(crc);
-  CallOptions options{deadline, {}, {}};
+  CallOptions options{Earlier(deadline, Deadline::After(clock, kTryTimeout)), {}, {}};
   for (const Segment& segment : stripe.segments) {
     // Asked anew at each try: a reset of the endpoint changes the keys.
     BulkDescriptor bulk = regions_[segment.registration]->descriptor();
@@ -206,6 +209,7 @@ Task<absl::Status> WritePath::SendOnce(const Stripe& stripe, Deadline deadline) 
       co_await route->node->Call<wire::WriteFragmentReply>(route->core, wire::WRITE_FRAGMENT,
                                                            request, std::move(options));
   route->node->window().Release(1);
+  if (reply.ok()) session_.NoteProgress();
   co_return reply.status();
 }
 
@@ -267,8 +271,7 @@ Task<absl::Status> WritePath::Resend(const std::vector<uint64_t>& missing) {
           "targets keep losing unsealed fragments: is a node restarting in a loop?");
       break;
     }
-    const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
-    refused = co_await session_.window().Acquire(1, deadline);
+    refused = co_await session_.TakeTurn(session_.window(), timeout_);
     if (!refused.ok()) break;
     scope_.Spawn(SendInWindow(&stripe));
   }

@@ -42,8 +42,9 @@ class StripeIds {
 // Writes one file's content. Lives on the session's executor; one caller at a time.
 class WritePath {
  public:
-  // `ids` is shared with the other shards of the lease. `timeout` bounds each fragment and each
-  // seal, retries included.
+  // `ids` is shared with the other shards of the lease. `timeout` bounds each fragment from its
+  // turn in the windows on, and each seal, retries included; and the wait for a turn while no
+  // transfer of the session ends well.
   WritePath(Session& session, std::shared_ptr<StripeIds> ids, absl::Duration timeout);
   ~WritePath();
 
@@ -74,7 +75,8 @@ class WritePath {
   absl::StatusOr<PlacedStripe> Place(uint64_t length_bytes);
   Task<void> SendInWindow(Stripe* stripe);
   Task<absl::Status> Send(Stripe* stripe);
-  Task<absl::Status> SendOnce(const Stripe& stripe, Deadline deadline);
+  // Moves `deadline` on by the time spent waiting for the node's window.
+  Task<absl::Status> SendOnce(const Stripe& stripe, Deadline& deadline);
   Task<absl::Status> SealAll();
   Task<absl::StatusOr<std::vector<uint64_t>>> SealOnce(Deadline deadline);
   Task<absl::StatusOr<std::vector<uint64_t>>> SealTarget(TargetRoute route,

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <thread>
+#include <list>
 #include <utility>
 #include <vector>
 
@@ -16,9 +16,11 @@
 #include "absl/synchronization/mutex.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "common/fabric/fork_guard.h"
 #include "common/fabric/hello_frame.h"
 #include "common/fabric/host_port.h"
 #include "common/fabric/socket.h"
+#include "common/reactor/start_thread.h"
 #include "common/task/scope.h"
 #include "common/task/semaphore.h"
 #include "common/task/stop.h"
@@ -30,8 +32,12 @@ namespace {
 // client.
 constexpr absl::Duration kHelloPatience = absl::Seconds(3);
 // Strangers between accept and hello. More wait in the kernel's backlog: a burst of ranks is served
-// in milliseconds, and silent strangers give way after kHelloPatience.
+// in milliseconds.
 constexpr int64_t kHalfOpenMax = 256;
+// When there are so many, those that have been silent for longer than any network's round trip give
+// way to the next; else a port scanner would keep clients out.
+constexpr absl::Duration kCrowdedPatience = absl::Milliseconds(200);
+static_assert(kCrowdedPatience < kHelloPatience);
 // Out of descriptors or memory: others must finish first.
 constexpr absl::Duration kAcceptPause = absl::Milliseconds(100);
 // One thread each, for as long as the system's resolver takes.
@@ -39,11 +45,13 @@ constexpr size_t kResolversMax = 16;
 
 // One control connection. Shared by its coroutine and by the ControlConnection given out.
 struct Link {
-  explicit Link(Socket socket_in) : socket(std::move(socket_in)) {}
+  explicit Link(Socket socket_in) : socket(std::move(socket_in)), in_child(socket.fd()) {}
   Socket socket;
+  ClosedInChild in_child;
   std::string hello;
   Event closed;
   bool hung_up = false;
+  MonoTime accepted_at;
 };
 
 class LinkConnection final : public ControlConnection {
@@ -67,6 +75,8 @@ struct Listener {
   Socket socket;
   HelloHandler* const handler;
   Semaphore half_open{kHalfOpenMax};
+  // Between accept and hello, the oldest first.
+  std::list<Link*> strangers;
   StopSource stop;
 };
 
@@ -179,6 +189,7 @@ Task<bool> AnswerHello(State& state, Listener& listener, std::shared_ptr<Link> l
 Task<void> Serve(std::shared_ptr<State> state, std::shared_ptr<Listener> listener,
                  std::shared_ptr<Link> link) {
   const bool greeted = co_await AnswerHello(*state, *listener, link);
+  listener->strangers.remove(link.get());
   listener->half_open.Release(1);
   if (greeted) co_await WaitForHangUp(state->reactor, link->socket);
   Finish(*state, *link);
@@ -189,16 +200,39 @@ bool IsOutOfResources(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+// Whoever has something to say is left alone: it is this core that was too busy to listen.
+void HangUpOnSilent(Listener& listener, MonoTime accepted_before) {
+  for (Link* link : listener.strangers) {
+    if (link->accepted_at > accepted_before) break;
+    char byte;
+    if (recv(link->socket.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN) {
+      link->socket.HangUp();
+    }
+  }
+}
+
+// Room for one more stranger. CANCELLED when stopping.
+Task<absl::Status> MakeRoom(State& state, Listener& listener) {
+  for (;;) {
+    const MonoTime began = state.reactor.clock().Now();
+    absl::Status room = co_await listener.half_open.Acquire(1, Deadline(began + kCrowdedPatience));
+    if (!absl::IsDeadlineExceeded(room)) co_return room;
+    HangUpOnSilent(listener, began);
+  }
+}
+
 Task<void> AcceptLoop(std::shared_ptr<State> state, std::shared_ptr<Listener> listener) {
   while (!listener->stop.stop_requested()) {
-    const absl::Status room = co_await listener->half_open.Acquire(1, Deadline::Infinite());
+    const absl::Status room = co_await MakeRoom(*state, *listener);
     if (!room.ok()) break;  // stopped
     Socket accepted(accept4(listener->socket.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     const int error = errno;
     if (accepted.fd() >= 0) {
       accepted.SetControlOptions();
       auto link = std::make_shared<Link>(std::move(accepted));
+      link->accepted_at = state->reactor.clock().Now();
       state->links.insert(link.get());
+      listener->strangers.push_back(link.get());
       state->scope.Spawn(Serve(state, listener, std::move(link)));
       continue;
     }
@@ -219,18 +253,21 @@ Task<absl::StatusOr<std::vector<SocketAddress>>> ResolveElsewhere(State& state, 
   if (state.resolvers >= kResolversMax) {
     co_return absl::ResourceExhaustedError("too many host names are being resolved");
   }
-  ++state.resolvers;
   auto resolution = std::make_shared<Resolution>();
-  std::thread([mailbox = state.mailbox, where = std::move(where), resolution]() mutable {
-    auto addresses = ResolveHost(where, NameLookup::kBlocking);
-    absl::MutexLock lock(&mailbox->mutex);
-    if (mailbox->reactor == nullptr) return;
-    mailbox->reactor->PostRemote(
-        [resolution = std::move(resolution), addresses = std::move(addresses)]() mutable {
-          resolution->addresses = std::move(addresses);
-          resolution->done.Set();
-        });
-  }).detach();
+  absl::StatusOr<std::thread> resolver =
+      StartThread([mailbox = state.mailbox, where = std::move(where), resolution]() mutable {
+        auto addresses = ResolveHost(where, NameLookup::kBlocking);
+        absl::MutexLock lock(&mailbox->mutex);
+        if (mailbox->reactor == nullptr) return;
+        mailbox->reactor->PostRemote(
+            [resolution = std::move(resolution), addresses = std::move(addresses)]() mutable {
+              resolution->addresses = std::move(addresses);
+              resolution->done.Set();
+            });
+      });
+  if (!resolver.ok()) co_return resolver.status();
+  resolver->detach();
+  ++state.resolvers;
   TimerId timer = 0;
   if (deadline.at() != MonoTime::Never()) {
     timer = state.reactor.AddTimer(deadline.at(), [resolution] { resolution->done.Set(); });

@@ -10,6 +10,7 @@
 #include "absl/synchronization/mutex.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "common/fabric/provider_sockets.h"
 #include "common/fabric/quirks.h"
 
 namespace cairn {
@@ -133,13 +134,16 @@ absl::Status LibfabricEndpoint::OpenQueue() {
 }
 
 absl::StatusOr<std::unique_ptr<LibfabricEndpoint>> LibfabricEndpoint::Create(
-    const std::string& provider, const std::string& bind_host, size_t completions_max) {
+    const std::string& provider, const std::string& bind_host, size_t completions_max,
+    int socket_buffer_bytes) {
   std::unique_ptr<LibfabricEndpoint> made(new LibfabricEndpoint);
   ASSIGN_OR_RETURN(made->info_, FindProvider(provider, bind_host));
   // A random start makes a key of an earlier process, still used by a peer that does not know of
   // its end, miss. The top half is left free to count in: keys are never reused.
   made->next_key_ = SystemRandom().Next() >> 1;
   made->completions_max_ = completions_max;
+  made->tcp_sockets_ = QuirksOf(provider).tcp_sockets;
+  made->socket_buffer_bytes_ = socket_buffer_bytes;
   fid_fabric* fabric = nullptr;
   if (int error = fi_fabric(made->info_->fabric_attr, &fabric, nullptr); error != 0) {
     return FabricError(absl::StatusCode::kFailedPrecondition, "opening the fabric", error);
@@ -166,7 +170,13 @@ absl::Status LibfabricEndpoint::Open() {
     return FabricError(kFailed, "enabling the endpoint", error);
   }
   endpoint_ = std::move(opened);
-  return ReadAddress();
+  RETURN_IF_ERROR(ReadAddress());
+  if (tcp_sockets_) {
+    // Before anyone knows the address: a connection accepted earlier would go without.
+    const int listening = FindListeningSocket(address_);
+    if (listening >= 0) SetAcceptedOptions(listening, socket_buffer_bytes_);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status LibfabricEndpoint::ReadAddress() {

@@ -52,9 +52,11 @@ struct FabricMemory {
 class LibfabricEndpoint {
  public:
   // Finds the provider. FAILED_PRECONDITION in words.
+  // `socket_buffer_bytes` is that of LibfabricNet::Options.
   static absl::StatusOr<std::unique_ptr<LibfabricEndpoint>> Create(const std::string& provider,
                                                                    const std::string& bind_host,
-                                                                   size_t completions_max);
+                                                                   size_t completions_max,
+                                                                   int socket_buffer_bytes);
 
   // Opens everything. The address differs from all before.
   absl::Status Open();
@@ -106,6 +108,8 @@ class LibfabricEndpoint {
   FidPtr<fid_av> addresses_;
   FidPtr<fid_ep> endpoint_;
   size_t completions_max_ = 0;
+  bool tcp_sockets_ = false;
+  int socket_buffer_bytes_ = 0;
   int wait_fd_ = -1;
   std::string address_;
   uint64_t next_key_ = 0;

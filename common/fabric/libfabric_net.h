@@ -31,13 +31,17 @@ class LibfabricNet final : public Net {
     // their sockets. Clients have few peers; servers take bursts of small requests from thousands
     // (64 is right for them).
     size_t receive_buffers = 16;
+    // SO_RCVBUF and SO_SNDBUF of the connections that others make to a TCP endpoint; 0 leaves them
+    // to the kernel, which tunes them by itself. For measurements.
+    int socket_buffer_bytes = 0;
   };
   // FAILED_PRECONDITION when the provider is not there or lacks what Cairn needs, in words.
   static absl::StatusOr<std::unique_ptr<LibfabricNet>> Create(Reactor& reactor, Options options);
   ~LibfabricNet() override;
 
-  // The numeric local address from which HOST:PORT is reached, for Options::bind_host of a client.
-  // HOST is numeric or "localhost"; "" (the provider chooses) for other names and without a route.
+  // The numeric local address from which HOST:PORT is reached, for Options::bind_host of a client;
+  // "" (the provider chooses) for unknown names and without a route. Asks the system's resolver:
+  // for threads that may block.
   static std::string LocalAddressTowards(const std::string& host_port);
 
   // What happened since the start, for metrics and for tests that something did not happen.
@@ -60,6 +64,7 @@ class LibfabricNet final : public Net {
   absl::StatusOr<PeerId> AddPeer(std::string_view address) override;
   void RemovePeer(PeerId peer) override;
   void SetReceiver(Receiver receiver) override;
+  void SetPeerLost(PeerLost lost) override;
   Task<absl::Status> Send(PeerId peer, ConstBytes message, Deadline deadline) override;
   absl::StatusOr<std::unique_ptr<MemoryRegion>> Register(MutableBytes memory,
                                                          MemoryAccess access) override;

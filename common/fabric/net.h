@@ -100,10 +100,17 @@ class Net {
   // Called for every message that arrives, on the executor, with bytes valid during the call only.
   // REQUIRES: set once, before the first message can arrive.
   virtual void SetReceiver(Receiver receiver) = 0;
+  // Called on the executor when a message that Send() had taken is lost with its connection: what
+  // waits for an answer to it waits in vain. May call the Net. A hint: no network tells of every
+  // loss, and the simulation's of none. Null for nobody; as the receiver, it outlives the Net or is
+  // taken back.
+  using PeerLost = absl::AnyInvocable<void(PeerId peer)>;
+  virtual void SetPeerLost(PeerLost lost) = 0;
   // OK when the message is on its way; not a receipt. INVALID_ARGUMENT above kMaxMessageBytes.
   virtual Task<absl::Status> Send(PeerId peer, ConstBytes message, Deadline deadline) = 0;
 
-  // The memory stays the caller's and must outlive the region.
+  // The memory stays the caller's and must outlive the region. While a failed Reset() has left no
+  // endpoint, the region gets its key at the next that succeeds.
   virtual absl::StatusOr<std::unique_ptr<MemoryRegion>> Register(MutableBytes memory,
                                                                  MemoryAccess access) = 0;
 
@@ -122,7 +129,9 @@ class Net {
 
   // Closes the endpoint and opens a new one at a new address: every operation under way fails with
   // UNAVAILABLE, every peer loses its connection, and no remote side can reach formerly exposed
-  // memory. Regions stay registered with new keys; peers added before stay valid.
+  // memory. Regions stay registered with new keys; peers added before stay valid. After an error
+  // (out of descriptors or memory) the old endpoint is closed all the same and there is no new one:
+  // peers, sends and RMA get UNAVAILABLE until a later Reset() succeeds.
   virtual absl::Status Reset() = 0;
 
   // Calls the node at HOST:PORT and exchanges hellos. UNAVAILABLE when nobody answers; the other

@@ -11,7 +11,9 @@
 
 #include "absl/status/status.h"
 #include "common/base/units.h"
+#include "common/fabric/fork_guard.h"
 #include "common/fabric/message_pool.h"
+#include "common/fabric/net.h"
 #include "common/task/deadline.h"
 #include "common/task/semaphore.h"
 
@@ -27,13 +29,16 @@ inline constexpr size_t kPeerQueueMax = 1024;
 
 // An address in the provider's vector; several peers may share it.
 struct AddressEntry {
+  explicit AddressEntry(const std::string& sockaddr_bytes) : in_child(sockaddr_bytes) {}
   fi_addr_t address = FI_ADDR_UNSPEC;
   size_t users = 0;
+  AddressClosedInChild in_child;
 };
 
 struct Operation;
 
 struct Peer {
+  PeerId id;
   AddressEntry* entry = nullptr;
   std::string address;
   // Coroutines and slots that use the peer, and one for not being removed yet. It is freed at zero.
@@ -72,5 +77,8 @@ struct Operation {
   bool* accepted = nullptr;
   bool detached = false;
 };
+
+// For error messages: "sending a message".
+const char* Doing(Operation::Kind kind);
 
 }  // namespace cairn

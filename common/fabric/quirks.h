@@ -20,14 +20,18 @@ struct ProviderQuirks {
   // Endpoints have IP addresses: a local address can be asked for. Others know only their own
   // device.
   bool ip_addressed;
+  // Connections are TCP sockets of this process, without keepalive: without our help, the slabs of
+  // transfers with a host that lost power stay in quarantine for ever.
+  bool tcp_sockets;
   // Set before libfabric starts, unless the operator has set them.
   EnvironmentSetting environment[4];
 };
 
 inline constexpr ProviderQuirks kProviderQuirks[] = {
-    {kDefaultProvider, true, {}},
+    {kDefaultProvider, true, true, {}},
     {"verbs;ofi_rxm",
      true,
+     false,
      {
          // Receive buffers for all connections together; one set a connection is 2 MiB times 10,000
          // clients.
@@ -38,8 +42,8 @@ inline constexpr ProviderQuirks kProviderQuirks[] = {
          // pinned.
          {"FI_MR_CACHE_MAX_COUNT", "0"},
      }},
-    {"efa", false, {{"FI_MR_CACHE_MAX_COUNT", "0"}}},
-    {"cxi", false, {{"FI_MR_CACHE_MAX_COUNT", "0"}}},
+    {"efa", false, false, {{"FI_MR_CACHE_MAX_COUNT", "0"}}},
+    {"cxi", false, false, {{"FI_MR_CACHE_MAX_COUNT", "0"}}},
 };
 
 // Of a provider that is not in the table: the ones of an IP fabric.

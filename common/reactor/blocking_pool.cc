@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/reactor/start_thread.h"
 #include "common/task/executor.h"
 
 namespace cairn {
@@ -37,7 +38,13 @@ struct BlockingPool::Job {
 };
 
 BlockingPool::BlockingPool(int threads) {
-  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
+  for (int i = 0; i < threads; ++i) {
+    absl::StatusOr<std::thread> started = StartThread([this] { Work(); });
+    // Fewer threads are slower and do the same; without any, nothing would ever end.
+    CAIRN_CHECK(started.ok() || !threads_.empty());
+    if (!started.ok()) break;
+    threads_.push_back(*std::move(started));
+  }
 }
 
 BlockingPool::~BlockingPool() {

@@ -22,7 +22,7 @@ namespace cairn {
 class ReactorThread {
  public:
   // Starts the thread; `name` shows in ps and debuggers (15 characters). Errors as
-  // Reactor::Create().
+  // Reactor::Create() and StartThread().
   static absl::StatusOr<std::unique_ptr<ReactorThread>> Start(Reactor::Options options,
                                                               std::string name);
   // Stops the reactor and joins the thread. Everything spawned must have ended and no RunBlocking()

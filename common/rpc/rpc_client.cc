@@ -21,6 +21,16 @@
 namespace cairn {
 namespace {
 
+// What a node may spend of `left`. It has to answer before the caller gives up: an answer, even
+// DEADLINE_EXCEEDED, leaves the endpoint alone, while silence costs a bulk call its endpoint and
+// with it every other call. A tenth covers the way and a busy reactor on either side; half a second
+// is more than a stall of one; 5 s more than anything that lets a node answer at all. Callers who
+// give less than a second share it.
+absl::Duration NodesShare(absl::Duration left) {
+  const absl::Duration margin = std::clamp(left / 10, absl::Milliseconds(500), absl::Seconds(5));
+  return left - std::min(margin, left / 2);
+}
+
 // One call under way. Lives in the frame of CallRaw().
 struct PendingCall {
   NodeConnection::Impl* connection;
@@ -78,6 +88,7 @@ struct RpcClient::Impl {
         next_call(random.Next()) {}
 
   void Reset();
+  void PeerLost(PeerId peer);
   std::string Hello(const std::string& expected_cluster_id) const;
   absl::StatusOr<wire::HelloReply> CheckHello(const std::string& hello,
                                               const std::string& host_port,
@@ -100,6 +111,8 @@ struct RpcClient::Impl {
   uint64_t next_call;
   // Counts endpoints: a call that began on an older one has nothing left to protect.
   uint64_t generation = 0;
+  // Of the last reset. Not OK: there is no endpoint.
+  absl::Status endpoint_state;
   bool stopping = false;
   absl::flat_hash_map<uint64_t, PendingCall*> pending;
   absl::flat_hash_set<NodeConnection::Impl*> connections;
@@ -180,8 +193,8 @@ absl::StatusOr<std::shared_ptr<NodeConnection::Impl>> RpcClient::Impl::Open(
     const absl::StatusOr<PeerId> peer = net.AddPeer(address);
     if (!peer.ok()) {
       for (const PeerId added : opened->cores) net.RemovePeer(added);
-      return absl::FailedPreconditionError(
-          absl::StrCat(opened->host_port, ": ", std::string(peer.status().message())));
+      return absl::Status(peer.status().code(),
+                          absl::StrCat(opened->host_port, ": ", peer.status().message()));
     }
     opened->cores.push_back(*peer);
   }
@@ -192,7 +205,9 @@ absl::StatusOr<std::shared_ptr<NodeConnection::Impl>> RpcClient::Impl::Open(
 }
 
 RpcClient::RpcClient(Net& net, Random& random, std::string name)
-    : impl_(std::make_unique<Impl>(net, random, std::move(name))) {}
+    : impl_(std::make_unique<Impl>(net, random, std::move(name))) {
+  net.SetPeerLost([impl = impl_.get()](PeerId peer) { impl->PeerLost(peer); });
+}
 
 RpcClient::~RpcClient() { CAIRN_CHECK(impl_->calls_running == 0); }
 
@@ -202,6 +217,12 @@ Task<absl::StatusOr<std::unique_ptr<NodeConnection>>> RpcClient::Connect(
     std::string host_port, std::string expected_cluster_id, Deadline deadline) {
   Impl& impl = *impl_;
   if (impl.stopping) co_return absl::CancelledError("stopping");
+  // The process may have been out of descriptors for a moment: whoever comes next tries again.
+  if (!impl.endpoint_state.ok()) impl.Reset();
+  if (!impl.endpoint_state.ok()) {
+    co_return absl::UnavailableError(
+        absl::StrCat("no fabric endpoint can be opened here: ", impl.endpoint_state.message()));
+  }
   const uint64_t began_with = impl.generation;
   ++impl.calls_running;
   absl::StatusOr<std::unique_ptr<ControlConnection>> control =
@@ -224,12 +245,25 @@ Task<absl::StatusOr<std::unique_ptr<NodeConnection>>> RpcClient::Connect(
 void RpcClient::Impl::Reset() {
   ++generation;
   incarnation = random.Next();
-  // On an error the old endpoint is closed all the same, and everything later fails.
-  (void)net.Reset();
+  // On an error the old endpoint is closed all the same; Connect() tries to open one again.
+  endpoint_state = net.Reset();
   const std::vector<NodeConnection::Impl*> all(connections.begin(), connections.end());
   for (NodeConnection::Impl* connection : all) {
     connection->Lose(absl::UnavailableError("the endpoint was reset"));
   }
+}
+
+// A request was lost with its connection to the node: its caller need not wait for the deadline to
+// learn of it. Requests to another core may live, but a node that breaks one connection is best met
+// again.
+void RpcClient::Impl::PeerLost(PeerId peer) {
+  const auto found = std::find_if(connections.begin(), connections.end(), [peer](const auto* each) {
+    return std::find(each->cores.begin(), each->cores.end(), peer) != each->cores.end();
+  });
+  if (found == connections.end()) return;
+  NodeConnection::Impl& connection = **found;
+  connection.Lose(absl::UnavailableError(
+      absl::StrCat(connection.host_port, ": the fabric connection was lost")));
 }
 
 void RpcClient::ResetEndpoint() { impl_->Reset(); }
@@ -237,6 +271,7 @@ void RpcClient::ResetEndpoint() { impl_->Reset(); }
 Task<void> RpcClient::Stop() {
   Impl& impl = *impl_;
   impl.stopping = true;
+  impl.net.SetPeerLost(nullptr);
   for (const auto& [id, call] : impl.pending) call->End(absl::CancelledError("stopping"));
   const std::vector<NodeConnection::Impl*> all(impl.connections.begin(), impl.connections.end());
   for (NodeConnection::Impl* connection : all) connection->Lose(absl::CancelledError("stopping"));
@@ -285,7 +320,7 @@ wire::RequestHeader RpcClient::Impl::HeaderOf(const NodeConnection::Impl& connec
   header.set_method(method);
   header.set_session(connection.hello.session());
   header.set_node_incarnation(connection.hello.node_incarnation());
-  const absl::Duration left = options.deadline.Remaining(Executor::Current().clock());
+  const absl::Duration left = NodesShare(options.deadline.Remaining(Executor::Current().clock()));
   // At least one: zero means passed.
   header.set_deadline_ms(static_cast<uint64_t>(std::clamp<int64_t>(
       absl::ToInt64Milliseconds(left), 1, absl::ToInt64Milliseconds(absl::Hours(1)))));

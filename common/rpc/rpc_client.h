@@ -34,8 +34,8 @@ class RpcClient {
                                                                 std::string expected_cluster_id,
                                                                 Deadline deadline);
   // Closes the endpoint and opens another: after it no server reads or writes memory that was
-  // exposed. Every connection is lost. When no new endpoint can be opened, every later call fails
-  // with UNAVAILABLE.
+  // exposed. Every connection is lost. When no new endpoint can be opened, each later Connect()
+  // tries again and fails with UNAVAILABLE until one can.
   void ResetEndpoint();
   // Fails all calls with CANCELLED, hangs up and waits for everything under way. To be called
   // before destruction.
@@ -61,18 +61,19 @@ class NodeConnection {
 
   const wire::HelloReply& hello() const;
   const std::string& host_port() const;
-  // True once the control connection broke, the node's incarnation changed or the endpoint was
-  // reset. Every call under way fails with UNAVAILABLE at that moment, every later one at once:
-  // connect anew.
+  // True once the control connection broke, a request was lost with its fabric connection, the
+  // node's incarnation changed or the endpoint was reset. Every call under way fails with
+  // UNAVAILABLE at that moment, every later one at once: connect anew.
   bool lost() const;
   // The newest map version seen in a reply.
   uint64_t map_version() const;
   // Chunk calls take one unit each; its size follows the credits that replies carry.
   Semaphore& window();
 
-  // One call to the endpoint of `core`. When a call with bulks ends without the node's reply
-  // (deadline, lost connection), the endpoint is reset before this returns: the caller's memory is
-  // its own again in any case.
+  // One call to the endpoint of `core`. The node is told a deadline a little before the caller's,
+  // so that a call too slow for it ends with the node's own answer. When a call with bulks ends
+  // without the node's reply (deadline, lost connection), the endpoint is reset before this
+  // returns: the caller's memory is its own again in any case.
   template <class Reply, class Request>
   Task<absl::StatusOr<Reply>> Call(uint32_t core, wire::Method method, const Request& request,
                                    CallOptions options) {

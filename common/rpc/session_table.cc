@@ -9,6 +9,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/fabric/peer_address.h"
 #include "common/task/scope.h"
 
 namespace cairn {
@@ -69,6 +70,11 @@ absl::Status SessionTable::Impl::Check(const wire::HelloRequest& request) const 
   }
   if (request.client_address().empty()) {
     return absl::InvalidArgumentError("the hello has no fabric address");
+  }
+  // Later nobody could tell the client: the answer would have to go to that address.
+  for (const std::string& own : identity.core_addresses()) {
+    absl::Status same_kind = CheckPeerAddress(identity.provider(), own, request.client_address());
+    if (!same_kind.ok()) return same_kind;
   }
   if (stopping) return absl::UnavailableError("the node is stopping");
   if (count.load() >= options.sessions_max) {

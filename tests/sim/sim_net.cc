@@ -235,7 +235,7 @@ Task<absl::Status> SimNet::Send(PeerId peer, ConstBytes message, Deadline deadli
   if (message.size() > kMaxMessageBytes) co_return absl::InvalidArgumentError("message too long");
   const auto found = peers_.find(peer.value());
   if (found == peers_.end()) co_return absl::UnavailableError("the peer was removed");
-  if (dead_) co_return absl::UnavailableError("this process was killed");
+  CO_RETURN_IF_ERROR(Usable());
   if (deadline.HasPassed(fabric_.executor().clock())) {
     co_return absl::DeadlineExceededError("the deadline passed before a message was sent");
   }
@@ -352,7 +352,7 @@ Task<absl::Status> SimNet::Rma(bool read, PeerId peer, BulkDescriptor remote, ui
   if (!IsLocal(local)) co_return absl::InvalidArgumentError("the local memory is not registered");
   const auto found = peers_.find(peer.value());
   if (found == peers_.end()) co_return absl::UnavailableError("the peer was removed");
-  if (dead_) co_return absl::UnavailableError("this process was killed");
+  CO_RETURN_IF_ERROR(Usable());
   if (deadline.HasPassed(fabric_.executor().clock())) {
     co_return absl::DeadlineExceededError("the deadline passed before an RMA call");
   }
@@ -411,11 +411,26 @@ void SimNet::ReleaseAddress() {
   fabric_.RetryStalled();
 }
 
+absl::Status SimNet::Usable() const {
+  if (dead_) return absl::UnavailableError("this process was killed");
+  if (closed_) return absl::UnavailableError("the endpoint is closed");
+  return absl::OkStatus();
+}
+
 absl::StatusOr<PeerId> SimNet::AddPeer(std::string_view address) {
+  if (closed_) return absl::UnavailableError("the endpoint is closed");
   if (!address.starts_with("sim:")) return absl::InvalidArgumentError("not a simulated address");
   const uint64_t id = next_peer_++;
   peers_.emplace(id, address);
   return PeerId(id);
+}
+
+void SimNet::LosePeer(const std::string& address) {
+  // A copy: whoever is told may remove peers.
+  const std::map<uint64_t, std::string> peers = peers_;
+  for (const auto& [id, each] : peers) {
+    if (each == address && peer_lost_) peer_lost_(PeerId(id));
+  }
 }
 
 void SimNet::RemovePeer(PeerId peer) { peers_.erase(peer.value()); }
@@ -444,6 +459,12 @@ absl::Status SimNet::Reset() {
   if (dead_) return absl::UnavailableError("this process was killed");
   ReleaseAddress();
   for (Region* region : regions_) region->NewKey();
+  int& failing = fabric_.failing_resets_[process_];
+  closed_ = failing > 0;
+  if (closed_) {
+    --failing;
+    return absl::UnavailableError("planted: too many open files");
+  }
   TakeAddress();
   return absl::OkStatus();
 }

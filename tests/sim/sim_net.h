@@ -55,6 +55,8 @@ class SimFabric {
   // SIGKILL: its endpoints are gone, its control connections close, its own calls fail with
   // UNAVAILABLE. A net made later for the same name is a new process.
   void Kill(const std::string& process);
+  // The next `count` resets of the process's endpoints fail, as if it were out of descriptors.
+  void FailResets(const std::string& process, int count) { failing_resets_[process] = count; }
 
   // What a dead host costs on a control connection, and a stalled RMA on a connection.
   static constexpr absl::Duration kKeepAlive = absl::Seconds(30);
@@ -98,6 +100,7 @@ class SimFabric {
   std::map<std::string, Listener> listeners_;
   std::set<std::pair<std::string, std::string>> cuts_;
   std::set<std::string> frozen_;
+  std::map<std::string, int> failing_resets_;
   std::list<std::shared_ptr<Transfer>> transfers_;
   std::vector<absl::AnyInvocable<void()>> stalled_;
   std::list<std::weak_ptr<Link>> links_;
@@ -115,6 +118,9 @@ class SimNet final : public Net {
   absl::StatusOr<PeerId> AddPeer(std::string_view address) override;
   void RemovePeer(PeerId peer) override;
   void SetReceiver(Receiver receiver) override { receiver_ = std::move(receiver); }
+  void SetPeerLost(PeerLost lost) override { peer_lost_ = std::move(lost); }
+  // Tells that a message to the endpoint at `address` was lost with its connection.
+  void LosePeer(const std::string& address);
   Task<absl::Status> Send(PeerId peer, ConstBytes message, Deadline deadline) override;
   absl::StatusOr<std::unique_ptr<MemoryRegion>> Register(MutableBytes memory,
                                                          MemoryAccess access) override;
@@ -146,7 +152,10 @@ class SimNet final : public Net {
   const std::string provider_ = "sim";
   std::string address_;
   bool dead_ = false;
+  bool closed_ = false;  // by a reset that failed
+  absl::Status Usable() const;
   Receiver receiver_;
+  PeerLost peer_lost_;
   uint64_t next_peer_ = 1;
   std::map<uint64_t, std::string> peers_;
   std::set<Region*> regions_;

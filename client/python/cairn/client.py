@@ -35,7 +35,9 @@ class Client:
     Args:
         endpoint: ``HOST:PORT[,HOST:PORT...]``. None: ``CAIRN_ENDPOINT`` from the environment, read at the first
             connection, else ``127.0.0.1:7440``.
-        timeout: seconds for a call as a whole, retries and reconnects included.
+        timeout: seconds for a call as a whole, retries and reconnects included. Where bytes move (writing,
+            closing, reading) it bounds each stripe of 4 MiB from its turn on the node and each seal instead, and the
+            wait for a turn while no transfer of this client ends well.
         window: fragments (of 4 MiB) on their way at once, all nodes together.
 
     Every method may raise Unavailable (no node answered; safe to try again) and DeadlineExceeded.

@@ -33,7 +33,7 @@ class CairnFileSystem(AbstractFileSystem):
 
     Args:
         endpoint: ``HOST:PORT[,HOST:PORT...]``; None: ``CAIRN_ENDPOINT``, else ``127.0.0.1:7440``.
-        timeout: seconds for a call as a whole.
+        timeout: seconds for a call as a whole; of reads and writes, for each stripe (as of :class:`cairn.Client`).
         client: a :class:`cairn.Client` to use instead.
     """
 

@@ -1,6 +1,7 @@
 // Goal: the C binding passes everything on unharmed: codes, messages, structs of older and newer
 // callers, null pointers. Method: the C functions over the fake SDK.
 #include <cstring>
+#include <memory>
 #include <string>
 
 #include "cairn/cairn.h"
@@ -35,6 +36,32 @@ TEST_F(CApi, ConnectPassesItsOptionsOn) {
   EXPECT_EQ(cluster_.last_options.endpoint, "h:1");
   EXPECT_EQ(cluster_.last_options.timeout, absl::Milliseconds(1500));
   EXPECT_EQ(cluster_.last_options.window, 3);
+}
+
+TEST_F(CApi, TimeoutsBeyondAnyClockAreForEver) {
+  cairn_connect_options options = CAIRN_CONNECT_OPTIONS_INIT;
+  options.timeout_ms = UINT64_MAX;
+  cairn_client* client = nullptr;
+  ASSERT_EQ(cairn_connect(&options, &client), CAIRN_OK);
+  cairn_close(client);
+  EXPECT_EQ(cluster_.last_options.timeout, absl::InfiniteDuration());
+  cairn_checkpoint* checkpoint = nullptr;
+  ASSERT_EQ(cairn_begin(client_, "b/c", nullptr, &checkpoint), CAIRN_OK);
+  ASSERT_EQ(cairn_rank_done(checkpoint), CAIRN_OK);
+  EXPECT_EQ(cairn_commit(checkpoint, UINT64_MAX, nullptr), CAIRN_OK);
+  EXPECT_EQ(cluster_.last_commit_timeout, absl::InfiniteDuration());
+  cairn_checkpoint_free(checkpoint);
+}
+
+TEST_F(CApi, CommitWithABadStructDoesNotCommit) {
+  cairn_checkpoint* checkpoint = nullptr;
+  ASSERT_EQ(cairn_begin(client_, "b/c", nullptr, &checkpoint), CAIRN_OK);
+  ASSERT_EQ(cairn_rank_done(checkpoint), CAIRN_OK);
+  auto info = std::make_unique<cairn_checkpoint_info>();
+  info->size = 0;
+  EXPECT_EQ(cairn_commit(checkpoint, 0, info.get()), CAIRN_ERR_INVALID_ARGUMENT);
+  EXPECT_FALSE(cluster_.checkpoints["b/c"].committed);
+  cairn_checkpoint_free(checkpoint);
 }
 
 TEST_F(CApi, ErrorsHaveCodeNameAndMessage) {

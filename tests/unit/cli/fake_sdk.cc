@@ -199,6 +199,7 @@ absl::StatusOr<CheckpointInfo> CheckpointWriter::Commit(absl::Duration timeout) 
   auto& cluster = FakeCluster::Get();
   std::lock_guard lock(cluster.mutex);
   CheckpointInfo& info = cluster.checkpoints[impl_->path];
+  cluster.last_commit_timeout = timeout;
   if (info.ranks_done != info.world_size) {
     return absl::DeadlineExceededError("ranks are missing");
   }

@@ -33,6 +33,7 @@ struct FakeCluster {
   absl::Status connect_status;
   std::map<std::string, absl::Status> errors;
   ClientOptions last_options;
+  absl::Duration last_commit_timeout;
   int flushes = 0;
   int aborts = 0;
 

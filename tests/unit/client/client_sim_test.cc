@@ -438,9 +438,62 @@ TEST(ClientSim, WindowAndCreditsBoundTheCallsUnderWay) {
   EXPECT_EQ(MostCallsAtOnce(8, 2), 2u);
 }
 
+// One credit, as on a node with many clients, and stripes that take a while each: none may be told
+// that its time is up because it stood behind the others.
+TEST(ClientSim, StripesThatQueueForOneCreditDoNotRunOutOfTime) {
+  SimNode::Options options;
+  options.credits_max = 1;
+  ClientWorld world(13, options);
+  SimFabric::Faults slow;
+  slow.bytes_per_second = 10 * kKiB;  // 13 s a stripe, far below the 20 s of a try
+  world.fabric.set_faults(slow);
+  const std::vector<Content> shards = {RandomContent(world.random, 12 * 128 * kKiB)};
+  const absl::Status saved = world.executor.Run(world.Save(kNew, shards));
+  EXPECT_TRUE(saved.ok()) << saved;
+  EXPECT_EQ(world.Matches(kNew, shards), absl::OkStatus());
+}
+
+// The other side of it: when nothing gets through, waiting for a turn ends too.
+TEST(ClientSim, StripesThatQueueForAStoppedNodeGiveUp) {
+  SimNode::Options options;
+  options.credits_max = 1;
+  ClientWorld world(14, options);
+  const std::vector<Content> old = {RandomContent(world.random, 100 * kKiB)};
+  ASSERT_TRUE(world.executor.Run(world.Save(kOld, old)).ok());
+  world.fabric.Freeze("node");
+  const MonoTime began = world.executor.clock().Now();
+  Content content(1 * kMiB);
+  auto ids = std::make_shared<StripeIds>(LeaseId(1), 1'000'000, 64);
+  wire::ShardRecord record;
+  const absl::Status written = world.executor.Run(world.WriteShard(ids, content, &record));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(written) || absl::IsUnavailable(written)) << written;
+  EXPECT_LE(world.executor.clock().Now() - began, 3 * world.timeout);
+  world.fabric.Thaw("node");
+}
+
 Task<absl::Status> Keep(Session* session, LeaseId lease, absl::Duration ttl) {
   session->KeepLease(lease, ttl);
   co_return absl::OkStatus();
+}
+
+// More leases than fit one message: those of a process that writes very many files at once.
+TEST(ClientSim, ManyLeasesAreAllRenewed) {
+  ClientWorld world(15);
+  wire::BeginCheckpointRequest begin;
+  begin.set_path(kNew);
+  begin.set_world_size(1);
+  const auto begun = world.executor.Run(
+      world.session->Meta<wire::BeginCheckpointReply>(wire::BEGIN_CHECKPOINT, begin, world.Soon()));
+  ASSERT_TRUE(begun.ok());
+  const auto ttl = absl::Milliseconds(static_cast<int64_t>(begun->lease_ttl_ms()));
+  // The service does not know the others, and says so; their ids are as long as ids get.
+  for (uint64_t i = 0; i < 20'000; ++i) {
+    ASSERT_TRUE(world.executor.Run(Keep(world.session.get(), LeaseId(UINT64_MAX - i), ttl)).ok());
+  }
+  ASSERT_TRUE(world.executor.Run(Keep(world.session.get(), LeaseId(begun->lease()), ttl)).ok());
+  world.executor.RunFor(3 * ttl);
+  const std::vector<Content> shards = {RandomContent(world.random, 100 * kKiB)};
+  EXPECT_EQ(world.executor.Run(world.SaveBegun(kNew, *begun, shards)), absl::OkStatus());
 }
 
 // A reply to a seal names 1,000 lost stripes at most, so a large shard takes many rounds.

@@ -2,6 +2,8 @@
 #include "common/reactor/reactor_thread.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
 
 #include <atomic>
 #include <memory>
@@ -70,6 +72,47 @@ TEST_P(ReactorThreadTest, PoolOfOneThreadRunsJobsInTheOrderGiven) {
       thread_->RunBlocking<std::vector<int>>([&pool] { return RunMany(pool, 100); });
   ASSERT_EQ(order.size(), 100u);
   for (int i = 0; i < 100; ++i) EXPECT_EQ(order[i], i);
+}
+
+Task<sigset_t> MaskOfThread() {
+  sigset_t mask;
+  pthread_sigmask(SIG_BLOCK, nullptr, &mask);
+  co_return mask;
+}
+
+// An application's handlers run on the application's threads.
+TEST_P(ReactorThreadTest, SignalsAreLeftToTheApplication) {
+  sigset_t before;
+  pthread_sigmask(SIG_BLOCK, nullptr, &before);
+  const sigset_t reactors = thread_->RunBlocking<sigset_t>([] { return MaskOfThread(); });
+  BlockingPool pool(1);
+  sigset_t pools;
+  thread_->RunBlocking<void>(
+      [&] { return pool.Run([&pools] { pthread_sigmask(SIG_BLOCK, nullptr, &pools); }); });
+  for (const sigset_t& mask : {reactors, pools}) {
+    for (const int signal : {SIGINT, SIGTERM, SIGCHLD, SIGUSR1, SIGPIPE}) {
+      EXPECT_EQ(sigismember(&mask, signal), 1) << signal;
+    }
+    EXPECT_EQ(sigismember(&mask, SIGSEGV), sigismember(&before, SIGSEGV));
+  }
+  sigset_t after;
+  pthread_sigmask(SIG_BLOCK, nullptr, &after);
+  EXPECT_EQ(sigismember(&after, SIGINT), sigismember(&before, SIGINT));
+}
+
+// No machine has a stack of this size to give.
+TEST_P(ReactorThreadTest, ThreadThatCannotStartIsAnError) {
+  pthread_attr_t usual;
+  pthread_attr_t huge;
+  ASSERT_EQ(pthread_getattr_default_np(&usual), 0);
+  pthread_attr_init(&huge);
+  ASSERT_EQ(pthread_attr_setstacksize(&huge, size_t{1} << 47), 0);
+  ASSERT_EQ(pthread_setattr_default_np(&huge), 0);
+  const auto started = ReactorThread::Start({.backend = GetParam()}, "cairn-test");
+  ASSERT_EQ(pthread_setattr_default_np(&usual), 0);
+  EXPECT_TRUE(absl::IsResourceExhausted(started.status())) << started.status();
+  pthread_attr_destroy(&usual);
+  pthread_attr_destroy(&huge);
 }
 
 // Ends only when both jobs run at the same time.

@@ -1,182 +1,12 @@
 // RPC between a node and its clients over every Net: round trips, bulk bytes both ways, refusals,
 // deadlines, restarts, the end of sessions. A node is a server with two cores; PING carries a
 // script that the handler obeys.
-#include <algorithm>
-#include <optional>
+#include "tests/unit/rpc/rpc_world.h"
 
-#include "common/rpc/call_table.h"
-#include "common/rpc/frame.h"
-#include "common/rpc/receiver.h"
-#include "common/rpc/rpc_client.h"
-#include "common/rpc/rpc_server.h"
-#include "common/rpc/session_table.h"
-#include "proto/wire/chunk.pb.h"
-#include "proto/wire/rpc.pb.h"
-#include "tests/unit/fabric/net_worlds.h"
-
-namespace cairn {
+namespace cairn::rpc_tests {
 namespace {
 
-// Requests are HelloRequests: a message with a string to put a command into and one to carry data.
-using Script = wire::HelloRequest;
-
-Script ScriptOf(const std::string& command) {
-  Script script;
-  script.set_client_name(command);
-  return script;
-}
-
-class ScriptService {
- public:
-  explicit ScriptService(Net& net, MutableBytes slab) : net_(net), slab_(slab) {
-    auto registered = net_.Register(slab_, MemoryAccess::kLocal);
-    EXPECT_TRUE(registered.ok());
-    region_ = *std::move(registered);
-  }
-
-  Task<absl::StatusOr<Script>> Run(CallContext& context, const Script& script) {
-    ++calls;
-    last_deadline = context.deadline();
-    last_request = context.request();
-    const std::string& command = script.client_name();
-    if (command == "fail") co_return absl::NotFoundError(std::string(5000, 'n'));
-    if (command == "bytes") co_return absl::NotFoundError("\xff\xfe is no text");
-    if (command == "long") {
-      Script reply;
-      reply.set_client_address(std::string(kMaxMessageBytes, 'x'));
-      co_return reply;
-    }
-    if (command == "pull" || command == "push") {
-      const MutableBytes piece = slab_.first(context.bulk_bytes());
-      absl::Status moved =
-          command == "pull" ? co_await context.Pull(piece) : co_await context.Push(piece);
-      CO_RETURN_IF_ERROR(moved);
-    }
-    if (command == "wait") {
-      started.Set();
-      co_await release;
-    }
-    co_return script;
-  }
-
-  int calls = 0;
-  Deadline last_deadline = Deadline::Infinite();
-  RequestId last_request;
-  Event started;
-  Event release;
-  MutableBytes slab() { return slab_; }
-
- private:
-  Net& net_;
-  MutableBytes slab_;
-  std::unique_ptr<MemoryRegion> region_;
-};
-
-// One core of a node.
-struct Core {
-  Core(std::unique_ptr<Net> net_in, SessionTable& sessions, uint64_t incarnation)
-      : net(std::move(net_in)), memory(4 * kMiB), service(*net, memory) {
-    table.Add(wire::PING, &service, &ScriptService::Run);
-    server = std::make_unique<RpcServer>(
-        *net, table, sessions,
-        RpcServer::Options{.node_incarnation = incarnation, .session_calls_max = 4});
-    ConnectReceiver(*net, server.get(), nullptr);
-  }
-  std::unique_ptr<Net> net;
-  std::vector<std::byte> memory;
-  ScriptService service;
-  CallTable table;
-  std::unique_ptr<RpcServer> server;
-};
-
-template <class World>
-struct Node {
-  Node(World& world, uint64_t incarnation)
-      : net0(world.MakeNet("node")), net1(world.MakeNet("node")) {
-    wire::HelloReply identity;
-    identity.set_cluster_id("cluster");
-    identity.set_software_version("1");
-    identity.set_node_id(7);
-    identity.set_node_incarnation(incarnation);
-    identity.set_provider(net0->provider());
-    identity.add_core_addresses(net0->address());
-    identity.add_core_addresses(net1->address());
-    identity.set_map_version(3);
-    sessions.emplace(SessionTable::Options{.identity = identity, .slabs = 8, .credits_max = 4},
-                     random, [this](SessionId) { ++ended; });
-    cores.push_back(std::make_unique<Core>(std::move(net0), *sessions, incarnation));
-    cores.push_back(std::make_unique<Core>(std::move(net1), *sessions, incarnation));
-  }
-  // `at`: where to listen.
-  void Listen(const std::string& at) {
-    auto listened = cores[0]->net->Listen(at, &*sessions);
-    ASSERT_TRUE(listened.ok()) << listened.status();
-    host_port = *listened;
-  }
-  Task<void> Stop() {
-    cores[0]->net->StopListening();
-    co_await sessions->Stop();
-    for (auto& core : cores) co_await core->server->Stop();
-    for (auto& core : cores) co_await core->net->Stop();
-  }
-
-  SystemRandom random;
-  std::unique_ptr<Net> net0, net1;
-  int ended = 0;
-  std::optional<SessionTable> sessions;
-  std::vector<std::unique_ptr<Core>> cores;
-  std::string host_port;
-};
-
-template <class World>
-class RpcTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (!world_.available()) GTEST_SKIP() << "the kernel refuses io_uring";
-    node_.emplace(world_, 100);
-    client_net_ = world_.MakeNet("client");
-    client_.emplace(*client_net_, random_, "test:1");
-    ConnectReceiver(*client_net_, nullptr, &*client_);
-  }
-  // Listening needs the executor.
-  template <class Body>
-  void Run(Body body) {
-    this->world_.Run(Whole(this, body));
-  }
-  template <class Body>
-  static Task<void> Whole(RpcTest* self, Body body) {
-    self->node_->Listen(World::ListenAddress("node"));
-    co_await body(*self);
-    co_await self->client_->Stop();
-    co_await self->client_net_->Stop();
-    co_await self->node_->Stop();
-  }
-
- public:
-  World world_;
-  SystemRandom random_;
-  std::optional<Node<World>> node_;
-  std::unique_ptr<Net> client_net_;
-  std::optional<RpcClient> client_;
-};
 TYPED_TEST_SUITE(RpcTest, NetWorlds);
-
-CallOptions Within(double seconds) {
-  return {.deadline = InSeconds(seconds), .bulks = {}, .request = {}};
-}
-
-template <class Fixture>
-Task<std::unique_ptr<NodeConnection>> MustConnect(Fixture& test) {
-  auto connected = co_await test.client_->Connect(test.node_->host_port, "", InSeconds(5));
-  EXPECT_TRUE(connected.ok()) << connected.status();
-  CAIRN_CHECK(connected.ok());
-  co_return *std::move(connected);
-}
-
-Task<absl::StatusOr<Script>> Call(NodeConnection& connection, uint32_t core, Script script,
-                                  CallOptions options) {
-  return connection.Call<Script>(core, wire::PING, script, std::move(options));
-}
 
 template <class Fixture>
 Task<void> RoundTrip(Fixture& test) {
@@ -267,13 +97,6 @@ Task<void> Bulks(Fixture& test) {
 }
 TYPED_TEST(RpcTest, BulksArePulledAndPushedAsOneConcatenation) { this->Run(Bulks<TestFixture>); }
 
-Task<void> CallAndKeep(NodeConnection& connection, Script script, CallOptions options,
-                       absl::Status* result) {
-  auto reply = co_await Call(connection, 0, std::move(script), std::move(options));
-  *result = reply.status();
-}
-
-template <class Fixture>
 Task<void> Deadlines(Fixture& test) {
   std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
   auto late = co_await Call(*connection, 0, ScriptOf("wait"), Within(0.05));
@@ -317,6 +140,25 @@ Task<void> BulkDeadline(Fixture& test) {
 }
 TYPED_TEST(RpcTest, BulkCallWithoutAReplyResetsTheEndpoint) {
   this->Run(BulkDeadline<TestFixture>);
+}
+
+template <class Fixture>
+Task<void> NodeAnswersFirst(Fixture& test) {
+  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
+  std::vector<std::byte> memory(65536);
+  auto writable = test.client_net_->Register(memory, MemoryAccess::kRemoteWrite);
+  const std::string address = test.client_net_->address();
+  for (const double seconds : {0.2, 1.5}) {
+    CallOptions options = Within(seconds);
+    options.bulks.push_back((*writable)->descriptor());
+    auto late = co_await Call(*connection, 0, ScriptOf("until deadline"), std::move(options));
+    EXPECT_EQ(late.status(), absl::DeadlineExceededError("the node was too slow"));
+    EXPECT_FALSE(connection->lost());
+    EXPECT_EQ(test.client_net_->address(), address);
+  }
+}
+TYPED_TEST(RpcTest, SlowNodeAnswersBeforeItsCallerGivesUp) {
+  this->Run(NodeAnswersFirst<TestFixture>);
 }
 
 template <class Fixture>
@@ -505,6 +347,22 @@ Task<void> Faults(Fixture& test) {
   EXPECT_LE(test.node_->cores[0]->service.calls, 200);
 }
 
+// A client whose endpoint is on another family's interface could never be answered.
+template <class Fixture>
+Task<void> ForeignFabricAddress(Fixture& test) {
+  wire::HelloRequest hello;
+  hello.set_protocol_version(kProtocolVersion);
+  hello.set_client_address(std::string(28, '\x0a'));
+  auto dialed = co_await test.client_net_->Dial(test.node_->host_port, hello.SerializeAsString(),
+                                                InSeconds(5));
+  EXPECT_TRUE(absl::IsFailedPrecondition(dialed.status())) << dialed.status();
+  EXPECT_EQ(test.node_->sessions->size(), 0u);
+}
+using PollRpcTest = RpcTest<NetWorld<PollWorld>>;
+TEST_F(PollRpcTest, AddressThatTheFabricCannotKnowIsRefusedInTheHello) {
+  Run(ForeignFabricAddress<PollRpcTest>);
+}
+
 using SimRpcTest = RpcTest<NetWorld<SimWorld>>;
 TEST_F(SimRpcTest, LostAndRepeatedMessagesCostTimeAndNothingElse) { Run(Faults<SimRpcTest>); }
 
@@ -525,215 +383,41 @@ Task<void> NodeDies(Fixture& test) {
   test.node_->cores[0]->service.release.Set();
 }
 TEST_F(SimRpcTest, KilledNodeFailsBulkCallsAtOnce) { Run(NodeDies<SimRpcTest>); }
-
-// A test's 64 KiB take a second: long enough to be met on their way.
-constexpr size_t kSlowBytes = 64 * kKiB;
-SimFabric::Faults SlowTransfers() {
-  SimFabric::Faults faults;
-  faults.bytes_per_second = kSlowBytes;
-  return faults;
 }
-
-bool AllAre(ConstBytes bytes, char value) {
-  return std::all_of(bytes.begin(), bytes.end(),
-                     [value](std::byte byte) { return byte == static_cast<std::byte>(value); });
-}
-
-// What makes a node silent without ending it, and what brings it back.
-struct Silence {
-  void (*begin)(SimFabric& fabric);
-  void (*end)(SimFabric& fabric);
-};
-
-constexpr Silence kFrozenNode = {[](SimFabric& fabric) { fabric.Freeze("node"); },
-                                 [](SimFabric& fabric) { fabric.Thaw("node"); }};
-constexpr Silence kPartition = {[](SimFabric& fabric) {
-                                  fabric.Cut("client", "node");
-                                  fabric.Cut("node", "client");
-                                },
-                                [](SimFabric& fabric) {
-                                  fabric.Heal("client", "node");
-                                  fabric.Heal("node", "client");
-                                }};
-// The node still hears the client hang up.
-constexpr Silence kDeafClient = {[](SimFabric& fabric) { fabric.Cut("node", "client"); },
-                                 [](SimFabric& fabric) { fabric.Heal("node", "client"); }};
-
-// The node falls silent with a write to the caller's memory on its way, and goes on with it when
-// the caller has long had its memory back.
-Task<void> LateWrites(SimRpcTest& test, Silence silence) {
-  SimFabric& fabric = test.world_.fabric();
+template <class Fixture>
+Task<void> RequestLost(Fixture& test) {
   std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
-  ScriptService& service = test.node_->cores[0]->service;
-  const RpcServer& server = *test.node_->cores[0]->server;
-  std::fill(service.slab().begin(), service.slab().end(), static_cast<std::byte>('n'));
-  std::vector<std::byte> memory(kSlowBytes);
-  auto writable = test.client_net_->Register(memory, MemoryAccess::kRemoteWrite);
-  fabric.set_faults(SlowTransfers());
-  CallOptions options = Within(2);
-  options.bulks.push_back((*writable)->descriptor());
-  absl::Status late;
+  absl::Status waiting;
   Scope scope;
-  scope.Spawn(CallAndKeep(*connection, ScriptOf("push"), std::move(options), &late));
-  co_await Until([&service] { return service.calls == 1; });
-  silence.begin(fabric);
+  scope.Spawn(CallAndKeep(*connection, ScriptOf("wait"), Within(30), &waiting));
+  co_await test.node_->cores[0]->service.started;
+  const MonoTime began = Executor::Current().clock().Now();
+  auto& net = static_cast<SimNet&>(*test.client_net_);
+  net.LosePeer(test.node_->cores[1]->net->address());
+  net.LosePeer("sim:unknown");
   co_await scope.Join();
-  EXPECT_TRUE(absl::IsDeadlineExceeded(late)) << late;
-  // The caller's own again: in use for something else, and still registered.
-  std::fill(memory.begin(), memory.end(), static_cast<std::byte>('c'));
-  auto dialled = co_await test.client_->Connect(test.node_->host_port, "", InSeconds(1));
-  EXPECT_FALSE(dialled.ok());
-  silence.end(fabric);
-  co_await Until([&server] { return server.calls_running() == 0; });
-  co_await Pass(2 * SimFabric::kConnectionTimeout);
-  EXPECT_TRUE(AllAre(memory, 'c'));
+  EXPECT_TRUE(absl::IsUnavailable(waiting)) << waiting;
   EXPECT_TRUE(connection->lost());
+  EXPECT_LT(Executor::Current().clock().Now() - began, absl::Seconds(1));
+  test.node_->cores[0]->service.release.Set();
+}
+TEST_F(SimRpcTest, RequestLostOnTheFabricEndsItsConnectionAtOnce) { Run(RequestLost<SimRpcTest>); }
 
-  // The same call on a new connection reaches it.
-  fabric.set_faults({});
+// The process is out of descriptors for a moment, right when it needs a new endpoint.
+template <class Fixture>
+Task<void> ResetFails(Fixture& test) {
+  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
+  test.world_.fabric().FailResets("client", 2);
+  test.client_->ResetEndpoint();
+  EXPECT_TRUE(connection->lost());
+  auto refused = co_await test.client_->Connect(test.node_->host_port, "", InSeconds(5));
+  EXPECT_TRUE(absl::IsUnavailable(refused.status())) << refused.status();
+  EXPECT_NE(std::string(refused.status().message()).find("open files"), std::string::npos);
   connection = co_await MustConnect(test);
-  options = Within(5);
-  options.bulks.push_back((*writable)->descriptor());
-  auto pushed = co_await Call(*connection, 0, ScriptOf("push"), std::move(options));
-  EXPECT_TRUE(pushed.ok()) << pushed.status();
-  EXPECT_TRUE(AllAre(memory, 'n'));
+  auto again = co_await Call(*connection, 0, ScriptOf("hi"), Within(5));
+  EXPECT_TRUE(again.ok()) << again.status();
 }
-
-TEST_F(SimRpcTest, FrozenNodesLateWriteMissesMemoryGivenBack) {
-  Run([](SimRpcTest& test) { return LateWrites(test, kFrozenNode); });
-}
-TEST_F(SimRpcTest, LateWriteAfterAPartitionMissesMemoryGivenBack) {
-  Run([](SimRpcTest& test) { return LateWrites(test, kPartition); });
-}
-TEST_F(SimRpcTest, LateWriteAfterACutOneWayMissesMemoryGivenBack) {
-  Run([](SimRpcTest& test) { return LateWrites(test, kDeafClient); });
-}
-
-// A reply that is late, not lost, finds nobody who waits and is not taken for the next one.
-Task<void> LateReply(SimRpcTest& test) {
-  SimFabric& fabric = test.world_.fabric();
-  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
-  fabric.Freeze("client");
-  auto late = co_await Call(*connection, 0, ScriptOf("first"), Within(0.5));
-  EXPECT_TRUE(absl::IsDeadlineExceeded(late.status())) << late.status();
-  EXPECT_EQ(test.node_->cores[0]->service.calls, 1);
-  const uint64_t delivered = fabric.messages_delivered();
-  fabric.Thaw("client");
-  co_await Until([&fabric, delivered] { return fabric.messages_delivered() == delivered + 1; });
-  EXPECT_FALSE(connection->lost());
-  auto next = co_await Call(*connection, 0, ScriptOf("second"), Within(5));
-  EXPECT_TRUE(next.ok()) << next.status();
-  if (next.ok()) {
-    EXPECT_EQ(next->client_name(), "second");
-  }
-}
-TEST_F(SimRpcTest, LateReplyIsDroppedAndTheConnectionLives) { Run(LateReply); }
-
-// A lost reply, and a lost request: the connection outlives both, and healing it is enough.
-Task<void> LostMessages(SimRpcTest& test) {
-  SimFabric& fabric = test.world_.fabric();
-  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
-  const std::pair<std::string, std::string> ways[] = {{"node", "client"}, {"client", "node"}};
-  for (const auto& [from, to] : ways) {
-    fabric.Cut(from, to);
-    auto lost = co_await Call(*connection, 0, ScriptOf("lost"), Within(0.5));
-    EXPECT_TRUE(absl::IsDeadlineExceeded(lost.status())) << lost.status();
-    fabric.Heal(from, to);
-    EXPECT_FALSE(connection->lost());
-    auto next = co_await Call(*connection, 0, ScriptOf("next"), Within(5));
-    EXPECT_TRUE(next.ok()) << next.status();
-  }
-  // The one without a reply ran, the one that was lost did not.
-  EXPECT_EQ(test.node_->cores[0]->service.calls, 3);
-  // A cut that lasts is noticed by the control connection, and ends calls that would wait longer.
-  fabric.Cut("node", "client");
-  auto unreachable = co_await Call(*connection, 0, ScriptOf("lost"), Within(300));
-  EXPECT_TRUE(absl::IsUnavailable(unreachable.status())) << unreachable.status();
-  EXPECT_TRUE(connection->lost());
-  fabric.Heal("node", "client");
-}
-TEST_F(SimRpcTest, ShortCutCostsCallsAndALongOneTheConnection) { Run(LostMessages); }
-
-// Sends a request with a deadline of half a second past RpcClient, which would close the endpoint
-// at that time: a process that is stopped cannot.
-Task<void> SendPull(SimRpcTest& test, const wire::HelloReply& hello, BulkDescriptor memory) {
-  wire::RequestHeader header;
-  header.set_call(1);
-  header.set_method(wire::PING);
-  header.set_session(hello.session());
-  header.set_node_incarnation(hello.node_incarnation());
-  header.set_deadline_ms(500);
-  header.set_reply_address(test.client_net_->address());
-  wire::Bulk* const bulk = header.add_bulks();
-  bulk->set_key(memory.key);
-  bulk->set_address(memory.address);
-  bulk->set_length_bytes(memory.length_bytes);
-  const absl::StatusOr<std::string> frame =
-      EncodeFrame(FrameKind::kRequest, header, ScriptOf("pull").SerializeAsString());
-  CAIRN_CHECK(frame.ok());
-  const absl::StatusOr<PeerId> peer = test.client_net_->AddPeer(hello.core_addresses(0));
-  CAIRN_CHECK(peer.ok());
-  const absl::Status sent = co_await test.client_net_->Send(*peer, BytesOf(*frame), InSeconds(5));
-  EXPECT_TRUE(sent.ok()) << sent;
-}
-
-// Another client gets its answers from the same core meanwhile.
-Task<void> ExpectOthersServed(SimRpcTest& test) {
-  auto net = test.world_.MakeNet("bystander");
-  RpcClient client(*net, test.random_, "bystander:1");
-  ConnectReceiver(*net, nullptr, &client);
-  auto connection = co_await client.Connect(test.node_->host_port, "", InSeconds(5));
-  EXPECT_TRUE(connection.ok()) << connection.status();
-  if (connection.ok()) {
-    auto reply = co_await Call(**connection, 0, ScriptOf("hi"), Within(5));
-    EXPECT_TRUE(reply.ok()) << reply.status();
-    connection->reset();
-  }
-  co_await client.Stop();
-  co_await net->Stop();
-}
-
-enum class ClientsEnd { kThawed, kKilled };
-
-// A client is stopped with a pull from its memory on its way. The node's slab stays with the call,
-// past the call's deadline, until the transfer has ended: in quarantine.
-Task<void> Quarantine(SimRpcTest& test, ClientsEnd end) {
-  SimFabric& fabric = test.world_.fabric();
-  std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
-  ScriptService& service = test.node_->cores[0]->service;
-  const RpcServer& server = *test.node_->cores[0]->server;
-  std::vector<std::byte> memory(kSlowBytes, static_cast<std::byte>('c'));
-  auto readable = test.client_net_->Register(memory, MemoryAccess::kRemoteRead);
-  fabric.set_faults(SlowTransfers());
-  co_await SendPull(test, connection->hello(), (*readable)->descriptor());
-  co_await Until([&service] { return service.calls == 1; });
-  fabric.Freeze("client");
-  co_await Pass(absl::Minutes(5));
-  EXPECT_TRUE(service.last_deadline.HasPassed(Executor::Current().clock()));
-  EXPECT_EQ(server.calls_running(), 1u);
-  EXPECT_TRUE(AllAre(service.slab(), '\0'));
-  co_await ExpectOthersServed(test);
-  EXPECT_EQ(server.calls_running(), 1u);
-
-  if (end == ClientsEnd::kThawed) {
-    fabric.Thaw("client");
-  } else {
-    fabric.Kill("client");
-  }
-  co_await Until([&server] { return server.calls_running() == 0; });
-  // Late, the transfer was made whole, into memory that nobody else had.
-  if (end == ClientsEnd::kThawed) {
-    EXPECT_TRUE(AllAre(service.slab().first(kSlowBytes), 'c'));
-  }
-  co_await ExpectOthersServed(test);
-}
-
-TEST_F(SimRpcTest, FrozenClientKeepsTheNodesMemoryInQuarantineUntilItThaws) {
-  Run([](SimRpcTest& test) { return Quarantine(test, ClientsEnd::kThawed); });
-}
-TEST_F(SimRpcTest, FrozenClientKeepsTheNodesMemoryInQuarantineUntilItDies) {
-  Run([](SimRpcTest& test) { return Quarantine(test, ClientsEnd::kKilled); });
-}
+TEST_F(SimRpcTest, ResetThatFailedIsTriedAgainByTheNextConnect) { Run(ResetFails<SimRpcTest>); }
 
 }  // namespace
-}  // namespace cairn
+}  // namespace cairn::rpc_tests

@@ -68,9 +68,12 @@ typedef struct cairn_file cairn_file;
 typedef struct cairn_connect_options {
   size_t size;
   const char*
-      endpoint;        /* "HOST:PORT[,HOST:PORT...]"; null: CAIRN_ENDPOINT, else "127.0.0.1:7440" */
-  uint64_t timeout_ms; /* of a call as a whole, retries included; 0: 60 seconds */
-  int32_t window;      /* fragments on their way at once; 0: the default */
+      endpoint; /* "HOST:PORT[,HOST:PORT...]"; null: CAIRN_ENDPOINT, else "127.0.0.1:7440" */
+  /* Of a call as a whole, retries included; where bytes move (write, close, read), of each stripe
+   * from its turn on the node and of each seal, and of the wait for a turn while no transfer of
+   * this client ends well. 0: 60 seconds. */
+  uint64_t timeout_ms;
+  int32_t window; /* fragments on their way at once; 0: the default */
 } cairn_connect_options;
 #define CAIRN_CONNECT_OPTIONS_INIT \
   { sizeof(cairn_connect_options), NULL, 0, 0 }

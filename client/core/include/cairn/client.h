@@ -42,7 +42,10 @@ class FileImpl;
 struct ClientOptions {
   // "HOST:PORT[,HOST:PORT...]"; empty: the environment's CAIRN_ENDPOINT, else "127.0.0.1:7440".
   std::string endpoint;
-  // For a call as a whole, retries and reconnects included.
+  // For a call as a whole, retries and reconnects included. Where bytes move (writing, closing and
+  // reading) it bounds each stripe and each seal instead, so that large shards need no longer one:
+  // a stripe's time begins with its turn on the node, and while stripes queue, DEADLINE_EXCEEDED
+  // comes only when no transfer of this client has ended well for so long.
   absl::Duration timeout = absl::Seconds(60);
   // For Connect() alone, where people wait for the answer and a wrong address shall show soon.
   absl::Duration connect_timeout = absl::InfiniteDuration();

@@ -1,0 +1,90 @@
+#include "common/fabric/provider_sockets.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <cstring>
+
+namespace cairn {
+namespace {
+
+// 10 s of silence, then a probe every 5 s; as of a control connection.
+constexpr int kKeepIdleSeconds = 10;
+constexpr int kKeepIntervalSeconds = 5;
+constexpr int kKeepProbes = 4;
+// Keepalive rests while bytes are on their way, and resending them goes on for a quarter of an
+// hour. The limit also ends connections to a process that was stopped with bytes on their way to
+// it, hence not shorter: people use debuggers.
+constexpr int kUserTimeoutMs = 60'000;
+
+void Set(int fd, int level, int name, int value) {
+  // A kernel that refuses one notices a dead host later, nothing else.
+  (void)setsockopt(fd, level, name, &value, sizeof value);
+}
+
+std::optional<SocketKey> KeyOf(int fd, int (*get)(int, sockaddr*, socklen_t*)) {
+  sockaddr_storage storage = {};
+  socklen_t length = sizeof storage;
+  if (get(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return std::nullopt;
+  return ParseSocketKey({reinterpret_cast<const char*>(&storage), length});
+}
+
+bool IsListening(int fd) {
+  int listening = 0;
+  socklen_t length = sizeof listening;
+  return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0 && listening != 0;
+}
+
+}  // namespace
+
+std::optional<SocketKey> ParseSocketKey(std::string_view sockaddr_bytes) {
+  SocketKey key;
+  if (sockaddr_bytes.size() < sizeof key.family) return std::nullopt;
+  std::memcpy(&key.family, sockaddr_bytes.data(), sizeof key.family);
+  if (key.family == AF_INET && sockaddr_bytes.size() >= sizeof(sockaddr_in)) {
+    sockaddr_in address;
+    std::memcpy(&address, sockaddr_bytes.data(), sizeof address);
+    key.port = address.sin_port;
+    std::memcpy(key.host.data(), &address.sin_addr, sizeof address.sin_addr);
+    return key;
+  }
+  if (key.family == AF_INET6 && sockaddr_bytes.size() >= sizeof(sockaddr_in6)) {
+    sockaddr_in6 address;
+    std::memcpy(&address, sockaddr_bytes.data(), sizeof address);
+    key.port = address.sin6_port;
+    std::memcpy(key.host.data(), &address.sin6_addr, sizeof address.sin6_addr);
+    return key;
+  }
+  return std::nullopt;
+}
+
+std::optional<SocketKey> LocalKey(int fd) { return KeyOf(fd, getsockname); }
+std::optional<SocketKey> PeerKey(int fd) { return KeyOf(fd, getpeername); }
+
+int FindListeningSocket(std::string_view address) {
+  const std::optional<SocketKey> wanted = ParseSocketKey(address);
+  if (!wanted.has_value()) return -1;
+  // Bound to every interface, it names itself by one of them.
+  SocketKey wildcard = *wanted;
+  wildcard.host = {};
+  int found = -1;
+  ForEachDescriptor([&](int fd) {
+    const std::optional<SocketKey> own = LocalKey(fd);
+    if (found < 0 && (own == wanted || own == wildcard) && IsListening(fd)) found = fd;
+  });
+  return found;
+}
+
+void SetAcceptedOptions(int listening_fd, int buffer_bytes) {
+  Set(listening_fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  Set(listening_fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepIdleSeconds);
+  Set(listening_fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepIntervalSeconds);
+  Set(listening_fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepProbes);
+  Set(listening_fd, IPPROTO_TCP, TCP_USER_TIMEOUT, kUserTimeoutMs);
+  if (buffer_bytes > 0) {
+    Set(listening_fd, SOL_SOCKET, SO_RCVBUF, buffer_bytes);
+    Set(listening_fd, SOL_SOCKET, SO_SNDBUF, buffer_bytes);
+  }
+}
+
+}  // namespace cairn
