@@ -61,15 +61,19 @@ absl::Status ChunkIndex::Add(std::span<const Entry* const> entries) {
   return kv_.Write(batch, KvDurability::kSynced);
 }
 
-absl::StatusOr<std::vector<ChunkIndex::Entry>> ChunkIndex::Remove(
-    std::span<const FragmentKey> keys) {
+absl::StatusOr<ChunkIndex::Removed> ChunkIndex::Remove(std::span<const FragmentKey> keys) {
   KvBatch batch;
-  std::vector<Entry> removed;
+  Removed removed;
   for (const FragmentKey& key : keys) {
-    ASSIGN_OR_RETURN(std::optional<IndexRecord> record, Find(key));
-    if (!record) continue;
+    absl::StatusOr<std::optional<IndexRecord>> record = Find(key);
+    if (absl::IsDataLoss(record.status())) {
+      removed.damaged.push_back(record.status());
+      continue;
+    }
+    RETURN_IF_ERROR(record.status());
+    if (!record->has_value()) continue;
     batch.Delete(kFragments, EncodeFragmentKey(key));
-    removed.push_back({key, *std::move(record)});
+    removed.entries.push_back({key, **std::move(record)});
   }
   if (!batch.empty()) RETURN_IF_ERROR(kv_.Write(batch, KvDurability::kSynced));
   return removed;

@@ -141,14 +141,17 @@ void Target::Drop(const std::shared_ptr<Pending>& pending) {
   }
 }
 
+// As Drop(), if it is there at all.
+void Target::DropPending(FragmentKey key) {
+  const auto found = pending_.find(key);
+  if (found == pending_.end()) return;
+  const std::shared_ptr<Pending> pending = found->second;
+  Drop(pending);
+}
+
 void Target::Discard(std::vector<FragmentRun> runs) {
   for (const FragmentRun& run : runs) {
-    for (uint32_t i = 0; i < run.count; ++i) {
-      const auto found = pending_.find(run.key(i));
-      if (found == pending_.end()) continue;
-      const std::shared_ptr<Pending> pending = found->second;
-      Drop(pending);
-    }
+    for (uint32_t i = 0; i < run.count; ++i) DropPending(run.key(i));
   }
 }
 

@@ -62,8 +62,9 @@ class Target {
     int64_t freed_fragments = 0;
     int64_t flushes = 0;
     int64_t index_batches = 0;
-    int64_t corrupt_blocks = 0;  // read, and not what was written
-    int64_t media_errors = 0;    // the device said so itself
+    int64_t corrupt_blocks = 0;   // read, and not what was written
+    int64_t media_errors = 0;     // the device said so itself
+    int64_t damaged_records = 0;  // of the index, met by removals
   };
 
   // Opens the target on `disk` with the index in `index_store` (opened with
@@ -117,8 +118,9 @@ class Target {
   // Those with fragments that are not sealed.
   std::vector<LeaseId> PendingLeases() const;
 
-  // Removes fragments, sealed or not; unknown ones are ignored. On OK the removal is durable; only
-  // then is the space used again, so that no record ever names somebody else's bytes.
+  // Removes fragments, sealed or not; unknown ones are ignored, and one whose record is damaged
+  // stays, is logged and counted. On OK the removal is durable; only then is the space used again,
+  // so that no record ever names somebody else's bytes.
   Task<absl::Status> Free(std::vector<FragmentRun> runs);
 
   // Sealed fragments in the order of keys, beginning behind `after`, at most `limit`.
@@ -159,6 +161,7 @@ class Target {
   Task<void> FindInto(FragmentKey key, absl::StatusOr<std::optional<IndexRecord>>* result);
   void Forget(const std::shared_ptr<Pending>& pending);
   void Drop(const std::shared_ptr<Pending>& pending);
+  void DropPending(FragmentKey key);
   void Release(uint64_t Usage::*from, Extent extent);
 
   // chunk_seal.cc
@@ -167,7 +170,7 @@ class Target {
                        std::vector<FragmentKey>* unknown);
   Task<absl::Status> Commit(CommitJob& job);
   Task<void> CommitWaiting();
-  Task<absl::Status> CommitRound(const std::vector<CommitJob*>& round);
+  Task<void> CommitRound(const std::vector<CommitJob*>& round);
   Task<absl::Status> CommitSeals(const std::vector<CommitJob*>& round);
   Task<absl::Status> CommitFrees(const std::vector<CommitJob*>& round);
 
