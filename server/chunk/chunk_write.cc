@@ -14,9 +14,9 @@
 namespace cairn {
 namespace {
 
-// About 400 bytes each, with the checksums of 4 MiB: 1 TiB of stripes in 100 MiB of memory. A
-// writer that meets it must seal first.
-constexpr size_t kPendingFragmentsMax = 256 * 1024;
+// Places that a fragment is tried in after media errors. A device that refuses all of them is
+// better left alone by this writer.
+constexpr int kPlacesMax = 3;
 
 bool SameContent(const IndexRecord& a, const IndexRecord& b) {
   return a.lease == b.lease && a.length_bytes == b.length_bytes && a.block_crcs == b.block_crcs;
@@ -41,22 +41,31 @@ absl::Status Target::CheckWrite(const IndexRecord& record, ConstBytes data) cons
   return absl::OkStatus();
 }
 
+absl::Status Target::NoRoom(uint64_t needed_bytes) const {
+  return absl::ResourceExhaustedError(StrCat(
+      "target ", options_.id.value(), " has no ", needed_bytes,
+      " bytes in one piece: ", allocator_->free_bytes(), " of ", allocator_->capacity_bytes(),
+      " are free, at most ", allocator_->largest_free_bytes(), " together"));
+}
+
+absl::Status Target::CheckRoom(FragmentKey key, uint64_t length_bytes) const {
+  RETURN_IF_ERROR(Refusal());
+  // One that is here already, sent again because the reply was lost, needs no room.
+  if (pending_.contains(key)) return absl::OkStatus();
+  const uint64_t needed = ExtentBytes(length_bytes);
+  return needed <= allocator_->largest_free_bytes() ? absl::OkStatus() : NoRoom(needed);
+}
+
+bool Target::WantsSeal(FragmentKey key) const {
+  return pending_.size() >= options_.pending_fragments_max && !pending_.contains(key);
+}
+
 // Takes space for a new fragment and makes it pending.
 absl::StatusOr<std::shared_ptr<Target::Pending>> Target::Admit(FragmentKey key,
                                                                IndexRecord record) {
-  if (pending_.size() >= kPendingFragmentsMax) {
-    return absl::ResourceExhaustedError(
-        StrCat("target ", options_.id.value(), " has ", pending_.size(),
-               " fragments that wait for a seal; seal before writing more"));
-  }
   const uint64_t needed = ExtentBytes(record.length_bytes);
   const std::optional<Extent> extent = allocator_->Allocate(needed);
-  if (!extent) {
-    return absl::ResourceExhaustedError(StrCat(
-        "target ", options_.id.value(), " has no ", needed,
-        " bytes in one piece: ", allocator_->free_bytes(), " of ", allocator_->capacity_bytes(),
-        " are free, at most ", allocator_->largest_free_bytes(), " together"));
-  }
+  if (!extent) return NoRoom(needed);
   usage_.pending += needed;
   auto pending = std::make_shared<Pending>();
   record.offset_bytes = extent->offset_bytes;

@@ -36,6 +36,8 @@ class Target {
   struct Options {
     std::string cluster_id;
     TargetId id;
+    // About 400 bytes each, with the checksums of 4 MiB: 1 TiB of stripes in 100 MiB of memory.
+    size_t pending_fragments_max = 256 * 1024;
   };
   struct ReadResult {
     MutableBytes bytes;  // exactly what was asked for, inside the caller's slab
@@ -86,6 +88,13 @@ class Target {
   TargetId id() const { return options_.id; }
   // What was repaired at opening; for the log.
   const std::vector<std::string>& warnings() const { return warnings_; }
+
+  // Whether Write() would refuse the fragment, as far as can be said without its bytes: so that
+  // nobody moves them in vain. Errors: FAILED_PRECONDITION; RESOURCE_EXHAUSTED: no space.
+  absl::Status CheckRoom(FragmentKey key, uint64_t length_bytes) const;
+  // True when so many fragments are pending that writers must seal before they write another one
+  // than those. Not enforced by Write(): what is under way when it becomes true still fits.
+  bool WantsSeal(FragmentKey key) const;
 
   // Writes a fragment of `length_bytes`, which the caller has checked against `block_crcs` (one per
   // 64 KiB) and padded with zeros to whole units in `data`. On OK it is pending: not durable, not
@@ -158,6 +167,8 @@ class Target {
   // chunk_write.cc
   absl::Status CheckWrite(const IndexRecord& record, ConstBytes data) const;
   absl::StatusOr<std::shared_ptr<Pending>> Admit(FragmentKey key, IndexRecord record);
+  absl::Status NoRoom(uint64_t needed_bytes) const;
+  Task<absl::Status> WriteSomewhere(Pending& pending, ConstBytes data);
   Task<void> FindInto(FragmentKey key, absl::StatusOr<std::optional<IndexRecord>>* result);
   void Forget(const std::shared_ptr<Pending>& pending);
   void Drop(const std::shared_ptr<Pending>& pending);

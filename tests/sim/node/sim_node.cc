@@ -131,7 +131,7 @@ Task<absl::Status> SimNode::Boot(Life& life) {
 
 Task<absl::Status> SimNode::OpenTargets(Life& life) {
   for (uint32_t i = 0; i < options_.targets; ++i) {
-    Target::Options options{kClusterId, TargetId(i + 1)};
+    Target::Options options{kClusterId, TargetId(i + 1), options_.pending_fragments_max};
     absl::StatusOr<std::unique_ptr<Target>> opened = co_await Target::Open(
         std::move(options), *disks_[i], *indexes_[i], runner_, executor_.random());
     if (!opened.ok()) co_return opened.status();
