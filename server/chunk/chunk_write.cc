@@ -79,6 +79,24 @@ Task<void> Target::FindInto(FragmentKey key, absl::StatusOr<std::optional<IndexR
   co_await runner_.Run([&] { *result = index_.Find(key); });
 }
 
+// To the fragment's place, and after a media error to another: a bad place is no reason to refuse
+// what fits beside it. DATA_LOSS when the last place, which the fragment still has, is bad too.
+Task<absl::Status> Target::WriteSomewhere(Pending& pending, ConstBytes data) {
+  IndexRecord& record = pending.entry.record;
+  for (int places = 1;; ++places) {
+    const Extent extent = record.extent();
+    const absl::Status written = co_await disk_.Write(extent.offset_bytes, data);
+    if (!absl::IsDataLoss(written)) co_return written;
+    ++counters_.media_errors;
+    if (places == kPlacesMax) co_return written;
+    const std::optional<Extent> other = allocator_->Allocate(extent.length_bytes);
+    if (!other) co_return written;
+    // Out of use: the next writer would be given the same place.
+    usage_.bad += extent.length_bytes;
+    record.offset_bytes = other->offset_bytes;
+  }
+}
+
 Task<absl::Status> Target::Write(FragmentKey key, LeaseId lease, ConstBytes data,
                                  uint64_t length_bytes, std::vector<uint32_t> block_crcs) {
   const TraceSpan span("target.write", key.stripe.value());
@@ -97,16 +115,23 @@ Task<absl::Status> Target::Write(FragmentKey key, LeaseId lease, ConstBytes data
   }
   CO_RETURN_IF_ERROR(Refusal());
   CO_ASSIGN_OR_RETURN(const std::shared_ptr<Pending> pending, Admit(key, std::move(record)));
-  const Extent extent = pending->entry.record.extent();
 
   // A retry of what is sealed already is rare; looking that up beside the write costs no time.
   absl::StatusOr<std::optional<IndexRecord>> sealed;
   Scope lookup;
   lookup.Spawn(FindInto(key, &sealed));
-  const absl::Status written = co_await disk_.Write(extent.offset_bytes, data);
+  const absl::Status written = co_await WriteSomewhere(*pending, data);
   co_await lookup.Join();
 
+  const bool bad = absl::IsDataLoss(written);
   absl::Status result = written;
+  if (absl::IsFailedPrecondition(written)) result = Fail(written);  // the device is gone
+  if (bad) {
+    // Not DATA_LOSS: that is what bytes damaged on their way here are, which are worth sending
+    // again.
+    result = absl::FailedPreconditionError(StrCat(
+        "target ", options_.id.value(), " cannot write this fragment: ", ToStd(written.message())));
+  }
   if (result.ok() && !sealed.ok()) result = IndexError(sealed.status());
   if (result.ok() && pending->dropped)
     result = absl::AbortedError("the fragment was discarded while being written");
@@ -118,9 +143,8 @@ Task<absl::Status> Target::Write(FragmentKey key, LeaseId lease, ConstBytes data
   } else {
     if (result.ok() && !SameContent(**sealed, pending->entry.record)) result = Conflict(id(), key);
     if (!pending->dropped) Forget(pending);
-    if (written.code() == absl::StatusCode::kDataLoss) {
-      // The next writer would be given the same place.
-      ++counters_.media_errors;
+    const Extent extent = pending->entry.record.extent();
+    if (bad) {
       usage_.pending -= extent.length_bytes;
       usage_.bad += extent.length_bytes;
     } else {

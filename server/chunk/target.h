@@ -28,9 +28,10 @@
 
 namespace cairn {
 
-// Lives on one executor. After the first failed flush or index write it has failed: every call then
-// answers FAILED_PRECONDITION that names the cause, because what is durable is unknown and a retry
-// would lie. Buffers passed in belong to the target until the call returns.
+// Lives on one executor. After the first failed flush or index write, and when its device is gone,
+// it has failed: every call then answers FAILED_PRECONDITION that names the cause, because what is
+// durable is unknown and a retry would lie. Buffers passed in belong to the target until the call
+// returns.
 class Target {
  public:
   struct Options {
@@ -99,8 +100,8 @@ class Target {
   // Writes a fragment of `length_bytes`, which the caller has checked against `block_crcs` (one per
   // 64 KiB) and padded with zeros to whole units in `data`. On OK it is pending: not durable, not
   // readable, gone at a restart. The same fragment again, pending or sealed, is OK and changes
-  // nothing. Errors: FAILED_PRECONDITION: the key has other content. RESOURCE_EXHAUSTED: no space.
-  // DATA_LOSS: media. ABORTED: discarded meanwhile.
+  // nothing. Errors: FAILED_PRECONDITION: the key has other content, or the device cannot write it
+  // in several places or at all. RESOURCE_EXHAUSTED: no space. ABORTED: discarded meanwhile.
   Task<absl::Status> Write(FragmentKey key, LeaseId lease, ConstBytes data, uint64_t length_bytes,
                            std::vector<uint32_t> block_crcs);
 
