@@ -49,8 +49,9 @@ class ChunkIndex {
   // Unknown keys are ignored.
   absl::StatusOr<Removed> Remove(std::span<const FragmentKey> keys);
 
-  // In the order of keys, beginning behind `after`, at most `limit`.
-  absl::StatusOr<std::vector<Entry>> List(std::optional<FragmentKey> after, size_t limit);
+  // Those of stripes in [from, end), in the order of keys, at most `limit`. Does not look at the
+  // records.
+  absl::StatusOr<std::vector<FragmentKey>> List(FragmentKey from, StripeId end, size_t limit);
   // Stops at the first error, its own or the visitor's.
   absl::Status ForEach(
       const std::function<absl::Status(const FragmentKey&, const IndexRecord&)>& visit);

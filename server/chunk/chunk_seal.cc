@@ -55,6 +55,23 @@ absl::Status Target::Collect(LeaseId lease, const std::vector<FragmentRun>& runs
   return absl::OkStatus();
 }
 
+Target::SealUnderWay::SealUnderWay(Target* target)
+    : target_(target), number_(target->next_seal_++) {
+  target_->seals_under_way_.insert(number_);
+}
+
+Target::SealUnderWay::~SealUnderWay() {
+  target_->seals_under_way_.erase(number_);
+  target_->seal_ended_.Set();
+  target_->seal_ended_.Reset();
+}
+
+Task<void> Target::SealsUnderWay() {
+  const CallGuard guard(this);
+  const uint64_t later = next_seal_;
+  while (!seals_under_way_.empty() && *seals_under_way_.begin() < later) co_await seal_ended_;
+}
+
 Task<absl::StatusOr<std::vector<StripeId>>> Target::Seal(LeaseId lease,
                                                          std::vector<FragmentRun> runs) {
   const TraceSpan span("target.seal", lease.value());

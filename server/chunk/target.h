@@ -8,6 +8,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -111,6 +112,22 @@ class Target {
   // much waits already, or the index has no space; nothing is lost, try again.
   Task<absl::StatusOr<std::vector<StripeId>>> Seal(LeaseId lease, std::vector<FragmentRun> runs);
 
+  // A seal from before the check that allows it until its end. The check takes a while, and what it
+  // allowed must not be overtaken by a removal that found nothing to remove yet.
+  class SealUnderWay {
+   public:
+    explicit SealUnderWay(Target* target);
+    ~SealUnderWay();
+    SealUnderWay(const SealUnderWay&) = delete;
+    SealUnderWay& operator=(const SealUnderWay&) = delete;
+
+   private:
+    Target* target_;
+    uint64_t number_;
+  };
+  // Waits until every SealUnderWay that there is now has ended.
+  Task<void> SealsUnderWay();
+
   // Reads [offset, offset + length) of a sealed fragment, and of the disk only the blocks that this
   // touches, into `slab`, which holds whole blocks. Piece CRCs are those of ReadFragmentReply in
   // proto/wire/chunk.proto. The fragment may be freed meanwhile; its space is not reused before the
@@ -133,9 +150,10 @@ class Target {
   // so that no record ever names somebody else's bytes.
   Task<absl::Status> Free(std::vector<FragmentRun> runs);
 
-  // Sealed fragments in the order of keys, beginning behind `after`, at most `limit`.
-  Task<absl::StatusOr<std::vector<ChunkIndex::Entry>>> ListFragments(
-      std::optional<FragmentKey> after, size_t limit);
+  // Sealed fragments of stripes in [from, end), in the order of keys, at most `limit`. Damaged
+  // records are listed too.
+  Task<absl::StatusOr<std::vector<FragmentKey>>> ListFragments(FragmentKey from, StripeId end,
+                                                               size_t limit);
 
   Usage usage() const;
   const Counters& counters() const { return counters_; }
@@ -211,6 +229,10 @@ class Target {
   absl::flat_hash_map<FragmentKey, std::shared_ptr<Pending>> pending_;
   absl::flat_hash_map<LeaseId, absl::flat_hash_set<FragmentKey>> by_lease_;
   absl::flat_hash_map<FragmentKey, std::unique_ptr<Holds>> holds_;
+
+  std::set<uint64_t> seals_under_way_;
+  uint64_t next_seal_ = 0;
+  Event seal_ended_;
 
   std::deque<CommitJob*> waiting_;
   size_t waiting_fragments_ = 0;

@@ -146,6 +146,8 @@ Task<absl::StatusOr<wire::SealReply>> ChunkService::Seal(CallContext& call,
   if (!target.ok()) co_return target.status();
   absl::StatusOr<std::vector<FragmentRun>> runs = ToRuns(request.runs());
   if (!runs.ok()) co_return runs.status();
+  // From before the check: reclaim waits for the seals that passed it.
+  const Target::SealUnderWay under_way(*target);
   // The space of an ended lease is reclaimed once. What a writer that slept through that seals
   // later would stay for ever: nothing refers to it, and nothing looks for it again.
   const bool live = co_await lease_is_live_(LeaseId(request.lease()));

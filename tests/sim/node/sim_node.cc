@@ -9,6 +9,7 @@
 #include "common/buffer/slab_pool.h"
 #include "common/rpc/call_table.h"
 #include "common/rpc/rpc_server.h"
+#include "common/task/when_all.h"
 #include "server/cluster/cluster_map.h"
 #include "server/meta/families.h"
 #include "server/repair/free_spans.h"
@@ -23,12 +24,10 @@ constexpr char kClusterId[] = "simulated";
 constexpr uint32_t kGroupsPerTarget = 4;
 
 Task<absl::Status> FreeOn(std::vector<Target*> targets, std::vector<StripeSpan> spans) {
-  absl::Status result;
-  for (Target* target : targets) {
-    absl::Status freed = co_await FreeSpans(*target, spans);
-    result.Update(freed);
-  }
-  co_return result;
+  std::vector<Task<absl::Status>> frees;
+  for (Target* target : targets) frees.push_back(FreeSpans(*target, spans));
+  absl::Status freed = co_await WhenAllOk(std::move(frees));
+  co_return freed;
 }
 
 Task<std::vector<LeaseId>> PendingOn(std::vector<Target*> targets) {

@@ -340,19 +340,16 @@ TEST(TargetRaces, SpaceOfAFragmentBeingReadIsNotReused) {
   EXPECT_GT(read_while_freed, 5);
 }
 
-TEST_F(TargetTest, ListIsPagedInTheOrderOfKeys) {
-  for (uint64_t stripe : {30, 10, 20}) ASSERT_TRUE(w_.Write(stripe, 5000 + stripe, stripe).ok());
-  for (uint64_t stripe : {30, 10, 20}) ASSERT_TRUE(w_.SealAll({Stripes(stripe)}, stripe).ok());
-  auto page = w_.executor.Run(w_.target->ListFragments(std::nullopt, 2));
-  ASSERT_TRUE(page.ok());
-  ASSERT_EQ(page->size(), 2u);
-  EXPECT_EQ((*page)[0].key, Key(10));
-  EXPECT_EQ((*page)[1].key, Key(20));
-  EXPECT_EQ((*page)[1].record.length_bytes, 5020u);
-  EXPECT_EQ((*page)[1].record.lease, LeaseId(20));
-  page = w_.executor.Run(w_.target->ListFragments((*page)[1].key, 2));
-  ASSERT_EQ(page->size(), 1u);
-  EXPECT_EQ((*page)[0].key, Key(30));
+TEST_F(TargetTest, ListIsPagedInTheOrderOfKeysAndEndsWhereAsked) {
+  for (uint64_t stripe : {30, 10, 20, 40}) ASSERT_TRUE(w_.Write(stripe, 5000).ok());
+  for (uint64_t stripe : {30, 10, 20, 40}) ASSERT_TRUE(w_.SealAll({Stripes(stripe)}).ok());
+  const auto list = [&](uint64_t from, uint64_t end, size_t limit) {
+    return *w_.executor.Run(w_.target->ListFragments(Key(from), StripeId(end), limit));
+  };
+  EXPECT_THAT(list(0, 1000, 2), ElementsAre(Key(10), Key(20)));
+  EXPECT_THAT(list(21, 1000, 2), ElementsAre(Key(30), Key(40)));
+  EXPECT_THAT(list(10, 40, 10), ElementsAre(Key(10), Key(20), Key(30)));
+  EXPECT_THAT(list(11, 20, 10), IsEmpty());
 }
 
 // --- failures
@@ -428,7 +425,7 @@ TEST_F(TargetTest, FirstFailedFlushFailsTheTargetForGood) {
   EXPECT_EQ(w_.Write(3, 5000).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(w_.ReadAll(1, 5000).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(w_.Free({Stripes(1)}).code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(w_.executor.Run(w_.target->ListFragments(std::nullopt, 1)).status().code(),
+  EXPECT_EQ(w_.executor.Run(w_.target->ListFragments(Key(0), StripeId(9), 1)).status().code(),
             absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(w_.disk.flushes(), flushes) << "a failed flush was tried again";
   EXPECT_FALSE(w_.target->failure().ok());

@@ -15,6 +15,7 @@
 
 #include "common/base/crc32c.h"
 #include "common/base/strings.h"
+#include "server/repair/free_spans.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_executor.h"
 #include "tests/sim/sim_kv.h"
@@ -284,6 +285,55 @@ TEST_F(ChunkServiceTest, SealUnderAnEndedLeaseIsAborted) {
   ASSERT_EQ(Write(request), absl::OkStatus());
   EXPECT_TRUE(absl::IsAborted(Seal(1, 1, 1, 6).status()));
   EXPECT_EQ(target_->usage().used, 0u);
+}
+
+// Shut, so that the lease may end, and its space be reclaimed, while a seal waits for its answer.
+class SlowCheck {
+ public:
+  Task<bool> Ask() {
+    ++asked_;
+    co_await answer_;
+    co_return true;
+  }
+  Task<void> Answer() {
+    answer_.Set();
+    co_return;
+  }
+  int asked() const { return asked_; }
+
+ private:
+  int asked_ = 0;
+  Event answer_;
+};
+
+TEST_F(ChunkServiceTest, ReclaimWaitsForSealsWhoseLeaseWasAskedFor) {
+  ASSERT_EQ(Write(WriteRequest(100, 7)), absl::OkStatus());
+  SlowCheck check;
+  ChunkService service(*slabs_, {target_.get()}, [&check](LeaseId) { return check.Ask(); });
+  wire::SealRequest request;
+  request.set_target(3);
+  request.set_lease(kLiveLease);
+  wire::FragmentRun* run = request.add_runs();
+  run->set_first_stripe(7);
+  run->set_count(1);
+  run->set_stride(1);
+  CallContext context = Context({});
+  StoredResult<absl::StatusOr<wire::SealReply>> sealed;
+  executor_.Spawn(StoreResult(service.Seal(context, request), &sealed));
+  executor_.RunUntilIdle();
+  ASSERT_EQ(check.asked(), 1);
+
+  StoredResult<absl::Status> freed;
+  std::vector<StripeSpan> spans = {{0, 100}};
+  executor_.Spawn(StoreResult(FreeSpans(*target_, std::move(spans)), &freed));
+  executor_.RunUntilIdle();
+  EXPECT_FALSE(freed.done);
+  executor_.Run(check.Answer());
+  executor_.RunUntilIdle();
+  ASSERT_TRUE(sealed.done && freed.done);
+  EXPECT_TRUE(sealed.value->ok()) << sealed.value->status();
+  EXPECT_EQ(*freed.value, absl::OkStatus());
+  ExpectNothingStored();
 }
 
 TEST_F(ChunkServiceTest, DiscardForgetsWhatIsNotSealed) {
