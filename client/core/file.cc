@@ -25,8 +25,8 @@ class FileImpl {
     wanted.reserve(ranges.size());
     for (const ReadRange& range : ranges) wanted.push_back({range.offset_bytes, range.destination});
     return client_->Run<absl::Status>([&] {
-      return ReadRanges(client_->session(), extents_, entry_.size_bytes(), std::move(wanted),
-                        client_->options().timeout);
+      const OpenedFile file{entry_.inode(), entry_.version(), entry_.size_bytes(), extents_};
+      return ReadRanges(client_->session(), file, std::move(wanted), client_->options().timeout);
     });
   }
 

@@ -8,6 +8,7 @@
 #include "common/base/strings.h"
 #include "common/task/scope.h"
 #include "proto/wire/chunk.pb.h"
+#include "proto/wire/meta.pb.h"
 
 namespace cairn {
 namespace {
@@ -112,13 +113,33 @@ Task<void> ReadInWindow(Shared* shared, const FragmentRead* read) {
   shared->session.window().Release(1);
 }
 
-}  // namespace
+// What it means that a target does not hold a fragment which the file's extents name. As long as
+// the file stands nobody frees it.
+Task<absl::Status> ExplainMissing(Session& session, OpenedFile file, absl::Status missing,
+                                  absl::Duration timeout) {
+  wire::GetExtentsRequest request;
+  request.set_inode(file.inode);
+  request.set_version(file.version);
+  request.set_length_bytes(1);
+  const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout);
+  absl::StatusOr<wire::GetExtentsReply> stands =
+      co_await session.Meta<wire::GetExtentsReply>(wire::GET_EXTENTS, request, deadline);
+  if (stands.ok()) {
+    co_return absl::DataLossError(
+        StrCat(ToStd(missing.message()),
+               ", although the file refers to it: its bytes are lost. Read another checkpoint, and "
+               "have the target's device and index looked at"));
+  }
+  if (!absl::IsNotFound(stands.status())) co_return stands.status();
+  co_return absl::FailedPreconditionError(
+      "the file was replaced or removed since it was opened; open it again");
+}
 
-Task<absl::Status> ReadRanges(Session& session, std::span<const wire::ExtentRun> extents,
-                              uint64_t size_bytes, std::vector<WantedRange> ranges,
-                              absl::Duration timeout) {
+Task<absl::Status> ReadPlanned(Session& session, const OpenedFile& file,
+                               std::vector<WantedRange> ranges, absl::Duration timeout) {
   std::erase_if(ranges, [](const WantedRange& range) { return range.destination.empty(); });
-  absl::StatusOr<std::vector<FragmentRead>> reads = PlanReads(extents, size_bytes, ranges);
+  absl::StatusOr<std::vector<FragmentRead>> reads =
+      PlanReads(file.extents, file.size_bytes, ranges);
   if (!reads.ok()) co_return reads.status();
   std::vector<std::unique_ptr<MemoryRegion>> regions;
   regions.reserve(ranges.size());
@@ -140,6 +161,15 @@ Task<absl::Status> ReadRanges(Session& session, std::span<const wire::ExtentRun>
   }
   co_await shared.scope.Join();
   co_return shared.failure;
+}
+
+}  // namespace
+
+Task<absl::Status> ReadRanges(Session& session, OpenedFile file, std::vector<WantedRange> ranges,
+                              absl::Duration timeout) {
+  absl::Status read = co_await ReadPlanned(session, file, std::move(ranges), timeout);
+  if (absl::IsNotFound(read)) read = co_await ExplainMissing(session, file, read, timeout);
+  co_return read;
 }
 
 }  // namespace cairn

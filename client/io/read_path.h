@@ -12,12 +12,21 @@
 
 namespace cairn {
 
+// A file as it was opened.
+struct OpenedFile {
+  uint64_t inode = 0;
+  uint64_t version = 0;
+  uint64_t size_bytes = 0;
+  std::span<const wire::ExtentRun> extents;  // all of it, in order
+};
+
 // Fills every range, several fragments at once. On error the destinations are undefined; on return
 // no server writes to them any more. `timeout` bounds each fragment from its turn in the windows
 // on, retries included, and the wait for a turn while no transfer of the session ends well.
-// DATA_LOSS: bytes that do not match their checksum, twice; the message names the stripe.
-Task<absl::Status> ReadRanges(Session& session, std::span<const wire::ExtentRun> extents,
-                              uint64_t size_bytes, std::vector<WantedRange> ranges,
+// DATA_LOSS: bytes that do not match their checksum, twice, or a fragment that its target has lost;
+// the message names the stripe. FAILED_PRECONDITION: the file was replaced or removed since it was
+// opened.
+Task<absl::Status> ReadRanges(Session& session, OpenedFile file, std::vector<WantedRange> ranges,
                               absl::Duration timeout);
 
 }  // namespace cairn

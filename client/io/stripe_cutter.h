@@ -49,11 +49,10 @@ struct PlacedStripe {
   uint64_t length_bytes = 0;
 };
 
-// The shortest list of runs that describes `stripes`, laid end to end from `offset_bytes`. Runs are
-// found where ids are consecutive and groups repeat `rotation` from some point on, which is how the
-// writer assigns them.
+// A short list of runs that describes `stripes`, laid end to end from `offset_bytes`. Runs are
+// found where ids are consecutive and groups repeat, which is how the writer assigns them; which
+// groups it rotated over may have changed on the way.
 std::vector<wire::ExtentRun> ToExtentRuns(const std::vector<PlacedStripe>& stripes,
-                                          const std::vector<PgId>& rotation, uint64_t stripe_bytes,
-                                          uint64_t offset_bytes);
+                                          uint64_t stripe_bytes, uint64_t offset_bytes);
 
 }  // namespace cairn

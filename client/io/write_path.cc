@@ -15,15 +15,14 @@
 namespace cairn {
 namespace {
 
-// PGs that one shard rotates over. Bounds the connections of a rank; 16 spread a shard well enough
-// that no target gets more than a few percent over its share.
-constexpr size_t kRotationMax = 16;
 // Waiting on a node that does not answer longer than this helps nobody: the call is made again.
 constexpr absl::Duration kTryTimeout = absl::Seconds(20);
 constexpr absl::Duration kRetryPause = absl::Milliseconds(50);
 // A restarted server misses everything not sealed; more than a few restarts in a row are not our
 // luck any more.
-constexpr int kResendsMax = 8;
+constexpr int kLossesMax = 8;
+// Room on a target comes back when others seal, or when deleted space is reclaimed.
+constexpr absl::Duration kRoomPause = absl::Milliseconds(500);
 // Stripes that one seal names: well below what a server takes in one call.
 constexpr size_t kSealStripesMax = 16'384;
 // A damaged transfer is sent again; one that stays damaged means broken memory or a broken network.
@@ -32,6 +31,11 @@ constexpr int kDamagedSendsMax = 3;
 bool NodeIsGone(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
          absl::IsCancelled(status);
+}
+
+// The target is full, or has failed.
+bool TargetRefuses(const absl::Status& status) {
+  return absl::IsResourceExhausted(status) || absl::IsFailedPrecondition(status);
 }
 
 }  // namespace
@@ -75,25 +79,9 @@ Task<absl::Status> WritePath::Start() {
   const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
   absl::StatusOr<std::shared_ptr<const wire::ClusterMap>> map = co_await session_.Map(deadline);
   if (!map.ok()) co_return map.status();
-  const wire::ClusterMap& cluster = **map;
-  for (const wire::PlacementGroup& group : cluster.groups()) {
-    const bool healthy =
-        std::all_of(group.targets().begin(), group.targets().end(), [&](uint32_t id) {
-          return std::any_of(cluster.targets().begin(), cluster.targets().end(),
-                             [id](const auto& target) {
-                               return target.id() == id && target.state() == wire::TARGET_UP;
-                             });
-        });
-    if (healthy) rotation_.push_back(PgId(group.id()));
-  }
-  if (rotation_.empty()) {
-    co_return absl::UnavailableError("no target of the cluster is up; `cairn status` shows why");
-  }
-  const size_t start = session_.random().Below(rotation_.size());
-  std::rotate(rotation_.begin(), rotation_.begin() + static_cast<ptrdiff_t>(start),
-              rotation_.end());
-  rotation_.resize(std::min(rotation_.size(), kRotationMax));
-  stripe_bytes_ = cluster.stripe_bytes();
+  rotation_ = std::make_unique<Rotation>(**map, session_.random());
+  CO_RETURN_IF_ERROR(rotation_->Usable());
+  stripe_bytes_ = (*map)->stripe_bytes();
   cutter_ = std::make_unique<StripeCutter>(stripe_bytes_);
   co_return absl::OkStatus();
 }
@@ -129,11 +117,21 @@ absl::StatusOr<PlacedStripe> WritePath::Place(uint64_t length_bytes) {
   }
   --block_.left;
   const StripeId id(block_.next++);
-  // By the id, so that consecutive ids rotate.
-  return PlacedStripe{id, rotation_[id.value() % rotation_.size()], length_bytes};
+  return PlacedStripe{id, rotation_->GroupOf(id), length_bytes};
+}
+
+absl::Status WritePath::Move(Stripe* stripe, const absl::Status& refusal) {
+  // Refused before a target was found, by the map say: nowhere else is better.
+  if (!stripe->target.has_value()) return refusal;
+  rotation_->Refuse(*stripe->target, refusal);
+  RETURN_IF_ERROR(rotation_->Usable());
+  ASSIGN_OR_RETURN(stripe->placed, Place(stripe->placed.length_bytes));
+  stripe->state = Stripe::State::kUnsent;
+  return absl::OkStatus();
 }
 
 Task<absl::Status> WritePath::Launch() {
+  if (seal_wanted_) CO_RETURN_IF_ERROR(co_await SealLaunched());
   std::vector<Segment> segments = cutter_->Take();
   uint64_t length = 0;
   for (const Segment& segment : segments) length += segment.bytes.size();
@@ -141,8 +139,10 @@ Task<absl::Status> WritePath::Launch() {
   if (!placed.ok()) co_return placed.status();
   absl::Status admitted = co_await session_.TakeTurn(session_.window(), timeout_);
   if (!admitted.ok()) co_return admitted;
-  unsealed_.push_back({*placed, std::move(segments), {}, 0});
-  scope_.Spawn(SendInWindow(&unsealed_.back()));
+  Stripe& stripe = unsealed_.emplace_back();
+  stripe.placed = *placed;
+  stripe.segments = std::move(segments);
+  scope_.Spawn(SendInWindow(&stripe));
   co_return failure_;
 }
 
@@ -160,18 +160,13 @@ Task<absl::Status> WritePath::Send(Stripe* stripe) {
   }
   Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
   int damaged = 0;
-  size_t moves = 0;
   while (true) {
-    absl::Status sent = co_await SendOnce(*stripe, deadline);
+    absl::Status sent = co_await SendOnce(stripe, deadline);
     if (sent.ok()) co_return sent;
     // The shard has failed elsewhere or was abandoned: nobody waits for this stripe any more.
     if (!failure_.ok()) co_return failure_;
-    const bool full = absl::IsResourceExhausted(sent) || absl::IsFailedPrecondition(sent);
-    if (full && ++moves < rotation_.size()) {
-      // The target is full or has failed: a new stripe elsewhere, under a new id.
-      absl::StatusOr<PlacedStripe> placed = Place(stripe->placed.length_bytes);
-      if (!placed.ok()) co_return placed.status();
-      stripe->placed = *placed;
+    if (TargetRefuses(sent)) {
+      CO_RETURN_IF_ERROR(Move(stripe, sent));
       continue;
     }
     const bool retry = NodeIsGone(sent) || (absl::IsDataLoss(sent) && ++damaged < kDamagedSendsMax);
@@ -181,11 +176,14 @@ Task<absl::Status> WritePath::Send(Stripe* stripe) {
   }
 }
 
-Task<absl::Status> WritePath::SendOnce(const Stripe& stripe, Deadline& deadline) {
+// OK also when the target wants a seal first; the stripe is unsent then.
+Task<absl::Status> WritePath::SendOnce(Stripe* stripe, Deadline& deadline) {
   const Clock& clock = Executor::Current().clock();
+  stripe->target.reset();
   absl::StatusOr<TargetRoute> route = co_await session_.Route(
-      stripe.placed.group, 0, Earlier(deadline, Deadline::After(clock, kTryTimeout)));
+      stripe->placed.group, 0, Earlier(deadline, Deadline::After(clock, kTryTimeout)));
   if (!route.ok()) co_return route.status();
+  stripe->target = route->target;
   const MonoTime queued = clock.Now();
   absl::Status admitted = co_await session_.TakeTurn(route->node->window(), timeout_);
   if (!admitted.ok()) co_return admitted;
@@ -193,12 +191,12 @@ Task<absl::Status> WritePath::SendOnce(const Stripe& stripe, Deadline& deadline)
   deadline = Deadline(deadline.at() + (clock.Now() - queued));
   wire::WriteFragmentRequest request;
   request.set_target(route->target.value());
-  request.mutable_key()->set_stripe(stripe.placed.id.value());
+  request.mutable_key()->set_stripe(stripe->placed.id.value());
   request.set_lease(ids_->lease().value());
-  request.set_length_bytes(stripe.placed.length_bytes);
-  for (uint32_t crc : stripe.block_crcs) request.add_block_crcs(crc);
+  request.set_length_bytes(stripe->placed.length_bytes);
+  for (uint32_t crc : stripe->block_crcs) request.add_block_crcs(crc);
   CallOptions options{Earlier(deadline, Deadline::After(clock, kTryTimeout)), {}, {}};
-  for (const Segment& segment : stripe.segments) {
+  for (const Segment& segment : stripe->segments) {
     // Asked anew at each try: a reset of the endpoint changes the keys.
     BulkDescriptor bulk = regions_[segment.registration]->descriptor();
     bulk.address += segment.offset_bytes;
@@ -209,8 +207,14 @@ Task<absl::Status> WritePath::SendOnce(const Stripe& stripe, Deadline& deadline)
       co_await route->node->Call<wire::WriteFragmentReply>(route->core, wire::WRITE_FRAGMENT,
                                                            request, std::move(options));
   route->node->window().Release(1);
-  if (reply.ok()) session_.NoteProgress();
-  co_return reply.status();
+  if (!reply.ok()) co_return reply.status();
+  session_.NoteProgress();
+  if (reply->seal_first()) {
+    seal_wanted_ = true;
+  } else {
+    stripe->state = Stripe::State::kWritten;
+  }
+  co_return absl::OkStatus();
 }
 
 Task<absl::Status> WritePath::Flush() {
@@ -218,14 +222,18 @@ Task<absl::Status> WritePath::Flush() {
     absl::Status launched = co_await Launch();
     if (!launched.ok()) failure_ = launched;
   }
-  co_await scope_.Join();
-  if (failure_.ok()) {
-    absl::Status sealed = co_await SealAll();
-    if (!sealed.ok()) failure_ = sealed;
-  }
-  if (failure_.ok()) Settle();
+  absl::Status sealed = co_await SealLaunched();
+  if (failure_.ok()) failure_ = sealed;
   regions_.clear();
   co_return failure_;
+}
+
+Task<absl::Status> WritePath::SealLaunched() {
+  co_await scope_.Join();
+  CO_RETURN_IF_ERROR(failure_);
+  CO_RETURN_IF_ERROR(co_await SealAll());
+  Settle();
+  co_return absl::OkStatus();
 }
 
 // What is sealed needs the caller's memory no more.
@@ -238,35 +246,46 @@ void WritePath::Settle() {
   unsealed_.clear();
 }
 
+bool WritePath::Any(Stripe::State state) const {
+  return std::any_of(unsealed_.begin(), unsealed_.end(),
+                     [state](const Stripe& stripe) { return stripe.state == state; });
+}
+
+// Ends, because each round without an error has sealed or sent something, no stripe is lost or
+// moved for ever, and errors are borne with until the deadline only.
 Task<absl::Status> WritePath::SealAll() {
-  if (unsealed_.empty()) co_return absl::OkStatus();
   Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
   while (true) {
-    absl::StatusOr<std::vector<uint64_t>> missing = co_await SealOnce(deadline);
-    if (!missing.ok()) {
-      const bool retry = NodeIsGone(missing.status()) &&
-                         deadline.Remaining(Executor::Current().clock()) > kRetryPause;
-      if (!retry) co_return missing.status();
-      absl::Status paused = co_await session_.Pause(kRetryPause);
-      if (!paused.ok()) co_return paused;
-      continue;
+    absl::Status sealed = co_await SealOnce(deadline);
+    CO_RETURN_IF_ERROR(failure_);
+    if (sealed.ok()) {
+      if (!Any(Stripe::State::kUnsent) && !Any(Stripe::State::kWritten)) co_return sealed;
+      seal_wanted_ = false;
+      absl::Status sent = co_await SendUnsent();
+      if (!sent.ok()) co_return sent;
+      if (Any(Stripe::State::kWritten)) {
+        deadline = Deadline::After(Executor::Current().clock(), timeout_);
+        continue;
+      }
+      sealed = absl::ResourceExhaustedError(
+          "the targets hold as many unsealed fragments as they can; other writers must close their "
+          "shards first");
     }
-    if (missing->empty()) co_return absl::OkStatus();
-    // Ends, because no stripe is sent again for ever. A reply names only so many: a large shard
-    // takes many rounds.
-    absl::Status resent = co_await Resend(*missing);
-    if (!resent.ok()) co_return resent;
-    deadline = Deadline::After(Executor::Current().clock(), timeout_);
+    const bool full = absl::IsResourceExhausted(sealed);
+    const absl::Duration pause = full ? kRoomPause : kRetryPause;
+    const bool retry =
+        (full || NodeIsGone(sealed)) && deadline.Remaining(Executor::Current().clock()) > pause;
+    if (!retry) co_return sealed;
+    absl::Status paused = co_await session_.Pause(pause);
+    if (!paused.ok()) co_return paused;
   }
 }
 
-Task<absl::Status> WritePath::Resend(const std::vector<uint64_t>& missing) {
-  const absl::flat_hash_set<uint64_t> wanted(missing.begin(), missing.end());
-  absl::Status refused = absl::InternalError("a target misses stripes that it was not asked for");
+Task<absl::Status> WritePath::SendUnsent() {
+  absl::Status refused;
   for (Stripe& stripe : unsealed_) {
-    if (!wanted.contains(stripe.placed.id.value())) continue;
-    refused = absl::OkStatus();
-    if (++stripe.resends > kResendsMax) {
+    if (stripe.state != Stripe::State::kUnsent) continue;
+    if (stripe.losses > kLossesMax) {
       refused = absl::UnavailableError(
           "targets keep losing unsealed fragments: is a node restarting in a loop?");
       break;
@@ -274,39 +293,68 @@ Task<absl::Status> WritePath::Resend(const std::vector<uint64_t>& missing) {
     refused = co_await session_.TakeTurn(session_.window(), timeout_);
     if (!refused.ok()) break;
     scope_.Spawn(SendInWindow(&stripe));
+    if (seal_wanted_) break;  // the rest would be turned away, too
   }
   co_await scope_.Join();
   if (!refused.ok()) co_return refused;
   co_return failure_;
 }
 
-Task<absl::StatusOr<std::vector<uint64_t>>> WritePath::SealOnce(Deadline deadline) {
+Task<absl::Status> WritePath::SealOnce(Deadline deadline) {
   deadline = Earlier(deadline, Deadline::After(Executor::Current().clock(), kTryTimeout));
-  std::map<TargetId, std::pair<TargetRoute, std::vector<StripeId>>> by_target;
-  for (const Stripe& stripe : unsealed_) {
+  std::map<TargetId, std::pair<TargetRoute, std::vector<Stripe*>>> by_target;
+  for (Stripe& stripe : unsealed_) {
+    if (stripe.state != Stripe::State::kWritten) continue;
     absl::StatusOr<TargetRoute> route = co_await session_.Route(stripe.placed.group, 0, deadline);
     if (!route.ok()) co_return route.status();
     auto& entry = by_target[route->target];
     entry.first = *std::move(route);
-    entry.second.push_back(stripe.placed.id);
+    entry.second.push_back(&stripe);
   }
-  // Bounded by the rotation: at most kRotationMax targets.
-  std::vector<Task<absl::StatusOr<std::vector<uint64_t>>>> seals;
+  // Bounded by the rotation: a few more than it has groups, when some were replaced.
+  std::vector<Task<Missing>> seals;
   for (auto& [target, entry] : by_target) {
-    seals.push_back(SealTarget(std::move(entry.first), std::move(entry.second), deadline));
+    std::vector<StripeId> ids;
+    for (const Stripe* stripe : entry.second) ids.push_back(stripe->placed.id);
+    seals.push_back(SealTarget(std::move(entry.first), std::move(ids), deadline));
   }
-  std::vector<absl::StatusOr<std::vector<uint64_t>>> results = co_await WhenAll(std::move(seals));
-  std::vector<uint64_t> missing;
-  for (const auto& result : results) {
-    if (!result.ok()) co_return result.status();
-    missing.insert(missing.end(), result->begin(), result->end());
-  }
-  co_return missing;
+  const std::vector<Missing> results = co_await WhenAll(std::move(seals));
+  absl::Status all;
+  auto result = results.begin();
+  for (const auto& [target, entry] : by_target) all.Update(OnSealed(entry.second, *result++));
+  co_return all;
 }
 
-Task<absl::StatusOr<std::vector<uint64_t>>> WritePath::SealTarget(TargetRoute route,
-                                                                  std::vector<StripeId> stripes,
-                                                                  Deadline deadline) {
+// What the answer of one target means for the stripes that it was asked to seal.
+absl::Status WritePath::OnSealed(const std::vector<Stripe*>& stripes, const Missing& missing) {
+  if (absl::IsFailedPrecondition(missing.status())) {
+    // It has failed, and with it all that it had not sealed.
+    for (Stripe* stripe : stripes) {
+      // Nothing that waiting would help against.
+      if (failure_.ok()) failure_ = Move(stripe, missing.status());
+    }
+    return failure_;
+  }
+  RETURN_IF_ERROR(missing.status());
+  // A reply names only so many, and seals nothing when it names any: the others are asked about
+  // again.
+  const absl::flat_hash_set<uint64_t> lost(missing->begin(), missing->end());
+  size_t found = 0;
+  for (Stripe* stripe : stripes) {
+    if (lost.empty()) stripe->state = Stripe::State::kSealed;
+    if (!lost.contains(stripe->placed.id.value())) continue;
+    stripe->state = Stripe::State::kUnsent;
+    ++stripe->losses;
+    ++found;
+  }
+  if (found == 0 && !lost.empty()) {
+    return absl::InternalError("a target misses stripes that it was not asked for");
+  }
+  return absl::OkStatus();
+}
+
+Task<WritePath::Missing> WritePath::SealTarget(TargetRoute route, std::vector<StripeId> stripes,
+                                               Deadline deadline) {
   // Runs of one stride, so that a rotation over many targets stays short. Each is about 16 bytes on
   // the wire; this many fit a message with room to spare.
   constexpr int kRunsMax = 1500;
@@ -346,7 +394,7 @@ Task<void> WritePath::Abandon() {
 }
 
 std::vector<wire::ExtentRun> WritePath::Extents() const {
-  return ToExtentRuns(sealed_, rotation_, stripe_bytes_, 0);
+  return ToExtentRuns(sealed_, stripe_bytes_, 0);
 }
 
 }  // namespace cairn

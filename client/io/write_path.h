@@ -5,10 +5,13 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "client/io/rotation.h"
 #include "client/io/session.h"
 #include "client/io/stripe_cutter.h"
 #include "common/task/scope.h"
@@ -64,36 +67,50 @@ class WritePath {
 
  private:
   struct Stripe {
+    enum class State {
+      kUnsent,   // or lost, or meant for another target now
+      kWritten,  // not durable
+      kSealed,
+    };
     PlacedStripe placed;
     std::vector<Segment> segments;
     std::vector<uint32_t> block_crcs;
-    int resends = 0;  // after a target had lost it
+    State state = State::kUnsent;
+    std::optional<TargetId> target;  // of the last try
+    int losses = 0;                  // how often a target had lost it
   };
+  using Missing = absl::StatusOr<std::vector<uint64_t>>;
 
   Task<absl::Status> Start();
   Task<absl::Status> Launch();
   absl::StatusOr<PlacedStripe> Place(uint64_t length_bytes);
+  // Gives the stripe to another target, under a new id. The error when none is left.
+  absl::Status Move(Stripe* stripe, const absl::Status& refusal);
   Task<void> SendInWindow(Stripe* stripe);
   Task<absl::Status> Send(Stripe* stripe);
   // Moves `deadline` on by the time spent waiting for the node's window.
-  Task<absl::Status> SendOnce(const Stripe& stripe, Deadline& deadline);
+  Task<absl::Status> SendOnce(Stripe* stripe, Deadline& deadline);
+  Task<absl::Status> SendUnsent();
+  // Makes what was launched so far durable.
+  Task<absl::Status> SealLaunched();
   Task<absl::Status> SealAll();
-  Task<absl::StatusOr<std::vector<uint64_t>>> SealOnce(Deadline deadline);
-  Task<absl::StatusOr<std::vector<uint64_t>>> SealTarget(TargetRoute route,
-                                                         std::vector<StripeId> stripes,
-                                                         Deadline deadline);
-  Task<absl::Status> Resend(const std::vector<uint64_t>& missing);
+  Task<absl::Status> SealOnce(Deadline deadline);
+  Task<Missing> SealTarget(TargetRoute route, std::vector<StripeId> stripes, Deadline deadline);
+  absl::Status OnSealed(const std::vector<Stripe*>& stripes, const Missing& missing);
+  bool Any(Stripe::State state) const;
   void Settle();
 
   Session& session_;
   std::shared_ptr<StripeIds> ids_;
   absl::Duration timeout_;
   StripeIds::Block block_;
-  std::vector<PgId> rotation_;
+  std::unique_ptr<Rotation> rotation_;
   uint64_t stripe_bytes_ = 0;
   std::unique_ptr<StripeCutter> cutter_;
   std::vector<std::unique_ptr<MemoryRegion>> regions_;
   std::deque<Stripe> unsealed_;  // addresses are stable: sends point into it
+  // A target takes nothing more before something is sealed.
+  bool seal_wanted_ = false;
   std::vector<PlacedStripe> sealed_;
   Scope scope_;
   absl::Status failure_;

@@ -11,9 +11,13 @@ constexpr ColumnFamily kFragments = 0;
 constexpr ColumnFamily kIdentity = 1;
 constexpr char kIdentityKey[] = "target";
 
+absl::Status NoFragmentKey() {
+  return absl::DataLossError("the index holds a key that is no fragment's");
+}
+
 absl::StatusOr<ChunkIndex::Entry> DecodeEntry(const KvIterator& at) {
   const std::optional<FragmentKey> key = DecodeFragmentKey(at.key());
-  if (!key) return absl::DataLossError("the index holds a key that is no fragment's");
+  if (!key) return NoFragmentKey();
   ASSIGN_OR_RETURN(IndexRecord record, DecodeIndexRecord(*key, at.value()));
   return ChunkIndex::Entry{*key, std::move(record)};
 }
@@ -61,32 +65,36 @@ absl::Status ChunkIndex::Add(std::span<const Entry* const> entries) {
   return kv_.Write(batch, KvDurability::kSynced);
 }
 
-absl::StatusOr<std::vector<ChunkIndex::Entry>> ChunkIndex::Remove(
-    std::span<const FragmentKey> keys) {
+absl::StatusOr<ChunkIndex::Removed> ChunkIndex::Remove(std::span<const FragmentKey> keys) {
   KvBatch batch;
-  std::vector<Entry> removed;
+  Removed removed;
   for (const FragmentKey& key : keys) {
-    ASSIGN_OR_RETURN(std::optional<IndexRecord> record, Find(key));
-    if (!record) continue;
+    absl::StatusOr<std::optional<IndexRecord>> record = Find(key);
+    if (absl::IsDataLoss(record.status())) {
+      removed.damaged.push_back(record.status());
+      continue;
+    }
+    RETURN_IF_ERROR(record.status());
+    if (!record->has_value()) continue;
     batch.Delete(kFragments, EncodeFragmentKey(key));
-    removed.push_back({key, *std::move(record)});
+    removed.entries.push_back({key, **std::move(record)});
   }
   if (!batch.empty()) RETURN_IF_ERROR(kv_.Write(batch, KvDurability::kSynced));
   return removed;
 }
 
-absl::StatusOr<std::vector<ChunkIndex::Entry>> ChunkIndex::List(std::optional<FragmentKey> after,
-                                                                size_t limit) {
-  std::vector<Entry> entries;
+absl::StatusOr<std::vector<FragmentKey>> ChunkIndex::List(FragmentKey from, StripeId end,
+                                                          size_t limit) {
+  std::vector<FragmentKey> keys;
   const auto at = kv_.NewIterator(kFragments);
-  // The next key in byte order is the same with a zero byte appended.
-  at->Seek(after ? EncodeFragmentKey(*after) + '\0' : std::string());
-  for (; at->Valid() && entries.size() < limit; at->Next()) {
-    ASSIGN_OR_RETURN(Entry entry, DecodeEntry(*at));
-    entries.push_back(std::move(entry));
+  for (at->Seek(EncodeFragmentKey(from)); at->Valid() && keys.size() < limit; at->Next()) {
+    const std::optional<FragmentKey> key = DecodeFragmentKey(at->key());
+    if (!key) return NoFragmentKey();
+    if (key->stripe >= end) break;
+    keys.push_back(*key);
   }
   RETURN_IF_ERROR(at->status());
-  return entries;
+  return keys;
 }
 
 absl::Status ChunkIndex::ForEach(

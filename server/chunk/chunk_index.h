@@ -40,11 +40,18 @@ class ChunkIndex {
                                                        size_t limit);
   // In one batch each; durable when they return.
   absl::Status Add(std::span<const Entry* const> entries);
-  // What was there and is not any more; unknown keys are ignored.
-  absl::StatusOr<std::vector<Entry>> Remove(std::span<const FragmentKey> keys);
+  struct Removed {
+    std::vector<Entry> entries;  // there before, and not any more
+    // One for each record that is damaged. It stays: where its bytes lie is unknown, and it must
+    // not hold up the others.
+    std::vector<absl::Status> damaged;
+  };
+  // Unknown keys are ignored.
+  absl::StatusOr<Removed> Remove(std::span<const FragmentKey> keys);
 
-  // In the order of keys, beginning behind `after`, at most `limit`.
-  absl::StatusOr<std::vector<Entry>> List(std::optional<FragmentKey> after, size_t limit);
+  // Those of stripes in [from, end), in the order of keys, at most `limit`. Does not look at the
+  // records.
+  absl::StatusOr<std::vector<FragmentKey>> List(FragmentKey from, StripeId end, size_t limit);
   // Stops at the first error, its own or the visitor's.
   absl::Status ForEach(
       const std::function<absl::Status(const FragmentKey&, const IndexRecord&)>& visit);

@@ -66,7 +66,8 @@ Task<absl::StatusOr<Target::ReadResult>> Target::ReadHeld(FragmentKey key, uint6
   const MutableBytes blocks = slab.first(end - begin);
   const absl::Status read = co_await disk_.Read(record.offset_bytes + begin, blocks);
   if (!read.ok()) {
-    if (read.code() == absl::StatusCode::kDataLoss) ++counters_.media_errors;
+    if (absl::IsFailedPrecondition(read)) co_return Fail(read);  // the device is gone
+    if (absl::IsDataLoss(read)) ++counters_.media_errors;
     co_return absl::Status(read.code(), StrCat("target ", options_.id.value(), ", stripe ",
                                                key.stripe.value(), ": ", ToStd(read.message())));
   }

@@ -7,6 +7,7 @@
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/telemetry/log.h"
 #include "common/telemetry/trace.h"
 #include "server/chunk/target.h"
 #include "server/chunk/target_state.h"
@@ -54,30 +55,49 @@ absl::Status Target::Collect(LeaseId lease, const std::vector<FragmentRun>& runs
   return absl::OkStatus();
 }
 
+Target::SealUnderWay::SealUnderWay(Target* target)
+    : target_(target), number_(target->next_seal_++) {
+  target_->seals_under_way_.insert(number_);
+}
+
+Target::SealUnderWay::~SealUnderWay() {
+  target_->seals_under_way_.erase(number_);
+  target_->seal_ended_.Set();
+  target_->seal_ended_.Reset();
+}
+
+Task<void> Target::SealsUnderWay() {
+  const CallGuard guard(this);
+  const uint64_t later = next_seal_;
+  while (!seals_under_way_.empty() && *seals_under_way_.begin() < later) co_await seal_ended_;
+}
+
 Task<absl::StatusOr<std::vector<StripeId>>> Target::Seal(LeaseId lease,
                                                          std::vector<FragmentRun> runs) {
   const TraceSpan span("target.seal", lease.value());
   CO_RETURN_IF_ERROR(Refusal());
   const CallGuard guard(this);
   ++counters_.seals;
-  CommitJob job;
   absl::flat_hash_set<FragmentKey> sealed;
   while (true) {
+    CommitJob job;
     std::vector<FragmentKey> unknown;
-    job.seals.clear();
     CO_RETURN_IF_ERROR(Collect(lease, runs, sealed, &job, &unknown));
-    if (unknown.empty()) break;
-    absl::StatusOr<std::vector<FragmentKey>> missing;
-    co_await runner_.Run([&] { missing = index_.FindMissing(unknown, kMissingMax); });
-    if (!missing.ok()) co_return IndexError(missing.status());
-    if (!missing->empty()) co_return Stripes(*missing);
-    // Sealed all. Look again: others may have changed while we asked.
-    sealed.insert(unknown.begin(), unknown.end());
+    if (!unknown.empty()) {
+      absl::StatusOr<std::vector<FragmentKey>> missing;
+      co_await runner_.Run([&] { missing = index_.FindMissing(unknown, kMissingMax); });
+      if (!missing.ok()) co_return IndexError(missing.status());
+      if (!missing->empty()) co_return Stripes(*missing);
+      // Sealed all. Look again: others may have changed while we asked.
+      sealed.insert(unknown.begin(), unknown.end());
+      continue;
+    }
+    if (job.seals.empty()) co_return std::vector<StripeId>();
+    CO_RETURN_IF_ERROR(co_await Commit(job));
+    CO_RETURN_IF_ERROR(job.sealed);
+    // Look again: what another seal had in hand may have been refused there, and is pending still.
+    for (const auto& pending : job.seals) sealed.insert(pending->entry.key);
   }
-  if (job.seals.empty()) co_return std::vector<StripeId>();
-  const absl::Status committed = co_await Commit(job);
-  if (!committed.ok()) co_return committed;
-  co_return std::vector<StripeId>();
 }
 
 Task<absl::Status> Target::Free(std::vector<FragmentRun> runs) {
@@ -88,10 +108,11 @@ Task<absl::Status> Target::Free(std::vector<FragmentRun> runs) {
     for (uint32_t i = 0; i < run.count; ++i) job.frees.push_back(run.key(i));
   }
   Discard(std::move(runs));
-  const absl::Status committed = co_await Commit(job);
-  co_return committed;
+  CO_RETURN_IF_ERROR(co_await Commit(job));
+  co_return job.freed;
 }
 
+// OK when the job has been through a round; how that ended is in the job.
 Task<absl::Status> Target::Commit(CommitJob& job) {
   CO_RETURN_IF_ERROR(Refusal());
   if (waiting_fragments_ + job.fragments() > kWaitingFragmentsMax) {
@@ -99,8 +120,8 @@ Task<absl::Status> Target::Commit(CommitJob& job) {
                                                   waiting_fragments_,
                                                   " fragments waiting to be sealed or removed"));
   }
-  // Those that another seal has are left to it: its job is before this one, so they are durable
-  // when this one is. The same goes for a fragment that this call names twice.
+  // Those that another seal has are left to it: its job is before this one, so how it ended is
+  // known when this one ends. The same goes for a fragment that this call names twice.
   std::vector<std::shared_ptr<Pending>> named = std::exchange(job.seals, {});
   for (std::shared_ptr<Pending>& pending : named) {
     if (pending->state == Pending::State::kSealing) continue;
@@ -114,7 +135,7 @@ Task<absl::Status> Target::Commit(CommitJob& job) {
     background_.Spawn(CommitWaiting());
   }
   co_await job.done;
-  co_return job.result;
+  co_return absl::OkStatus();
 }
 
 Task<void> Target::CommitWaiting() {
@@ -122,23 +143,24 @@ Task<void> Target::CommitWaiting() {
     const std::vector<CommitJob*> round(waiting_.begin(), waiting_.end());
     waiting_.clear();
     waiting_fragments_ = 0;
-    const absl::Status result = co_await CommitRound(round);
-    for (CommitJob* job : round) {
-      job->result = result;
-      job->done.Set();
-    }
+    co_await CommitRound(round);
+    for (CommitJob* job : round) job->done.Set();
   }
   committing_ = false;
 }
 
-Task<absl::Status> Target::CommitRound(const std::vector<CommitJob*>& round) {
+Task<void> Target::CommitRound(const std::vector<CommitJob*>& round) {
   const TraceSpan span("target.commit_round", round.size());
-  CO_RETURN_IF_ERROR(Refusal());
-  const absl::Status sealed = co_await CommitSeals(round);
-  if (!sealed.ok()) co_return sealed;
-  // After the seals: a fragment sealed and removed in one round ends removed.
-  const absl::Status freed = co_await CommitFrees(round);
-  co_return freed;
+  absl::Status sealed = Refusal();
+  if (sealed.ok()) sealed = co_await CommitSeals(round);
+  // After the seals: a fragment sealed and removed in one round ends removed. Also when the seals
+  // were refused for want of space: removals are what makes it.
+  absl::Status freed = Refusal();
+  if (freed.ok()) freed = co_await CommitFrees(round);
+  for (CommitJob* job : round) {
+    job->sealed = sealed;
+    job->freed = freed;
+  }
 }
 
 Task<absl::Status> Target::CommitSeals(const std::vector<CommitJob*>& round) {
@@ -183,15 +205,22 @@ Task<absl::Status> Target::CommitFrees(const std::vector<CommitJob*>& round) {
   // Two jobs may name one fragment; its space comes back once.
   std::sort(frees.begin(), frees.end());
   frees.erase(std::unique(frees.begin(), frees.end()), frees.end());
+  // Those that were being sealed when they were named, and were refused.
+  for (const FragmentKey& key : frees) DropPending(key);
 
   for (size_t at = 0; at < frees.size(); at += kBatchFragmentsMax) {
     const auto batch =
         std::span(frees).subspan(at, std::min(kBatchFragmentsMax, frees.size() - at));
-    absl::StatusOr<std::vector<ChunkIndex::Entry>> removed;
+    absl::StatusOr<ChunkIndex::Removed> removed;
     co_await runner_.Run([&] { removed = index_.Remove(batch); });
     if (!removed.ok()) co_return IndexError(removed.status());
-    if (!removed->empty()) ++counters_.index_batches;
-    for (const ChunkIndex::Entry& entry : *removed) {
+    if (!removed->entries.empty()) ++counters_.index_batches;
+    for (const absl::Status& damage : removed->damaged) {
+      ++counters_.damaged_records;
+      CAIRN_LOG_ERROR("target {}: a fragment was not removed, its record and space stay: {}",
+                      options_.id.value(), damage);
+    }
+    for (const ChunkIndex::Entry& entry : removed->entries) {
       const Extent extent = entry.record.extent();
       --usage_.fragments;
       ++counters_.freed_fragments;

@@ -14,9 +14,9 @@
 namespace cairn {
 namespace {
 
-// About 400 bytes each, with the checksums of 4 MiB: 1 TiB of stripes in 100 MiB of memory. A
-// writer that meets it must seal first.
-constexpr size_t kPendingFragmentsMax = 256 * 1024;
+// Places that a fragment is tried in after media errors. A device that refuses all of them is
+// better left alone by this writer.
+constexpr int kPlacesMax = 3;
 
 bool SameContent(const IndexRecord& a, const IndexRecord& b) {
   return a.lease == b.lease && a.length_bytes == b.length_bytes && a.block_crcs == b.block_crcs;
@@ -41,22 +41,31 @@ absl::Status Target::CheckWrite(const IndexRecord& record, ConstBytes data) cons
   return absl::OkStatus();
 }
 
+absl::Status Target::NoRoom(uint64_t needed_bytes) const {
+  return absl::ResourceExhaustedError(StrCat(
+      "target ", options_.id.value(), " has no ", needed_bytes,
+      " bytes in one piece: ", allocator_->free_bytes(), " of ", allocator_->capacity_bytes(),
+      " are free, at most ", allocator_->largest_free_bytes(), " together"));
+}
+
+absl::Status Target::CheckRoom(FragmentKey key, uint64_t length_bytes) const {
+  RETURN_IF_ERROR(Refusal());
+  // One that is here already, sent again because the reply was lost, needs no room.
+  if (pending_.contains(key)) return absl::OkStatus();
+  const uint64_t needed = ExtentBytes(length_bytes);
+  return needed <= allocator_->largest_free_bytes() ? absl::OkStatus() : NoRoom(needed);
+}
+
+bool Target::WantsSeal(FragmentKey key) const {
+  return pending_.size() >= options_.pending_fragments_max && !pending_.contains(key);
+}
+
 // Takes space for a new fragment and makes it pending.
 absl::StatusOr<std::shared_ptr<Target::Pending>> Target::Admit(FragmentKey key,
                                                                IndexRecord record) {
-  if (pending_.size() >= kPendingFragmentsMax) {
-    return absl::ResourceExhaustedError(
-        StrCat("target ", options_.id.value(), " has ", pending_.size(),
-               " fragments that wait for a seal; seal before writing more"));
-  }
   const uint64_t needed = ExtentBytes(record.length_bytes);
   const std::optional<Extent> extent = allocator_->Allocate(needed);
-  if (!extent) {
-    return absl::ResourceExhaustedError(StrCat(
-        "target ", options_.id.value(), " has no ", needed,
-        " bytes in one piece: ", allocator_->free_bytes(), " of ", allocator_->capacity_bytes(),
-        " are free, at most ", allocator_->largest_free_bytes(), " together"));
-  }
+  if (!extent) return NoRoom(needed);
   usage_.pending += needed;
   auto pending = std::make_shared<Pending>();
   record.offset_bytes = extent->offset_bytes;
@@ -68,6 +77,24 @@ absl::StatusOr<std::shared_ptr<Target::Pending>> Target::Admit(FragmentKey key,
 
 Task<void> Target::FindInto(FragmentKey key, absl::StatusOr<std::optional<IndexRecord>>* result) {
   co_await runner_.Run([&] { *result = index_.Find(key); });
+}
+
+// To the fragment's place, and after a media error to another: a bad place is no reason to refuse
+// what fits beside it. DATA_LOSS when the last place, which the fragment still has, is bad too.
+Task<absl::Status> Target::WriteSomewhere(Pending& pending, ConstBytes data) {
+  IndexRecord& record = pending.entry.record;
+  for (int places = 1;; ++places) {
+    const Extent extent = record.extent();
+    const absl::Status written = co_await disk_.Write(extent.offset_bytes, data);
+    if (!absl::IsDataLoss(written)) co_return written;
+    ++counters_.media_errors;
+    if (places == kPlacesMax) co_return written;
+    const std::optional<Extent> other = allocator_->Allocate(extent.length_bytes);
+    if (!other) co_return written;
+    // Out of use: the next writer would be given the same place.
+    usage_.bad += extent.length_bytes;
+    record.offset_bytes = other->offset_bytes;
+  }
 }
 
 Task<absl::Status> Target::Write(FragmentKey key, LeaseId lease, ConstBytes data,
@@ -88,16 +115,23 @@ Task<absl::Status> Target::Write(FragmentKey key, LeaseId lease, ConstBytes data
   }
   CO_RETURN_IF_ERROR(Refusal());
   CO_ASSIGN_OR_RETURN(const std::shared_ptr<Pending> pending, Admit(key, std::move(record)));
-  const Extent extent = pending->entry.record.extent();
 
   // A retry of what is sealed already is rare; looking that up beside the write costs no time.
   absl::StatusOr<std::optional<IndexRecord>> sealed;
   Scope lookup;
   lookup.Spawn(FindInto(key, &sealed));
-  const absl::Status written = co_await disk_.Write(extent.offset_bytes, data);
+  const absl::Status written = co_await WriteSomewhere(*pending, data);
   co_await lookup.Join();
 
+  const bool bad = absl::IsDataLoss(written);
   absl::Status result = written;
+  if (absl::IsFailedPrecondition(written)) result = Fail(written);  // the device is gone
+  if (bad) {
+    // Not DATA_LOSS: that is what bytes damaged on their way here are, which are worth sending
+    // again.
+    result = absl::FailedPreconditionError(StrCat(
+        "target ", options_.id.value(), " cannot write this fragment: ", ToStd(written.message())));
+  }
   if (result.ok() && !sealed.ok()) result = IndexError(sealed.status());
   if (result.ok() && pending->dropped)
     result = absl::AbortedError("the fragment was discarded while being written");
@@ -109,9 +143,8 @@ Task<absl::Status> Target::Write(FragmentKey key, LeaseId lease, ConstBytes data
   } else {
     if (result.ok() && !SameContent(**sealed, pending->entry.record)) result = Conflict(id(), key);
     if (!pending->dropped) Forget(pending);
-    if (written.code() == absl::StatusCode::kDataLoss) {
-      // The next writer would be given the same place.
-      ++counters_.media_errors;
+    const Extent extent = pending->entry.record.extent();
+    if (bad) {
       usage_.pending -= extent.length_bytes;
       usage_.bad += extent.length_bytes;
     } else {
@@ -141,14 +174,17 @@ void Target::Drop(const std::shared_ptr<Pending>& pending) {
   }
 }
 
+// As Drop(), if it is there at all.
+void Target::DropPending(FragmentKey key) {
+  const auto found = pending_.find(key);
+  if (found == pending_.end()) return;
+  const std::shared_ptr<Pending> pending = found->second;
+  Drop(pending);
+}
+
 void Target::Discard(std::vector<FragmentRun> runs) {
   for (const FragmentRun& run : runs) {
-    for (uint32_t i = 0; i < run.count; ++i) {
-      const auto found = pending_.find(run.key(i));
-      if (found == pending_.end()) continue;
-      const std::shared_ptr<Pending> pending = found->second;
-      Drop(pending);
-    }
+    for (uint32_t i = 0; i < run.count; ++i) DropPending(run.key(i));
   }
 }
 

@@ -12,7 +12,7 @@ namespace cairn {
 Target::Target(Options options, Disk& disk, Kv& index_store, BlockingRunner& runner)
     : options_(std::move(options)), disk_(disk), index_(index_store), runner_(runner) {}
 
-Target::~Target() { CAIRN_CHECK(calls_ == 0 && !committing_); }
+Target::~Target() { CAIRN_CHECK(calls_ == 0 && !committing_ && seals_under_way_.empty()); }
 
 Task<void> Target::Close() { co_await background_.Join(); }
 
@@ -49,12 +49,12 @@ void Target::Release(uint64_t Usage::*from, Extent extent) {
   allocator_->Free(extent);
 }
 
-Task<absl::StatusOr<std::vector<ChunkIndex::Entry>>> Target::ListFragments(
-    std::optional<FragmentKey> after, size_t limit) {
+Task<absl::StatusOr<std::vector<FragmentKey>>> Target::ListFragments(FragmentKey from, StripeId end,
+                                                                     size_t limit) {
   CO_RETURN_IF_ERROR(Refusal());
   const CallGuard guard(this);
-  absl::StatusOr<std::vector<ChunkIndex::Entry>> listed;
-  co_await runner_.Run([&] { listed = index_.List(after, limit); });
+  absl::StatusOr<std::vector<FragmentKey>> listed;
+  co_await runner_.Run([&] { listed = index_.List(from, end, limit); });
   if (!listed.ok()) co_return IndexError(listed.status());
   co_return listed;
 }

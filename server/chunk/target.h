@@ -8,6 +8,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,14 +29,17 @@
 
 namespace cairn {
 
-// Lives on one executor. After the first failed flush or index write it has failed: every call then
-// answers FAILED_PRECONDITION that names the cause, because what is durable is unknown and a retry
-// would lie. Buffers passed in belong to the target until the call returns.
+// Lives on one executor. After the first failed flush or index write, and when its device is gone,
+// it has failed: every call then answers FAILED_PRECONDITION that names the cause, because what is
+// durable is unknown and a retry would lie. Buffers passed in belong to the target until the call
+// returns.
 class Target {
  public:
   struct Options {
     std::string cluster_id;
     TargetId id;
+    // About 400 bytes each, with the checksums of 4 MiB: 1 TiB of stripes in 100 MiB of memory.
+    size_t pending_fragments_max = 256 * 1024;
   };
   struct ReadResult {
     MutableBytes bytes;  // exactly what was asked for, inside the caller's slab
@@ -62,8 +66,9 @@ class Target {
     int64_t freed_fragments = 0;
     int64_t flushes = 0;
     int64_t index_batches = 0;
-    int64_t corrupt_blocks = 0;  // read, and not what was written
-    int64_t media_errors = 0;    // the device said so itself
+    int64_t corrupt_blocks = 0;   // read, and not what was written
+    int64_t media_errors = 0;     // the device said so itself
+    int64_t damaged_records = 0;  // of the index, met by removals
   };
 
   // Opens the target on `disk` with the index in `index_store` (opened with
@@ -86,11 +91,18 @@ class Target {
   // What was repaired at opening; for the log.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
+  // Whether Write() would refuse the fragment, as far as can be said without its bytes: so that
+  // nobody moves them in vain. Errors: FAILED_PRECONDITION; RESOURCE_EXHAUSTED: no space.
+  absl::Status CheckRoom(FragmentKey key, uint64_t length_bytes) const;
+  // True when so many fragments are pending that writers must seal before they write another one
+  // than those. Not enforced by Write(): what is under way when it becomes true still fits.
+  bool WantsSeal(FragmentKey key) const;
+
   // Writes a fragment of `length_bytes`, which the caller has checked against `block_crcs` (one per
   // 64 KiB) and padded with zeros to whole units in `data`. On OK it is pending: not durable, not
   // readable, gone at a restart. The same fragment again, pending or sealed, is OK and changes
-  // nothing. Errors: FAILED_PRECONDITION: the key has other content. RESOURCE_EXHAUSTED: no space.
-  // DATA_LOSS: media. ABORTED: discarded meanwhile.
+  // nothing. Errors: FAILED_PRECONDITION: the key has other content, or the device cannot write it
+  // in several places or at all. RESOURCE_EXHAUSTED: no space. ABORTED: discarded meanwhile.
   Task<absl::Status> Write(FragmentKey key, LeaseId lease, ConstBytes data, uint64_t length_bytes,
                            std::vector<uint32_t> block_crcs);
 
@@ -99,6 +111,22 @@ class Target {
   // 1,000 of them); then nothing was sealed. Sealing twice is OK. Errors: RESOURCE_EXHAUSTED: too
   // much waits already, or the index has no space; nothing is lost, try again.
   Task<absl::StatusOr<std::vector<StripeId>>> Seal(LeaseId lease, std::vector<FragmentRun> runs);
+
+  // A seal from before the check that allows it until its end. The check takes a while, and what it
+  // allowed must not be overtaken by a removal that found nothing to remove yet.
+  class SealUnderWay {
+   public:
+    explicit SealUnderWay(Target* target);
+    ~SealUnderWay();
+    SealUnderWay(const SealUnderWay&) = delete;
+    SealUnderWay& operator=(const SealUnderWay&) = delete;
+
+   private:
+    Target* target_;
+    uint64_t number_;
+  };
+  // Waits until every SealUnderWay that there is now has ended.
+  Task<void> SealsUnderWay();
 
   // Reads [offset, offset + length) of a sealed fragment, and of the disk only the blocks that this
   // touches, into `slab`, which holds whole blocks. Piece CRCs are those of ReadFragmentReply in
@@ -117,13 +145,15 @@ class Target {
   // Those with fragments that are not sealed.
   std::vector<LeaseId> PendingLeases() const;
 
-  // Removes fragments, sealed or not; unknown ones are ignored. On OK the removal is durable; only
-  // then is the space used again, so that no record ever names somebody else's bytes.
+  // Removes fragments, sealed or not; unknown ones are ignored, and one whose record is damaged
+  // stays, is logged and counted. On OK the removal is durable; only then is the space used again,
+  // so that no record ever names somebody else's bytes.
   Task<absl::Status> Free(std::vector<FragmentRun> runs);
 
-  // Sealed fragments in the order of keys, beginning behind `after`, at most `limit`.
-  Task<absl::StatusOr<std::vector<ChunkIndex::Entry>>> ListFragments(
-      std::optional<FragmentKey> after, size_t limit);
+  // Sealed fragments of stripes in [from, end), in the order of keys, at most `limit`. Damaged
+  // records are listed too.
+  Task<absl::StatusOr<std::vector<FragmentKey>>> ListFragments(FragmentKey from, StripeId end,
+                                                               size_t limit);
 
   Usage usage() const;
   const Counters& counters() const { return counters_; }
@@ -156,9 +186,12 @@ class Target {
   // chunk_write.cc
   absl::Status CheckWrite(const IndexRecord& record, ConstBytes data) const;
   absl::StatusOr<std::shared_ptr<Pending>> Admit(FragmentKey key, IndexRecord record);
+  absl::Status NoRoom(uint64_t needed_bytes) const;
+  Task<absl::Status> WriteSomewhere(Pending& pending, ConstBytes data);
   Task<void> FindInto(FragmentKey key, absl::StatusOr<std::optional<IndexRecord>>* result);
   void Forget(const std::shared_ptr<Pending>& pending);
   void Drop(const std::shared_ptr<Pending>& pending);
+  void DropPending(FragmentKey key);
   void Release(uint64_t Usage::*from, Extent extent);
 
   // chunk_seal.cc
@@ -167,7 +200,7 @@ class Target {
                        std::vector<FragmentKey>* unknown);
   Task<absl::Status> Commit(CommitJob& job);
   Task<void> CommitWaiting();
-  Task<absl::Status> CommitRound(const std::vector<CommitJob*>& round);
+  Task<void> CommitRound(const std::vector<CommitJob*>& round);
   Task<absl::Status> CommitSeals(const std::vector<CommitJob*>& round);
   Task<absl::Status> CommitFrees(const std::vector<CommitJob*>& round);
 
@@ -196,6 +229,10 @@ class Target {
   absl::flat_hash_map<FragmentKey, std::shared_ptr<Pending>> pending_;
   absl::flat_hash_map<LeaseId, absl::flat_hash_set<FragmentKey>> by_lease_;
   absl::flat_hash_map<FragmentKey, std::unique_ptr<Holds>> holds_;
+
+  std::set<uint64_t> seals_under_way_;
+  uint64_t next_seal_ = 0;
+  Event seal_ended_;
 
   std::deque<CommitJob*> waiting_;
   size_t waiting_fragments_ = 0;

@@ -103,10 +103,10 @@ Task<absl::Status> Target::ReadSuperblocks() {
 
 Task<absl::Status> Target::Make(Random& random) {
   absl::StatusOr<std::optional<IndexIdentity>> identity;
-  absl::StatusOr<std::vector<ChunkIndex::Entry>> first;
+  absl::StatusOr<std::vector<FragmentKey>> first;
   co_await runner_.Run([&] {
     identity = index_.LoadIdentity();
-    first = index_.List(std::nullopt, 1);
+    first = index_.List({}, StripeId(UINT64_MAX), 1);
   });
   if (!identity.ok()) co_return identity.status();
   if (!first.ok()) co_return first.status();

@@ -31,7 +31,10 @@ struct Target::CommitJob {
   std::vector<FragmentKey> frees;
   // Set when its round has ended; earlier jobs have ended then too.
   Event done;
-  absl::Status result;
+  // How the round's seals and removals ended. Apart, because either may go wrong alone: a seal
+  // finds no space while a removal makes some.
+  absl::Status sealed;
+  absl::Status freed;
 
   size_t fragments() const { return seals.size() + frees.size(); }
 };

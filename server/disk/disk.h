@@ -22,9 +22,11 @@ class Disk {
   virtual uint64_t block_bytes() const = 0;
 
   // Writes all of `data`. On OK the bytes have reached the device but are not durable until a later
-  // Flush() returns OK. Errors: DATA_LOSS (media), RESOURCE_EXHAUSTED (no space).
+  // Flush() returns OK. Errors: DATA_LOSS (media), RESOURCE_EXHAUSTED (no space),
+  // FAILED_PRECONDITION (the device is gone or takes no writes).
   virtual Task<absl::Status> Write(uint64_t offset_bytes, ConstBytes data) = 0;
-  // Fills all of `data`. Errors: DATA_LOSS (media or a short read).
+  // Fills all of `data`. Errors: DATA_LOSS (media or a short read), FAILED_PRECONDITION (the device
+  // is gone).
   virtual Task<absl::Status> Read(uint64_t offset_bytes, MutableBytes data) = 0;
   // Makes durable every write that returned before this call. An error means that unknown writes
   // are lost and that a second try would lie: the owner must stop using the disk.

@@ -22,9 +22,12 @@ absl::Status DiskError(int error, std::string_view what) {
       return absl::ResourceExhaustedError(message);
     case ENOENT:
       return absl::NotFoundError(message);
+    case ENODEV:
+    case ENXIO:
+    case EROFS:  // the kernel's answer to a device or a file system that went bad
+      return absl::FailedPreconditionError(message);
     case EACCES:
     case EPERM:
-    case EROFS:
       return absl::PermissionDeniedError(message);
     default:
       return absl::UnavailableError(message);

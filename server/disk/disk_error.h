@@ -7,8 +7,9 @@
 
 namespace cairn {
 
-// EIO and its kin: DATA_LOSS. ENOSPC: RESOURCE_EXHAUSTED. ENOENT: NOT_FOUND. EACCES, EPERM, EROFS:
-// PERMISSION_DENIED. Others: UNAVAILABLE. The message is `what` and the error's text.
+// EIO and its kin: DATA_LOSS. ENOSPC: RESOURCE_EXHAUSTED. ENODEV, ENXIO, EROFS: the device is gone
+// or takes no writes, FAILED_PRECONDITION. ENOENT: NOT_FOUND. EACCES, EPERM: PERMISSION_DENIED.
+// Others: UNAVAILABLE. The message is `what` and the error's text.
 absl::Status DiskError(int error, std::string_view what);
 
 }  // namespace cairn

@@ -122,6 +122,7 @@ Task<CoreStatus> Core::CollectStatus() {
         {"cairn_target_index_batches_total", counters.index_batches},
         {"cairn_target_corrupt_blocks_total", counters.corrupt_blocks},
         {"cairn_target_media_errors_total", counters.media_errors},
+        {"cairn_target_damaged_records_total", counters.damaged_records},
     };
     for (const auto& [name, value] : values) status.counters[name] += static_cast<uint64_t>(value);
   }

@@ -12,6 +12,7 @@
 #include "common/base/strings.h"
 #include "common/fabric/host_port.h"
 #include "common/task/call_on.h"
+#include "common/task/when_all.h"
 #include "common/telemetry/log.h"
 #include "server/cluster/cluster_map.h"
 #include "server/disk/open_disk.h"
@@ -318,19 +319,19 @@ ReclaimLoop::Targets Node::ReclaimTargets() {
 }
 
 Task<absl::Status> Node::FreeOnTargets(std::vector<StripeSpan> spans) {
-  absl::Status result;
+  std::vector<Task<absl::Status>> frees;
   for (const auto& core : cores_) {
     for (const auto& [id, failure] : core->unopened_targets()) result.Update(failure);
     for (const auto& target : core->targets()) {
       Target* owned = target.get();
-      // One that has failed holds up no other, but the spans are not done: after a restart it may
-      // be back with all that it held, and nothing would look for these again.
-      absl::Status freed = co_await CallOn<absl::Status>(
-          core->executor(), core->scope(), [owned, &spans] { return FreeSpans(*owned, spans); });
-      result.Update(freed);
+      frees.push_back(CallOn<absl::Status>(core->executor(), core->scope(),
+                                           [owned, &spans] { return FreeSpans(*owned, spans); }));
     }
   }
-  co_return result;
+  // One that has failed holds up no other, but the spans are not done: after a restart it may be
+  // back with all that it held, and nothing would look for these again.
+  absl::Status freed = co_await WhenAllOk(std::move(frees));
+  co_return freed;
 }
 
 Task<std::vector<LeaseId>> Node::PendingLeases() {

@@ -150,13 +150,14 @@ Task<absl::StatusOr<MetaCounters>> MetaEngine::Counters() {
   co_return counters;
 }
 
-Task<absl::StatusOr<std::vector<ReclaimItem>>> MetaEngine::NextReclaim(size_t limit) {
+Task<absl::StatusOr<std::vector<ReclaimItem>>> MetaEngine::NextReclaim(size_t limit,
+                                                                       ReclaimPosition from) {
   absl::StatusOr<MetaCounters> counters = co_await Counters();
   if (!counters.ok()) co_return counters.status();
   const uint64_t below = ReclaimableBelow(counters->next_pending_sequence);
   absl::StatusOr<std::vector<ReclaimItem>> items;
-  absl::AnyInvocable<void()> work = [this, &items, below, limit] {
-    items = store_.Reclaimable(below, limit);
+  absl::AnyInvocable<void()> work = [this, &items, from, below, limit] {
+    items = store_.Reclaimable(from, below, limit);
   };
   absl::Status ran = co_await RunQuery(reads_, std::move(work));
   if (!ran.ok()) co_return ran;

@@ -104,8 +104,9 @@ class MetaEngine {
 
   // Up to about `limit` ranges of stripes that the targets may free now: whatever the entries hold
   // less what is referenced, once their grace has passed. Restartable: what is not reported done
-  // comes again.
-  Task<absl::StatusOr<std::vector<ReclaimItem>>> NextReclaim(size_t limit);
+  // comes again, unless `from` lies behind it.
+  Task<absl::StatusOr<std::vector<ReclaimItem>>> NextReclaim(size_t limit,
+                                                             ReclaimPosition from = {});
   // All targets have freed these durably (or never had them).
   Task<absl::Status> ReclaimDone(std::vector<ReclaimItem> items);
 

@@ -397,9 +397,10 @@ absl::StatusOr<std::vector<LeaseId>> MetaStore::Leases() {
   return leases;
 }
 
-absl::StatusOr<std::vector<ReclaimItem>> MetaStore::Reclaimable(uint64_t below_sequence,
+absl::StatusOr<std::vector<ReclaimItem>> MetaStore::Reclaimable(ReclaimPosition from,
+                                                                uint64_t below_sequence,
                                                                 size_t limit) {
-  return CollectReclaimable(Transaction(kv_), below_sequence, limit);
+  return CollectReclaimable(Transaction(kv_), from, below_sequence, limit);
 }
 
 }  // namespace cairn

@@ -41,7 +41,8 @@ class MetaStore {
   absl::StatusOr<MetaCounters> Counters();
   absl::StatusOr<std::vector<LeaseId>> Leases();
   // See MetaEngine::NextReclaim(); considers entries below `below_sequence`.
-  absl::StatusOr<std::vector<ReclaimItem>> Reclaimable(uint64_t below_sequence, size_t limit);
+  absl::StatusOr<std::vector<ReclaimItem>> Reclaimable(ReclaimPosition from,
+                                                       uint64_t below_sequence, size_t limit);
 
  private:
   Kv& kv_;

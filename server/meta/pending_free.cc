@@ -85,11 +85,13 @@ absl::Status QueueRun(Transaction& txn, StripeSpan run, uint64_t length_bytes,
 }
 
 absl::StatusOr<std::vector<ReclaimItem>> CollectReclaimable(const Transaction& txn,
+                                                            ReclaimPosition from,
                                                             uint64_t below_sequence, size_t limit) {
   std::vector<ReclaimItem> items;
   size_t runs_left = kMaxRunsScanned, spans_left = std::max<size_t>(limit, 1);
   ASSIGN_OR_RETURN(const uint64_t oldest, txn.Read(Counter::kOldestPending));
-  Transaction::Scan scan(txn, kFamilyPendingFree, SequenceKey(oldest), SequenceKey(below_sequence));
+  Transaction::Scan scan(txn, kFamilyPendingFree, SequenceKey(std::max(oldest, from.sequence)),
+                         SequenceKey(below_sequence));
   for (; scan.Valid() && runs_left > 0 && spans_left > 0; scan.Next()) {
     ReclaimItem item;
     disk::PendingFreeRecord record;
@@ -97,7 +99,11 @@ absl::StatusOr<std::vector<ReclaimItem>> CollectReclaimable(const Transaction& t
     if (!KeyReader(scan.key()).ReadU64(&item.sequence)) {
       return absl::DataLossError("metadata: a key of family \"pending_free\" is damaged");
     }
-    const StripeSpan range{record.first(), record.count()};
+    StripeSpan range{record.first(), record.count()};
+    if (item.sequence == from.sequence && from.stripe > range.first) {
+      if (from.stripe >= range.end()) continue;
+      range = {from.stripe, range.end() - from.stripe};
+    }
     // One more span than references lies between them.
     ASSIGN_OR_RETURN(const LiveRuns live, FindLive(txn, range, std::min(runs_left, spans_left)));
     item.next_stripe = live.known_below;

@@ -22,15 +22,23 @@ struct ReclaimItem {
   std::vector<uint32_t> groups;     // where the stripes are; empty: anywhere
 };
 
+// A place in the queue: in entry `sequence`, at stripe `stripe`.
+struct ReclaimPosition {
+  uint64_t sequence = 0;
+  uint64_t stripe = 0;
+};
+
 // Queues a granted range whose lease has ended: what of it is referenced stays.
 absl::Status QueueRange(Transaction& txn, StripeSpan range);
 // Queues a run whose last reference has gone.
 absl::Status QueueRun(Transaction& txn, StripeSpan run, uint64_t length_bytes,
                       const google::protobuf::RepeatedField<uint32_t>& groups);
 
-// Items from the entries below `below_sequence`, oldest first, with at most about `limit` spans in
-// all. Looks at a bounded number of references, so an item may end before its entry does.
+// Items from `from` on, of the entries below `below_sequence`, oldest first, with at most about
+// `limit` spans in all. Looks at a bounded number of references, so an item may end before its
+// entry does.
 absl::StatusOr<std::vector<ReclaimItem>> CollectReclaimable(const Transaction& txn,
+                                                            ReclaimPosition from,
                                                             uint64_t below_sequence, size_t limit);
 // Shortens or deletes the entries. Unknown ones are done already.
 absl::Status FinishReclaim(Transaction& txn, const disk::FinishReclaim& request);

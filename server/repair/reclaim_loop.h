@@ -21,27 +21,34 @@ namespace cairn {
 class ReclaimLoop {
  public:
   struct Targets {
-    // Frees these stripes' fragments on every target; an error of one holds up no other. Durable on
-    // all when it returns OK.
+    // Frees these stripes' fragments on every target, side by side; an error of one holds up no
+    // other. Durable on all when it returns OK.
     std::function<Task<absl::Status>(std::vector<StripeSpan>)> free;
     // Leases with unsealed fragments on any target.
     std::function<Task<std::vector<LeaseId>>()> pending_leases;
     // Drops the unsealed fragments of a lease.
     std::function<Task<absl::Status>(LeaseId)> drop_lease;
   };
-  ReclaimLoop(MetaEngine& meta, Targets targets) : meta_(meta), targets_(std::move(targets)) {}
+  ReclaimLoop(MetaEngine& meta, Targets targets);
 
   void Start() { scope_.Spawn(Run()); }
   Task<void> Stop();
 
  private:
   Task<void> Run();
-  // True when there is more to do at once.
+  // True when there may be more to do at once.
   Task<absl::StatusOr<bool>> FreeSome();
+  void PassBy(const std::vector<ReclaimItem>& items, const absl::Status& why);
   Task<absl::Status> DropEndedLeases();
 
   MetaEngine& meta_;
   Targets targets_;
+  // What a target refused to free stays queued and is passed by, so that it holds up nothing behind
+  // it: the others have freed it, and after `try_again_` all that was passed by has its next turn.
+  ReclaimPosition from_;
+  bool passed_by_ = false;
+  MonoTime try_again_;
+  absl::Duration patience_;
   StopSource stop_;
   Scope scope_;
 };

@@ -68,7 +68,8 @@ absl::StatusOr<Target*> ChunkService::Find(uint32_t target) const {
     return absl::FailedPreconditionError(
         StrCat("target ", target, " has failed: ", ToStd(unopened->second.message())));
   }
-  return absl::NotFoundError(
+  // Worth another try: the reply names the newest map, which the caller fetches first.
+  return absl::UnavailableError(
       StrCat("this core has no target ", target, "; the caller's cluster map is old"));
 }
 
@@ -87,6 +88,15 @@ Task<absl::StatusOr<wire::WriteFragmentReply>> ChunkService::Write(
   absl::StatusOr<Target*> target = Find(request.target());
   if (!target.ok()) co_return target.status();
 
+  const FragmentKey key{StripeId(request.key().stripe()), request.key().index()};
+  // Before the bytes are pulled: a target that is full or has failed would be sent all of a save.
+  CO_RETURN_IF_ERROR((*target)->CheckRoom(key, length));
+  wire::WriteFragmentReply reply;
+  if ((*target)->WantsSeal(key)) {
+    reply.set_seal_first(true);
+    co_return reply;
+  }
+
   absl::StatusOr<Slab> slab = co_await slabs_.Acquire(call.deadline());
   if (!slab.ok()) co_return slab.status();
   const MutableBytes data = slab->bytes().first(length);
@@ -97,12 +107,11 @@ Task<absl::StatusOr<wire::WriteFragmentReply>> ChunkService::Write(
   const MutableBytes padded = slab->bytes().first(AlignUp(length, kUnitBytes));
   std::memset(padded.data() + length, 0, padded.size() - length);
 
-  const FragmentKey key{StripeId(request.key().stripe()), request.key().index()};
   std::vector<uint32_t> crcs(request.block_crcs().begin(), request.block_crcs().end());
   absl::Status written =
       co_await (*target)->Write(key, LeaseId(request.lease()), padded, length, std::move(crcs));
   if (!written.ok()) co_return written;
-  co_return wire::WriteFragmentReply();
+  co_return reply;
 }
 
 Task<absl::StatusOr<wire::ReadFragmentReply>> ChunkService::Read(
@@ -142,6 +151,8 @@ Task<absl::StatusOr<wire::SealReply>> ChunkService::Seal(CallContext& call,
   if (!target.ok()) co_return target.status();
   absl::StatusOr<std::vector<FragmentRun>> runs = ToRuns(request.runs());
   if (!runs.ok()) co_return runs.status();
+  // From before the check: reclaim waits for the seals that passed it.
+  const Target::SealUnderWay under_way(*target);
   // The space of an ended lease is reclaimed once. What a writer that slept through that seals
   // later would stay for ever: nothing refers to it, and nothing looks for it again.
   const bool live = co_await lease_is_live_(LeaseId(request.lease()));

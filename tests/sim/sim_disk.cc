@@ -38,6 +38,10 @@ Task<void> SimDisk::SomeSteps() {
 
 absl::Status SimDisk::TakeFault(Kind kind) {
   Fault& fault = faults_[static_cast<int>(kind)];
+  if (fault.every) {
+    ++faults_fired_;
+    return fault.error;
+  }
   if (fault.skip < 0 || fault.skip-- > 0) return absl::OkStatus();
   ++faults_fired_;
   return std::exchange(fault.error, absl::OkStatus());
@@ -152,7 +156,11 @@ void SimDisk::Crash(uint64_t seed) {
 }
 
 void SimDisk::FailNext(Kind kind, absl::Status error, int skip) {
-  faults_[static_cast<int>(kind)] = {std::move(error), skip};
+  faults_[static_cast<int>(kind)] = {std::move(error), skip, false};
+}
+
+void SimDisk::FailEvery(Kind kind, absl::Status error) {
+  faults_[static_cast<int>(kind)] = {std::move(error), -1, true};
 }
 
 void SimDisk::MisdirectNextWrite(uint64_t offset_bytes) {

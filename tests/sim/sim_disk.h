@@ -36,6 +36,8 @@ class SimDisk final : public Disk {
   // A failed write has written any part of its bytes. After a failed flush, what was not durable
   // survives only by chance, and no later flush changes that.
   void FailNext(Kind kind, absl::Status error, int skip = 0);
+  // As FailNext(), for all of its kind until the power is cut: a device that is dying.
+  void FailEvery(Kind kind, absl::Status error);
   // The next write goes to `offset_bytes` instead of its place, and reports success.
   void MisdirectNextWrite(uint64_t offset_bytes);
   // Bit rot.
@@ -62,6 +64,7 @@ class SimDisk final : public Disk {
   struct Fault {
     absl::Status error;
     int skip = -1;  // -1: none planted
+    bool every = false;
   };
   Task<void> SomeSteps();
   absl::Status TakeFault(Kind kind);

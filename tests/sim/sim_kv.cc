@@ -75,7 +75,7 @@ std::unique_ptr<KvIterator> SimKv::NewIterator(ColumnFamily family) {
 
 absl::Status SimKv::Write(const KvBatch& batch, KvDurability durability) {
   RETURN_IF_ERROR(Refusal());
-  RETURN_IF_ERROR(std::exchange(refusal_, absl::OkStatus()));
+  if (refuse_after_ >= 0 && refuse_after_-- == 0) return std::exchange(refusal_, absl::OkStatus());
   RETURN_IF_ERROR(CheckSpace(batch));
   if (fail_after_ >= 0 && fail_after_-- == 0) {
     failed_ = true;

@@ -39,8 +39,11 @@ class SimKv final : public Kv {
     fail_after_ = writes;
     write_error_ = std::move(error);
   }
-  // The next write that adds something is refused and changes nothing; the store goes on.
-  void RefuseNextWrite(absl::Status error) { refusal_ = std::move(error); }
+  // The write after `skip` good ones is refused and changes nothing; the store goes on.
+  void RefuseNextWrite(absl::Status error, int skip = 0) {
+    refusal_ = std::move(error);
+    refuse_after_ = skip;
+  }
   // How full the filesystem is, as RocksKv judges it before a write.
   enum class Space {
     kRoom,
@@ -73,6 +76,7 @@ class SimKv final : public Kv {
   absl::Status write_error_;
   absl::Status refusal_;
   Space space_ = Space::kRoom;
+  int refuse_after_ = -1;  // -1: none planted
   absl::Status get_error_;
   int64_t synced_writes_ = 0;
 };

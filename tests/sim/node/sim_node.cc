@@ -9,6 +9,7 @@
 #include "common/buffer/slab_pool.h"
 #include "common/rpc/call_table.h"
 #include "common/rpc/rpc_server.h"
+#include "common/task/when_all.h"
 #include "server/admin/ping_service.h"
 #include "server/cluster/cluster_map.h"
 #include "server/meta/families.h"
@@ -24,12 +25,10 @@ constexpr char kClusterId[] = "simulated";
 constexpr uint32_t kGroupsPerTarget = 4;
 
 Task<absl::Status> FreeOn(std::vector<Target*> targets, std::vector<StripeSpan> spans) {
-  absl::Status result;
-  for (Target* target : targets) {
-    absl::Status freed = co_await FreeSpans(*target, spans);
-    result.Update(freed);
-  }
-  co_return result;
+  std::vector<Task<absl::Status>> frees;
+  for (Target* target : targets) frees.push_back(FreeSpans(*target, spans));
+  absl::Status freed = co_await WhenAllOk(std::move(frees));
+  co_return freed;
 }
 
 Task<std::vector<LeaseId>> PendingOn(std::vector<Target*> targets) {
@@ -133,7 +132,7 @@ Task<absl::Status> SimNode::Boot(Life& life) {
 
 Task<absl::Status> SimNode::OpenTargets(Life& life) {
   for (uint32_t i = 0; i < options_.targets; ++i) {
-    Target::Options options{kClusterId, TargetId(i + 1)};
+    Target::Options options{kClusterId, TargetId(i + 1), options_.pending_fragments_max};
     absl::StatusOr<std::unique_ptr<Target>> opened = co_await Target::Open(
         std::move(options), *disks_[i], *indexes_[i], runner_, executor_.random());
     if (!opened.ok()) co_return opened.status();

@@ -30,6 +30,7 @@ class SimNode {
     uint64_t stripe_bytes = 128 * kKiB;  // of a slab, too
     size_t slabs = 8;                    // a core
     uint32_t credits_max = 4;
+    size_t pending_fragments_max = 256 * 1024;  // a target
     MetaOptions meta;
   };
   SimNode(SimExecutor& executor, SimFabric& fabric, Options options);
@@ -52,6 +53,7 @@ class SimNode {
 
   const Options& options() const { return options_; }
   SimDisk& disk(size_t target) { return *disks_[target]; }
+  SimKv& index(size_t target) { return *indexes_[target]; }
   // REQUIRES: started.
   Target& target(size_t target);
   MetaEngine& meta();

@@ -5,7 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cerrno>
+
 #include "common/task/when_all.h"
+#include "server/disk/disk_error.h"
 #include "tests/unit/chunk/target_world.h"
 
 namespace cairn {
@@ -337,19 +340,16 @@ TEST(TargetRaces, SpaceOfAFragmentBeingReadIsNotReused) {
   EXPECT_GT(read_while_freed, 5);
 }
 
-TEST_F(TargetTest, ListIsPagedInTheOrderOfKeys) {
-  for (uint64_t stripe : {30, 10, 20}) ASSERT_TRUE(w_.Write(stripe, 5000 + stripe, stripe).ok());
-  for (uint64_t stripe : {30, 10, 20}) ASSERT_TRUE(w_.SealAll({Stripes(stripe)}, stripe).ok());
-  auto page = w_.executor.Run(w_.target->ListFragments(std::nullopt, 2));
-  ASSERT_TRUE(page.ok());
-  ASSERT_EQ(page->size(), 2u);
-  EXPECT_EQ((*page)[0].key, Key(10));
-  EXPECT_EQ((*page)[1].key, Key(20));
-  EXPECT_EQ((*page)[1].record.length_bytes, 5020u);
-  EXPECT_EQ((*page)[1].record.lease, LeaseId(20));
-  page = w_.executor.Run(w_.target->ListFragments((*page)[1].key, 2));
-  ASSERT_EQ(page->size(), 1u);
-  EXPECT_EQ((*page)[0].key, Key(30));
+TEST_F(TargetTest, ListIsPagedInTheOrderOfKeysAndEndsWhereAsked) {
+  for (uint64_t stripe : {30, 10, 20, 40}) ASSERT_TRUE(w_.Write(stripe, 5000).ok());
+  for (uint64_t stripe : {30, 10, 20, 40}) ASSERT_TRUE(w_.SealAll({Stripes(stripe)}).ok());
+  const auto list = [&](uint64_t from, uint64_t end, size_t limit) {
+    return *w_.executor.Run(w_.target->ListFragments(Key(from), StripeId(end), limit));
+  };
+  EXPECT_THAT(list(0, 1000, 2), ElementsAre(Key(10), Key(20)));
+  EXPECT_THAT(list(21, 1000, 2), ElementsAre(Key(30), Key(40)));
+  EXPECT_THAT(list(10, 40, 10), ElementsAre(Key(10), Key(20), Key(30)));
+  EXPECT_THAT(list(11, 20, 10), IsEmpty());
 }
 
 // --- failures
@@ -365,14 +365,51 @@ TEST_F(TargetTest, FullTargetSaysHowFullItIs) {
   EXPECT_TRUE(w_.Write(100, 1 * kMiB).ok());
 }
 
-TEST_F(TargetTest, MediaErrorOnWriteTakesThePlaceOutOfUse) {
+TEST_F(TargetTest, RoomAndPendingLimitAreKnownBeforeAWrite) {
+  EXPECT_EQ(w_.target->CheckRoom(Key(1), 14 * kMiB), absl::OkStatus());
+  ASSERT_TRUE(w_.Write(1, 8 * kMiB).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(w_.target->CheckRoom(Key(2), 8 * kMiB)));
+  EXPECT_EQ(w_.target->CheckRoom(Key(2), 6 * kMiB), absl::OkStatus());
+  // Its reply was lost, and it is sent again.
+  EXPECT_EQ(w_.target->CheckRoom(Key(1), 8 * kMiB), absl::OkStatus());
+  EXPECT_FALSE(w_.target->WantsSeal(Key(2)));
+}
+
+TEST_F(TargetTest, MediaErrorOnWriteTakesThePlaceOutOfUseAndAnother) {
   w_.disk.FailNext(SimDisk::Kind::kWrite, absl::DataLossError("planted"));
-  EXPECT_EQ(w_.Write(1, 5000).code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(w_.Write(1, 5000), absl::OkStatus());
+  EXPECT_EQ(w_.disk.faults_fired(), 1);
   EXPECT_EQ(w_.target->usage().bad, ExtentBytes(5000));
   EXPECT_EQ(w_.target->counters().media_errors, 1);
-  EXPECT_TRUE(w_.Write(1, 5000).ok());
   EXPECT_TRUE(w_.SealAll({Stripes(1)}).ok());
   EXPECT_TRUE(w_.ReadAll(1, 5000).ok());
+}
+
+// Not DATA_LOSS, which a client takes for a damaged transfer and sends to the same target again.
+TEST_F(TargetTest, DeviceThatCannotWriteAnywhereRefusesTheFragment) {
+  w_.disk.FailEvery(SimDisk::Kind::kWrite, absl::DataLossError("planted"));
+  const absl::Status written = w_.Write(1, 5000);
+  EXPECT_EQ(written.code(), absl::StatusCode::kFailedPrecondition) << written;
+  EXPECT_THAT(Message(written), HasSubstr("target 7 cannot write this fragment: planted"));
+  EXPECT_EQ(w_.target->usage().bad, 3 * ExtentBytes(5000));
+  EXPECT_EQ(w_.target->usage().pending, 0u);
+  EXPECT_TRUE(w_.target->failure().ok());
+}
+
+TEST_F(TargetTest, DeviceThatIsGoneFailsTheTarget) {
+  for (const int error : {ENODEV, ENXIO, EROFS}) {
+    ASSERT_TRUE(w_.CrashAndOpen(1).ok());
+    w_.disk.FailNext(SimDisk::Kind::kWrite, DiskError(error, "writing"));
+    EXPECT_EQ(w_.Write(1, 5000).code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_FALSE(w_.target->failure().ok());
+    EXPECT_EQ(w_.Write(2, 5000).code(), absl::StatusCode::kFailedPrecondition);
+  }
+  ASSERT_TRUE(w_.CrashAndOpen(1).ok());
+  ASSERT_TRUE(w_.Write(1, 5000).ok());
+  ASSERT_TRUE(w_.SealAll({Stripes(1)}).ok());
+  w_.disk.FailNext(SimDisk::Kind::kRead, DiskError(ENODEV, "reading"));
+  EXPECT_EQ(w_.ReadAll(1, 5000).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_FALSE(w_.target->failure().ok());
 }
 
 TEST_F(TargetTest, FirstFailedFlushFailsTheTargetForGood) {
@@ -388,7 +425,7 @@ TEST_F(TargetTest, FirstFailedFlushFailsTheTargetForGood) {
   EXPECT_EQ(w_.Write(3, 5000).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(w_.ReadAll(1, 5000).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(w_.Free({Stripes(1)}).code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(w_.executor.Run(w_.target->ListFragments(std::nullopt, 1)).status().code(),
+  EXPECT_EQ(w_.executor.Run(w_.target->ListFragments(Key(0), StripeId(9), 1)).status().code(),
             absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(w_.disk.flushes(), flushes) << "a failed flush was tried again";
   EXPECT_FALSE(w_.target->failure().ok());

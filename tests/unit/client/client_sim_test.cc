@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "common/base/crc32c.h"
+#include "tests/unit/chunk/target_world.h"
 #include "tests/unit/client/client_world.h"
 
 namespace cairn {
@@ -329,6 +330,156 @@ TEST(ClientSim, FullTargetIsSaidSoAndItsSpaceComesBack) {
   EXPECT_EQ(world.executor.Run(world.Save(kNew, fits)), absl::OkStatus());
   EXPECT_EQ(world.Matches(kNew, fits), absl::OkStatus());
   EXPECT_EQ(world.Matches(kOld, kept), absl::OkStatus());
+}
+
+// Fills a target with what no lease will ever give back. Of what is not sealed at once, the node
+// may drop any, for it knows no such lease: so each is sealed by itself, and missing ones do not
+// count.
+Task<void> Fill(Target* target, uint64_t stripe_bytes) {
+  constexpr uint64_t kLease = 77;
+  for (uint64_t stripe = uint64_t{1} << 40; target->CheckRoom(Key(stripe), stripe_bytes).ok();
+       ++stripe) {
+    const absl::Status written =
+        co_await TargetWorld::WriteTask(*target, stripe, stripe_bytes, kLease);
+    if (!written.ok()) continue;
+    std::vector<FragmentRun> runs(1, Stripes(stripe));
+    const auto sealed = co_await target->Seal(LeaseId(kLease), std::move(runs));
+    CAIRN_CHECK(sealed.ok());
+  }
+}
+
+// More groups than a writer rotates over, and all of those may be of full targets.
+TEST(ClientSim, OneTargetWithRoomIsEnough) {
+  SimNode::Options options;
+  options.targets = 8;
+  for (uint32_t roomy = 0; roomy < options.targets; ++roomy) {
+    ClientWorld world(20 + roomy, options);
+    for (uint32_t i = 0; i < options.targets; ++i) {
+      if (i != roomy) world.executor.Run(Fill(&world.node.target(i), options.stripe_bytes));
+    }
+    const std::vector<Content> shards = {RandomContent(world.random, 3 * kMiB)};
+    const absl::Status saved = world.executor.Run(world.Save(kNew, shards));
+    ASSERT_TRUE(saved.ok()) << saved << ", target " << roomy;
+    EXPECT_EQ(world.Matches(kNew, shards), absl::OkStatus());
+  }
+}
+
+TEST(ClientSim, FullClusterIsSaidSoAtOnce) {
+  SimNode::Options options;
+  options.targets = 3;
+  ClientWorld world(30, options);
+  for (uint32_t i = 0; i < options.targets; ++i) {
+    world.executor.Run(Fill(&world.node.target(i), options.stripe_bytes));
+  }
+  const MonoTime begin = world.executor.clock().Now();
+  const std::vector<Content> shards = {RandomContent(world.random, 1 * kMiB)};
+  const absl::Status saved = world.executor.Run(world.Save(kNew, shards));
+  EXPECT_TRUE(absl::IsResourceExhausted(saved)) << saved;
+  EXPECT_NE(std::string(saved.message()).find("(3 asked)"), std::string::npos) << saved;
+  EXPECT_NE(std::string(saved.message()).find("add targets"), std::string::npos) << saved;
+  EXPECT_LT(world.executor.clock().Now() - begin, absl::Seconds(1));
+}
+
+TEST(ClientSim, SaveMovesAwayFromADeviceThatCannotWrite) {
+  SimNode::Options options;
+  options.targets = 2;
+  for (const bool gone : {false, true}) {
+    ClientWorld world(31, options);
+    const absl::Status error = gone ? absl::FailedPreconditionError("planted: no such device")
+                                    : absl::DataLossError("planted: input/output error");
+    world.node.disk(0).FailEvery(SimDisk::Kind::kWrite, error);
+    const std::vector<Content> shards = {RandomContent(world.random, 2 * kMiB)};
+    const MonoTime begin = world.executor.clock().Now();
+    const absl::Status saved = world.executor.Run(world.Save(kNew, shards));
+    EXPECT_TRUE(saved.ok()) << saved;
+    EXPECT_LT(world.executor.clock().Now() - begin, absl::Seconds(1));
+    EXPECT_GT(world.node.disk(0).faults_fired(), 0);
+    EXPECT_EQ(world.Matches(kNew, shards), absl::OkStatus());
+    EXPECT_EQ(world.node.target(0).failure().ok(), !gone);
+  }
+}
+
+TEST(ClientSim, StripesOfATargetThatFailsAtTheSealGoElsewhere) {
+  SimNode::Options options;
+  options.targets = 2;
+  ClientWorld world(32, options);
+  world.node.disk(0).FailNext(SimDisk::Kind::kFlush, absl::DataLossError("planted"));
+  const std::vector<Content> shards = {RandomContent(world.random, 2 * kMiB)};
+  const absl::Status saved = world.executor.Run(world.Save(kNew, shards));
+  EXPECT_TRUE(saved.ok()) << saved;
+  EXPECT_FALSE(world.node.target(0).failure().ok());
+  EXPECT_EQ(world.Matches(kNew, shards), absl::OkStatus());
+  EXPECT_EQ(world.node.target(1).usage().used, world.SpaceOf(shards));
+}
+
+TEST(ClientSim, TargetThatFailsAtTheSealWithNoOtherFailsTheSaveAtOnce) {
+  ClientWorld world(33);
+  world.node.disk(0).FailNext(SimDisk::Kind::kFlush, absl::DataLossError("planted"));
+  const std::vector<Content> shards = {RandomContent(world.random, 1 * kMiB)};
+  const MonoTime begin = world.executor.clock().Now();
+  const absl::Status saved = world.executor.Run(world.Save(kNew, shards));
+  EXPECT_TRUE(absl::IsFailedPrecondition(saved)) << saved;
+  EXPECT_LT(world.executor.clock().Now() - begin, absl::Seconds(1));
+}
+
+TEST(ClientSim, SealThatFindsNoSpaceForItsRecordsIsTriedAgain) {
+  ClientWorld world(34);
+  world.node.index(0).RefuseNextWrite(absl::ResourceExhaustedError("planted: full"));
+  const std::vector<Content> shards = {RandomContent(world.random, 1 * kMiB)};
+  const absl::Status saved = world.executor.Run(world.Save(kNew, shards));
+  EXPECT_TRUE(saved.ok()) << saved;
+  EXPECT_EQ(world.Matches(kNew, shards), absl::OkStatus());
+}
+
+// A target keeps only so many unsealed fragments: its writers seal and go on.
+TEST(ClientSim, ShardsThatTogetherExceedThePendingLimitAreSaved) {
+  SimNode::Options options;
+  options.pending_fragments_max = 10;
+  ClientWorld world(35, options);
+  std::vector<Content> shards;
+  for (const uint64_t stripes : {20, 1, 9, 12}) {
+    shards.push_back(RandomContent(world.random, stripes * options.stripe_bytes));
+  }
+  const absl::Status saved = world.executor.Run(world.Save(kNew, shards));
+  EXPECT_TRUE(saved.ok()) << saved;
+  EXPECT_EQ(world.Matches(kNew, shards), absl::OkStatus());
+  EXPECT_EQ(world.Usage().used, world.SpaceOf(shards));
+}
+
+// Nobody frees what a file refers to: the target has lost it.
+TEST(ClientSim, FragmentThatItsTargetLostIsDataLoss) {
+  ClientWorld world(36);
+  const std::vector<Content> shards = {RandomContent(world.random, 1 * kMiB)};
+  ASSERT_TRUE(world.executor.Run(world.Save(kNew, shards)).ok());
+  const std::string file = std::string(kNew) + "/shard-0";
+  const auto stat = world.executor.Run(world.Stat(file));
+  ASSERT_TRUE(stat.ok());
+  const uint64_t lost = stat->extents(0).first_stripe() + 2;
+  std::vector<FragmentRun> runs(1, Stripes(lost));
+  ASSERT_TRUE(world.executor.Run(world.node.target(0).Free(std::move(runs))).ok());
+  const absl::Status read = world.executor.Run(world.ReadFile(file)).status();
+  EXPECT_TRUE(absl::IsDataLoss(read)) << read;
+  const std::string wanted = "target 1 holds no stripe " + std::to_string(lost);
+  EXPECT_NE(std::string(read.message()).find(wanted), std::string::npos) << read;
+}
+
+TEST(ClientSim, FileRemovedUnderItsReaderIsSaidSo) {
+  ClientWorld world(37);
+  const std::vector<Content> shards = {RandomContent(world.random, 1 * kMiB)};
+  ASSERT_TRUE(world.executor.Run(world.Save(kNew, shards)).ok());
+  const auto stat = world.executor.Run(world.Stat(std::string(kNew) + "/shard-0"));
+  ASSERT_TRUE(stat.ok());
+  wire::RemoveRequest remove;
+  remove.set_path(kNew);
+  remove.set_recursive(true);
+  ASSERT_TRUE(
+      world.executor.Run(world.session->Meta<wire::RemoveReply>(wire::REMOVE, remove, world.Soon()))
+          .ok());
+  world.LetLeasesEnd();
+  Content content(shards[0].size());
+  const absl::Status read = world.executor.Run(world.ReadOpened(*stat, 0, content));
+  EXPECT_TRUE(absl::IsFailedPrecondition(read)) << read;
+  EXPECT_NE(std::string(read.message()).find("replaced or removed"), std::string::npos) << read;
 }
 
 TEST(ClientSim, SpaceOfAClientThatDiedComesBack) {

@@ -154,24 +154,27 @@ class ClientWorld {
         co_await session->Meta<wire::StatReply>(wire::STAT, request, Soon());
     co_return reply;
   }
+  Task<absl::Status> ReadOpened(const wire::StatReply& stat, uint64_t offset,
+                                MutableBytes destination) {
+    const std::vector<wire::ExtentRun> extents(stat.extents().begin(), stat.extents().end());
+    const OpenedFile file{stat.entry().inode(), stat.entry().version(), stat.entry().size_bytes(),
+                          extents};
+    std::vector<WantedRange> ranges = {{offset, destination}};
+    absl::Status read = co_await ReadRanges(*session, file, std::move(ranges), timeout);
+    co_return read;
+  }
   Task<absl::StatusOr<Content>> ReadFile(std::string path) {
     absl::StatusOr<wire::StatReply> stat = co_await Stat(path);
     if (!stat.ok()) co_return stat.status();
     Content content(stat->entry().size_bytes());
-    const std::vector<wire::ExtentRun> extents(stat->extents().begin(), stat->extents().end());
-    std::vector<WantedRange> ranges = {{0, content}};
-    absl::Status read =
-        co_await ReadRanges(*session, extents, content.size(), std::move(ranges), timeout);
+    absl::Status read = co_await ReadOpened(*stat, 0, content);
     if (!read.ok()) co_return read;
     co_return content;
   }
   Task<absl::Status> ReadRange(std::string path, uint64_t offset, MutableBytes destination) {
     absl::StatusOr<wire::StatReply> stat = co_await Stat(path);
     if (!stat.ok()) co_return stat.status();
-    const std::vector<wire::ExtentRun> extents(stat->extents().begin(), stat->extents().end());
-    std::vector<WantedRange> ranges = {{offset, destination}};
-    absl::Status read = co_await ReadRanges(*session, extents, stat->entry().size_bytes(),
-                                            std::move(ranges), timeout);
+    absl::Status read = co_await ReadOpened(*stat, offset, destination);
     co_return read;
   }
 

@@ -15,6 +15,7 @@
 
 #include "common/base/crc32c.h"
 #include "common/base/strings.h"
+#include "server/repair/free_spans.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_executor.h"
 #include "tests/sim/sim_kv.h"
@@ -25,6 +26,7 @@ namespace {
 
 constexpr uint64_t kSlabBytes = 256 * kKiB;
 constexpr size_t kSlabs = 2;
+constexpr size_t kPendingMax = 40;
 constexpr uint64_t kLiveLease = 5;
 
 Task<bool> LeaseIsLive(LeaseId lease) { co_return lease == LeaseId(kLiveLease); }
@@ -43,8 +45,8 @@ class ChunkServiceTest : public ::testing::Test {
     destination_.resize(2 * kSlabBytes);
     writable_ = *client_net_->Register(destination_, MemoryAccess::kRemoteWrite);
     client_ = *node_net_->AddPeer(client_net_->address());
-    target_ = *executor_.Run(
-        Target::Open({"cluster", TargetId(3)}, disk_, index_, runner_, executor_.random()));
+    target_ = *executor_.Run(Target::Open({"cluster", TargetId(3), kPendingMax}, disk_, index_,
+                                          runner_, executor_.random()));
     service_ =
         std::make_unique<ChunkService>(*slabs_, std::vector<Target*>{target_.get()}, LeaseIsLive);
   }
@@ -166,12 +168,49 @@ TEST_F(ChunkServiceTest, BytesThatDoNotMatchTheirChecksumAreNotStored) {
   ExpectNothingStored();
 }
 
-TEST_F(ChunkServiceTest, UnknownTargetIsNotFound) {
+// UNAVAILABLE, so that the client tries again, by a newer map.
+TEST_F(ChunkServiceTest, UnknownTargetIsUnavailable) {
   wire::WriteFragmentRequest request = WriteRequest(100);
   request.set_target(4);
-  EXPECT_TRUE(absl::IsNotFound(Write(request)));
-  EXPECT_TRUE(absl::IsNotFound(Read(0, 10, 10, 4).status()));
-  EXPECT_TRUE(absl::IsNotFound(Seal(1, 1, 1, kLiveLease, 4).status()));
+  EXPECT_TRUE(absl::IsUnavailable(Write(request)));
+  EXPECT_TRUE(absl::IsUnavailable(Read(0, 10, 10, 4).status()));
+  EXPECT_TRUE(absl::IsUnavailable(Seal(1, 1, 1, kLiveLease, 4).status()));
+}
+
+// A full target would be sent every byte of a save, only to refuse them.
+TEST_F(ChunkServiceTest, WriteThatFindsNoRoomIsRefusedWithoutItsBytes) {
+  uint64_t stripe = 100;
+  while (target_->CheckRoom({StripeId(stripe), 0}, kSlabBytes).ok()) {
+    ASSERT_EQ(Write(WriteRequest(kSlabBytes, stripe++)), absl::OkStatus());
+  }
+  CallContext context = Context({{readable_->descriptor().key + 1000, 0, kSlabBytes}});
+  const auto refused = executor_.Run(service_->Write(context, WriteRequest(kSlabBytes)));
+  EXPECT_TRUE(absl::IsResourceExhausted(refused.status())) << refused.status();
+}
+
+TEST_F(ChunkServiceTest, WriteToAFailedTargetIsRefusedWithoutItsBytes) {
+  ASSERT_EQ(Write(WriteRequest(100)), absl::OkStatus());
+  disk_.FailNext(SimDisk::Kind::kFlush, absl::DataLossError("planted"));
+  ASSERT_FALSE(Seal(1, 1).ok());
+  CallContext context = Context({{readable_->descriptor().key + 1000, 0, 100}});
+  const auto refused = executor_.Run(service_->Write(context, WriteRequest(100, 2)));
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused.status())) << refused.status();
+}
+
+TEST_F(ChunkServiceTest, WriterIsAskedToSealWhenTooMuchIsPending) {
+  for (uint64_t stripe = 1; stripe <= kPendingMax; ++stripe) {
+    ASSERT_EQ(Write(WriteRequest(100, stripe)), absl::OkStatus());
+  }
+  CallContext context = Context({Bulk(*readable_, 100)});
+  auto reply = executor_.Run(service_->Write(context, WriteRequest(100, 99)));
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_TRUE(reply->seal_first());
+  // One that is there already needs no room.
+  reply = executor_.Run(service_->Write(context, WriteRequest(100, 1)));
+  EXPECT_TRUE(reply.ok() && !reply->seal_first());
+  ASSERT_TRUE(Seal(1, kPendingMax).ok());
+  EXPECT_EQ(Write(WriteRequest(100, 99)), absl::OkStatus());
+  EXPECT_EQ(Seal(99, 1)->missing_stripes_size(), 0);
 }
 
 TEST_F(ChunkServiceTest, ATargetThatCouldNotBeOpenedSaysWhy) {
@@ -259,6 +298,55 @@ TEST_F(ChunkServiceTest, SealUnderAnEndedLeaseIsAborted) {
   ASSERT_EQ(Write(request), absl::OkStatus());
   EXPECT_TRUE(absl::IsAborted(Seal(1, 1, 1, 6).status()));
   EXPECT_EQ(target_->usage().used, 0u);
+}
+
+// Shut, so that the lease may end, and its space be reclaimed, while a seal waits for its answer.
+class SlowCheck {
+ public:
+  Task<bool> Ask() {
+    ++asked_;
+    co_await answer_;
+    co_return true;
+  }
+  Task<void> Answer() {
+    answer_.Set();
+    co_return;
+  }
+  int asked() const { return asked_; }
+
+ private:
+  int asked_ = 0;
+  Event answer_;
+};
+
+TEST_F(ChunkServiceTest, ReclaimWaitsForSealsWhoseLeaseWasAskedFor) {
+  ASSERT_EQ(Write(WriteRequest(100, 7)), absl::OkStatus());
+  SlowCheck check;
+  ChunkService service(*slabs_, {target_.get()}, [&check](LeaseId) { return check.Ask(); });
+  wire::SealRequest request;
+  request.set_target(3);
+  request.set_lease(kLiveLease);
+  wire::FragmentRun* run = request.add_runs();
+  run->set_first_stripe(7);
+  run->set_count(1);
+  run->set_stride(1);
+  CallContext context = Context({});
+  StoredResult<absl::StatusOr<wire::SealReply>> sealed;
+  executor_.Spawn(StoreResult(service.Seal(context, request), &sealed));
+  executor_.RunUntilIdle();
+  ASSERT_EQ(check.asked(), 1);
+
+  StoredResult<absl::Status> freed;
+  std::vector<StripeSpan> spans = {{0, 100}};
+  executor_.Spawn(StoreResult(FreeSpans(*target_, std::move(spans)), &freed));
+  executor_.RunUntilIdle();
+  EXPECT_FALSE(freed.done);
+  executor_.Run(check.Answer());
+  executor_.RunUntilIdle();
+  ASSERT_TRUE(sealed.done && freed.done);
+  EXPECT_TRUE(sealed.value->ok()) << sealed.value->status();
+  EXPECT_EQ(*freed.value, absl::OkStatus());
+  ExpectNothingStored();
 }
 
 TEST_F(ChunkServiceTest, DiscardForgetsWhatIsNotSealed) {

@@ -118,8 +118,9 @@ class File {
   // The CRC32C of the whole content, as it was committed.
   uint32_t crc32c() const;
   // Fills every destination, in parallel, verified block by block. On error their contents are
-  // undefined, and on return no server writes to them any more. OUT_OF_RANGE past the end. Only the
-  // blocks touched are read.
+  // undefined, and on return no server writes to them any more. OUT_OF_RANGE past the end;
+  // FAILED_PRECONDITION when the file was replaced or removed since it was opened and its bytes are
+  // gone. Only the blocks touched are read.
   absl::Status Read(std::span<const ReadRange> ranges);
   absl::Status Read(uint64_t offset_bytes, MutableBuffer destination);
 

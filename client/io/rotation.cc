@@ -1,0 +1,79 @@
+#include "client/io/rotation.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/strings.h"
+
+namespace cairn {
+namespace {
+
+// PGs that one shard rotates over. Bounds the connections of a rank; 16 spread a shard well enough
+// that no target gets more than a few percent over its share.
+constexpr size_t kRotationMax = 16;
+
+bool IsUp(const wire::ClusterMap& map, uint32_t id) {
+  return std::any_of(map.targets().begin(), map.targets().end(), [id](const auto& target) {
+    return target.id() == id && target.state() == wire::TARGET_UP;
+  });
+}
+
+}  // namespace
+
+Rotation::Rotation(const wire::ClusterMap& map, Random& random) {
+  for (const wire::PlacementGroup& group : map.groups()) {
+    const bool healthy = std::all_of(group.targets().begin(), group.targets().end(),
+                                     [&map](uint32_t id) { return IsUp(map, id); });
+    if (!healthy) continue;
+    Group& added = groups_.emplace_back();
+    added.id = PgId(group.id());
+    for (uint32_t target : group.targets()) added.targets.push_back(TargetId(target));
+  }
+  if (groups_.empty()) return;
+  const auto start = static_cast<ptrdiff_t>(random.Below(groups_.size()));
+  std::rotate(groups_.begin(), groups_.begin() + start, groups_.end());
+  Choose();
+}
+
+void Rotation::Choose() {
+  chosen_.clear();
+  for (const Group& group : groups_) {
+    if (chosen_.size() == kRotationMax) return;
+    const bool refused = std::any_of(group.targets.begin(), group.targets.end(),
+                                     [this](TargetId target) { return refused_.contains(target); });
+    if (!refused) chosen_.push_back(group.id);
+  }
+}
+
+// By the id, so that consecutive ids rotate.
+PgId Rotation::GroupOf(StripeId stripe) const {
+  CAIRN_CHECK(!chosen_.empty());
+  return chosen_[stripe.value() % chosen_.size()];
+}
+
+void Rotation::Refuse(TargetId target, absl::Status why) {
+  if (refused_.emplace(target, std::move(why)).second) Choose();
+}
+
+absl::Status Rotation::Usable() const {
+  if (!chosen_.empty()) return absl::OkStatus();
+  if (groups_.empty()) {
+    return absl::UnavailableError("no target of the cluster is up; `cairn status` shows why");
+  }
+  const auto full = std::find_if(refused_.begin(), refused_.end(), [](const auto& refusal) {
+    return absl::IsResourceExhausted(refusal.second);
+  });
+  if (full != refused_.end()) {
+    return absl::ResourceExhaustedError(StrCat("no target has room for more of this write (",
+                                               refused_.size(),
+                                               " asked): ", ToStd(full->second.message()),
+                                               "; remove or prune checkpoints, or add targets"));
+  }
+  return absl::FailedPreconditionError(
+      StrCat("no target takes more of this write (", refused_.size(),
+             " asked): ", ToStd(refused_.begin()->second.message())));
+}
+
+}  // namespace cairn

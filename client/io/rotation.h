@@ -1,0 +1,42 @@
+// Where the stripes of one write go: a rotation over placement groups, less those with a target
+// that has refused. Pure: write_path.h moves the bytes.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/base/ids.h"
+#include "common/base/random.h"
+#include "proto/wire/meta.pb.h"
+
+namespace cairn {
+
+class Rotation {
+ public:
+  // Over the groups of `map` whose targets are all up, in the map's order from a random one on, so
+  // that ranks spread.
+  Rotation(const wire::ClusterMap& map, Random& random);
+
+  // REQUIRES: Usable() is OK.
+  PgId GroupOf(StripeId stripe) const;
+  // The target is full or has failed: no later stripe of this write is meant for it. What has
+  // refused once is not asked again, so that a full cluster is found out in one round.
+  void Refuse(TargetId target, absl::Status why);
+  // OK while a group is left. RESOURCE_EXHAUSTED: all targets that work are full. UNAVAILABLE: none
+  // was up. FAILED_PRECONDITION: those that were have failed.
+  absl::Status Usable() const;
+
+ private:
+  struct Group {
+    PgId id;
+    std::vector<TargetId> targets;
+  };
+  void Choose();
+
+  std::vector<Group> groups_;
+  std::vector<PgId> chosen_;
+  std::map<TargetId, absl::Status> refused_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,80 @@
+// Goal: a write goes on as long as any target takes it, and is told why when none does. Method:
+// small maps, and every target refusing in turn.
+
+#include "client/io/rotation.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace cairn {
+namespace {
+
+// `groups` groups of one target each, dealt out in turn.
+wire::ClusterMap Map(uint32_t targets, uint32_t groups) {
+  wire::ClusterMap map;
+  for (uint32_t i = 1; i <= targets; ++i) {
+    wire::TargetInfo* target = map.add_targets();
+    target->set_id(i);
+    target->set_state(wire::TARGET_UP);
+  }
+  for (uint32_t i = 0; i < groups; ++i) {
+    wire::PlacementGroup* group = map.add_groups();
+    group->set_id(i);
+    group->add_targets(1 + i % targets);
+  }
+  return map;
+}
+TargetId TargetOf(const wire::ClusterMap& map, PgId group) {
+  return TargetId(map.groups(static_cast<int>(group.value())).targets(0));
+}
+
+TEST(Rotation, ConsecutiveStripesRotateOverSixteenGroups) {
+  SeededRandom random(1);
+  const Rotation rotation(Map(8, 64), random);
+  for (uint64_t id = 0; id < 100; ++id) {
+    EXPECT_EQ(rotation.GroupOf(StripeId(id)), rotation.GroupOf(StripeId(id + 16)));
+    EXPECT_NE(rotation.GroupOf(StripeId(id)), rotation.GroupOf(StripeId(id + 1)));
+  }
+}
+
+TEST(Rotation, TargetsThatRefusedGetNothingMoreAndTheOthersAll) {
+  SeededRandom random(1);
+  const wire::ClusterMap map = Map(8, 64);
+  Rotation rotation(map, random);
+  for (uint32_t refused = 1; refused < 8; ++refused) {
+    ASSERT_TRUE(rotation.Usable().ok());
+    rotation.Refuse(TargetId(refused), absl::ResourceExhaustedError("full"));
+    for (uint64_t id = 0; id < 50; ++id) {
+      EXPECT_GT(TargetOf(map, rotation.GroupOf(StripeId(id))), TargetId(refused));
+    }
+  }
+  rotation.Refuse(TargetId(8), absl::FailedPreconditionError("failed"));
+  const absl::Status usable = rotation.Usable();
+  EXPECT_TRUE(absl::IsResourceExhausted(usable)) << usable;
+}
+
+TEST(Rotation, ReasonIsTheTargetsOwn) {
+  SeededRandom random(1);
+  Rotation failed(Map(1, 4), random);
+  failed.Refuse(TargetId(1), absl::FailedPreconditionError("target 1 has failed"));
+  EXPECT_TRUE(absl::IsFailedPrecondition(failed.Usable())) << failed.Usable();
+  wire::ClusterMap map = Map(1, 4);
+  map.mutable_targets(0)->set_state(wire::TARGET_FAILED);
+  EXPECT_TRUE(absl::IsUnavailable(Rotation(map, random).Usable()));
+}
+
+TEST(Rotation, GroupWithOneRefusingTargetIsLeftOut) {
+  SeededRandom random(1);
+  wire::ClusterMap map = Map(3, 3);
+  for (wire::PlacementGroup& group : *map.mutable_groups()) {
+    group.add_targets(1 + group.targets(0) % 3);  // 1+2, 2+3, 3+1
+  }
+  Rotation rotation(map, random);
+  rotation.Refuse(TargetId(1), absl::ResourceExhaustedError("full"));
+  EXPECT_EQ(rotation.GroupOf(StripeId(5)), PgId(1));
+  EXPECT_EQ(rotation.GroupOf(StripeId(6)), PgId(1));
+}
+
+}  // namespace
+}  // namespace cairn
