@@ -32,8 +32,16 @@ constexpr size_t kRefusalsMax = 1024;
 // fabric's doing.
 constexpr size_t kRecentCallsMax = 512;
 
+// A session that has moved no bytes for so long is idle, and others share its credits. Longer than
+// the pauses within a save.
+constexpr absl::Duration kActiveFor = absl::Seconds(2);
+// How often idle sessions are looked for, all sessions being looked at.
+constexpr absl::Duration kSweepInterval = absl::Seconds(1);
+
 struct KnownSession {
   PeerId peer;
+  bool active = false;
+  MonoTime moved_at;  // its last call with bulks
   size_t calls_running = 0;
   absl::flat_hash_set<uint64_t> recent;
   std::deque<uint64_t> recent_order;
@@ -73,6 +81,8 @@ struct RpcServer::Impl {
 
   void Subscribe(std::weak_ptr<Impl> self);
   void SessionEnded(SessionId id);
+  void MovesBytes(KnownSession& session);
+  void SweepIdle(MonoTime now);
   KnownSession* FindSession(SessionId id);
   std::optional<PeerId> FindStranger(const std::string& address);
   // OK when the call may start.
@@ -94,6 +104,8 @@ struct RpcServer::Impl {
   bool stopped = false;
   uint64_t subscription = 0;
   size_t refusals = 0;
+  size_t active = 0;  // of `known`
+  MonoTime swept_at;
   absl::flat_hash_map<SessionId, KnownSession> known;
   std::deque<Stranger> strangers;
 };
@@ -135,7 +147,29 @@ void RpcServer::Impl::SessionEnded(SessionId id) {
   const auto found = known.find(id);
   if (found == known.end()) return;
   net.RemovePeer(found->second.peer);
+  if (found->second.active) sessions.SetActive(subscription, --active);
   known.erase(found);
+}
+
+// Before the call's own reply, which tells the session's new share.
+void RpcServer::Impl::MovesBytes(KnownSession& session) {
+  const MonoTime now = Executor::Current().clock().Now();
+  session.moved_at = now;
+  if (!session.active) {
+    session.active = true;
+    sessions.SetActive(subscription, ++active);
+  }
+  if (now - swept_at >= kSweepInterval) SweepIdle(now);
+}
+
+void RpcServer::Impl::SweepIdle(MonoTime now) {
+  swept_at = now;
+  for (auto& [id, session] : known) {
+    if (!session.active || now - session.moved_at < kActiveFor) continue;
+    session.active = false;
+    --active;
+  }
+  sessions.SetActive(subscription, active);
 }
 
 KnownSession* RpcServer::Impl::FindSession(SessionId id) {
@@ -279,6 +313,7 @@ void RpcServer::OnMessage(ConstBytes message) {
     return;
   }
   ++impl.counters.calls;
+  if (header->bulks_size() > 0) impl.MovesBytes(*session);
   scope_.Spawn(
       Impl::RunCall(&impl, handler, session->peer, std::move(header), std::string(frame->body)));
 }

@@ -9,6 +9,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/base/units.h"
 #include "common/fabric/peer_address.h"
 #include "common/task/scope.h"
 
@@ -18,7 +19,12 @@ namespace {
 struct Subscriber {
   Executor* executor;
   std::function<void(SessionId)> on_ended;
+  size_t active = 0;
 };
+
+// So many idle sessions count as one that moves bytes: should all of them begin at once, as the
+// ranks of a job do, no more calls than this for each slab stand in line.
+constexpr size_t kIdlePerSharer = 8;
 
 }  // namespace
 
@@ -29,6 +35,7 @@ struct SessionTable::Impl {
   }
 
   absl::Status Check(const wire::HelloRequest& request) const;
+  void CountActive() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void End(SessionId id);
   static Task<void> Watch(Impl* impl, SessionId id, std::unique_ptr<ControlConnection> connection);
 
@@ -37,6 +44,8 @@ struct SessionTable::Impl {
   const std::function<void(SessionId)> on_ended;
   std::atomic<uint64_t> map_version;
   std::atomic<size_t> count{0};
+  // Sessions that move bytes: of the core that has most of them, since most are on every core.
+  std::atomic<size_t> active{0};
 
   mutable absl::Mutex mutex;
   absl::flat_hash_map<SessionId, SessionInfo> sessions ABSL_GUARDED_BY(mutex);
@@ -84,6 +93,12 @@ absl::Status SessionTable::Impl::Check(const wire::HelloRequest& request) const 
   return absl::OkStatus();
 }
 
+void SessionTable::Impl::CountActive() {
+  size_t most = 0;
+  for (const auto& [key, subscriber] : subscribers) most = std::max(most, subscriber.active);
+  active.store(most);
+}
+
 void SessionTable::Impl::End(SessionId id) {
   connections.erase(id);
   {
@@ -119,10 +134,18 @@ void SessionTable::SetMapVersion(uint64_t version) { impl_->map_version = versio
 uint64_t SessionTable::map_version() const { return impl_->map_version; }
 
 uint32_t SessionTable::credits() const {
-  const uint64_t sessions = std::max<uint64_t>(1, impl_->count.load());
-  const uint64_t share = impl_->options.slabs / sessions;
-  return static_cast<uint32_t>(
-      std::clamp<uint64_t>(share, 1, std::max<uint32_t>(1, impl_->options.credits_max)));
+  const uint64_t idle = DivideUp(impl_->count.load(), uint64_t{kIdlePerSharer});
+  const uint64_t sharers = std::max<uint64_t>({1, impl_->active.load(), idle});
+  return static_cast<uint32_t>(std::clamp<uint64_t>(
+      impl_->options.slabs / sharers, 1, std::max<uint32_t>(1, impl_->options.credits_max)));
+}
+
+void SessionTable::SetActive(uint64_t subscription, size_t sessions) {
+  absl::MutexLock lock(&impl_->mutex);
+  const auto found = impl_->subscribers.find(subscription);
+  if (found == impl_->subscribers.end()) return;
+  found->second.active = sessions;
+  impl_->CountActive();
 }
 
 size_t SessionTable::size() const { return impl_->count.load(); }
@@ -143,6 +166,7 @@ uint64_t SessionTable::Subscribe(Executor& executor, std::function<void(SessionI
 void SessionTable::Unsubscribe(uint64_t subscription) {
   absl::MutexLock lock(&impl_->mutex);
   impl_->subscribers.erase(subscription);
+  impl_->CountActive();
 }
 
 absl::StatusOr<std::string> SessionTable::OnHello(std::string_view hello,

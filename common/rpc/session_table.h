@@ -35,9 +35,10 @@ class SessionTable final : public HelloHandler {
     // Everything of the reply but session and credits.
     wire::HelloReply identity;
     size_t sessions_max = 20'000;
-    // Slabs of the node; credits are their fair share, between 1 and credits_max.
+    // Slabs of the node; credits are their fair share, between 1 and credits_max. Eight stripes
+    // keep network and disk busy at once; more would only wait in line.
     uint32_t slabs = 32;
-    uint32_t credits_max = 4;
+    uint32_t credits_max = 8;
   };
   // Calls `on_ended` on the listening executor when a session is over (the client closed or died).
   SessionTable(Options options, Random& random, std::function<void(SessionId)> on_ended);
@@ -47,7 +48,8 @@ class SessionTable final : public HelloHandler {
   // Told to clients in every hello and reply, so that they fetch a newer map.
   void SetMapVersion(uint64_t version);
   uint64_t map_version() const;
-  // The window of each session at the moment.
+  // The window of each session that moves bytes, at the moment: those that are idle leave theirs to
+  // the others.
   uint32_t credits() const;
   size_t size() const;
   // Hangs up on everyone. On the listening executor.
@@ -58,6 +60,8 @@ class SessionTable final : public HelloHandler {
   uint64_t Subscribe(Executor& executor, std::function<void(SessionId)> on_ended);
   // A message already on its way to the executor may still arrive.
   void Unsubscribe(uint64_t subscription);
+  // How many sessions move bytes through the subscriber's core.
+  void SetActive(uint64_t subscription, size_t sessions);
 
   absl::StatusOr<std::string> OnHello(std::string_view hello, std::string_view peer_name) override;
   void OnConnected(std::unique_ptr<ControlConnection> connection, std::string_view reply) override;

@@ -20,6 +20,8 @@ endfunction()
 # finds nothing; what is tested keeps the preset's flags.
 set(cairn_test_options -O0 -g1)
 
+add_custom_target(unit_tests)
+
 # cairn_unit_tests(FOLDER DEPS...): one test program from all *_test.cc of the current folder.
 function(cairn_unit_tests name)
   cmake_parse_arguments(arg "" "" "DEPS" ${ARGN})
@@ -31,6 +33,7 @@ function(cairn_unit_tests name)
   target_link_libraries(${name} PRIVATE ${arg_DEPS} GTest::gmock GTest::gtest_main)
   target_compile_options(${name} PRIVATE ${cairn_test_options})
   cairn_precompiled_tests(${name})
+  add_dependencies(unit_tests ${name})
   add_test(NAME ${name} COMMAND ${name})
   # A death test's child starts the program anew: a fork of one with threads cannot run under ThreadSanitizer.
   set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT GTEST_DEATH_TEST_STYLE=threadsafe)

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "server/chunk/inspect.h"
+#include "tests/sim/seeds.h"
 #include "tests/unit/chunk/target_world.h"
 
 namespace cairn {
@@ -110,7 +111,7 @@ TEST_F(TargetOpenTest, WipedDeviceIsNotMadeANewTarget) {
 }
 
 TEST_F(TargetOpenTest, InterruptedMakingIsFinished) {
-  for (uint64_t seed = 1; seed < 100; ++seed) {
+  for (uint64_t seed = 1; seed < SeedsHere(100); ++seed) {
     TargetWorld w(seed);
     // Cut off at every place: an injected failure stands for the cut.
     const int place = static_cast<int>(seed % 4);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "common/base/crc32c.h"
+#include "tests/sim/seeds.h"
 #include "tests/unit/chunk/target_world.h"
 #include "tests/unit/client/client_world.h"
 
@@ -15,7 +16,7 @@ namespace {
 
 constexpr char kOld[] = "default/run/step-1";
 constexpr char kNew[] = "default/run/step-2";
-constexpr int kRounds = 200;
+constexpr uint64_t kRounds = SeedsHere(200);
 
 // Seeds for `kRounds` rounds, or the one to be replayed.
 std::vector<uint64_t> Seeds() {

@@ -180,6 +180,17 @@ Task<void> CallLimit(Fixture& test) {
 }
 TYPED_TEST(RpcTest, CallsAboveTheSessionsLimitAreRefused) { this->Run(CallLimit<TestFixture>); }
 
+// A call that moves bytes; the reply tells the session's share.
+template <class Fixture>
+Task<void> MoveBytes(Fixture& test, NodeConnection& connection) {
+  std::vector<std::byte> memory(100);
+  auto region = test.client_net_->Register(memory, MemoryAccess::kRemoteRead);
+  CallOptions options = Within(5);
+  options.bulks.push_back((*region)->descriptor());
+  auto moved = co_await Call(connection, 0, ScriptOf("pull"), std::move(options));
+  EXPECT_TRUE(moved.ok()) << moved.status();
+}
+
 template <class Fixture>
 Task<void> SessionEnd(Fixture& test) {
   std::unique_ptr<NodeConnection> first = co_await MustConnect(test);
@@ -187,21 +198,37 @@ Task<void> SessionEnd(Fixture& test) {
   std::unique_ptr<NodeConnection> third = co_await MustConnect(test);
   EXPECT_NE(first->hello().session(), second->hello().session());
   EXPECT_EQ(test.node_->sessions->size(), 3u);
-  // Eight slabs for three sessions.
-  auto reply = co_await Call(*first, 0, ScriptOf("hi"), Within(5));
-  EXPECT_TRUE(reply.ok()) << reply.status();
+  // Eight slabs for three sessions, and for two as long as the third is idle.
+  co_await MoveBytes(test, *second);
+  co_await MoveBytes(test, *first);
+  EXPECT_EQ(first->window().available(), 4);
+  co_await MoveBytes(test, *third);
+  co_await MoveBytes(test, *first);
   EXPECT_EQ(first->window().available(), 2);
   second.reset();
   third.reset();
   co_await Until([&test] { return test.node_->ended == 2; });
   EXPECT_EQ(test.node_->sessions->size(), 1u);
-  reply = co_await Call(*first, 0, ScriptOf("hi"), Within(5));
-  EXPECT_TRUE(reply.ok()) << reply.status();
+  co_await MoveBytes(test, *first);
   EXPECT_EQ(first->window().available(), 4);
 }
 TYPED_TEST(RpcTest, SessionEndsWithItsConnectionAndSharesItsCredits) {
   this->Run(SessionEnd<TestFixture>);
 }
+
+// Also sessions that stay: clients that train, or evaluate, between their saves.
+Task<void> Idling(SimRpcTest& test) {
+  std::unique_ptr<NodeConnection> first = co_await MustConnect(test);
+  std::unique_ptr<NodeConnection> second = co_await MustConnect(test);
+  std::unique_ptr<NodeConnection> third = co_await MustConnect(test);
+  for (NodeConnection* each : {second.get(), third.get(), first.get()})
+    co_await MoveBytes(test, *each);
+  EXPECT_EQ(first->window().available(), 2);
+  co_await Pass(absl::Seconds(5));
+  co_await MoveBytes(test, *first);
+  EXPECT_EQ(first->window().available(), 4);
+}
+TEST_F(SimRpcTest, IdleSessionsLeaveTheirCreditsToTheOthers) { Run(Idling); }
 
 template <class Fixture>
 Task<void> Hellos(Fixture& test) {
