@@ -319,6 +319,7 @@ ReclaimLoop::Targets Node::ReclaimTargets() {
 }
 
 Task<absl::Status> Node::FreeOnTargets(std::vector<StripeSpan> spans) {
+  absl::Status result;
   std::vector<Task<absl::Status>> frees;
   for (const auto& core : cores_) {
     for (const auto& [id, failure] : core->unopened_targets()) result.Update(failure);
@@ -331,7 +332,8 @@ Task<absl::Status> Node::FreeOnTargets(std::vector<StripeSpan> spans) {
   // One that has failed holds up no other, but the spans are not done: after a restart it may be
   // back with all that it held, and nothing would look for these again.
   absl::Status freed = co_await WhenAllOk(std::move(frees));
-  co_return freed;
+  result.Update(freed);
+  co_return result;
 }
 
 Task<std::vector<LeaseId>> Node::PendingLeases() {
