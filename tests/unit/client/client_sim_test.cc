@@ -245,19 +245,16 @@ void CheckStalledRead(uint64_t seed, int* failed_reads) {
   ASSERT_TRUE(saved.ok()) << saved;
   const auto stat = world.executor.Run(world.Stat(std::string(kNew) + "/shard-0"));
   ASSERT_TRUE(stat.ok()) << stat.status();
-  const std::vector<wire::ExtentRun> extents(stat->extents().begin(), stat->extents().end());
 
   // A stripe takes an eighth of a second, so that most stalls meet it on its way.
   SimFabric::Faults slow;
   slow.bytes_per_second = 1 * kMiB;
   world.fabric.set_faults(slow);
   Content destination(shards[0].size());
-  std::vector<WantedRange> ranges = {{0, destination}};
   absl::Status read;
   bool ended = false;
-  world.executor.Spawn(Store(
-      ReadRanges(*world.session, extents, destination.size(), std::move(ranges), absl::Seconds(2)),
-      &read, &ended));
+  world.timeout = absl::Seconds(2);
+  world.executor.Spawn(Store(world.ReadOpened(*stat, 0, destination), &read, &ended));
   world.executor.RunFor(absl::Microseconds(static_cast<int64_t>(world.random.Below(200'000))));
   const uint64_t kind = world.random.Below(kStallKinds);
   BeginStall(world.fabric, kind);
@@ -275,6 +272,7 @@ void CheckStalledRead(uint64_t seed, int* failed_reads) {
     EXPECT_TRUE(absl::IsDeadlineExceeded(read) || absl::IsUnavailable(read)) << read;
   }
   world.fabric.set_faults({});
+  world.timeout = absl::Seconds(60);
   EXPECT_EQ(world.Matches(kNew, shards), absl::OkStatus());
 }
 

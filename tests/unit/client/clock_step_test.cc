@@ -109,10 +109,7 @@ TEST_P(ClockStep, WhatWasRemovedStaysForItsGraceAndNoLonger) {
   EXPECT_EQ(world.Usage().used, world.SpaceOf(shards));
   // As a reader does that has the file open.
   Content content(shards[0].size());
-  std::vector<WantedRange> ranges = {{0, content}};
-  const std::vector<wire::ExtentRun> extents(stat->extents().begin(), stat->extents().end());
-  const absl::Status read = world.executor.Run(
-      ReadRanges(*world.session, extents, content.size(), std::move(ranges), world.timeout));
+  const absl::Status read = world.executor.Run(world.ReadOpened(*stat, 0, content));
   EXPECT_EQ(read, absl::OkStatus());
   EXPECT_EQ(content, shards[0]);
 

@@ -212,6 +212,7 @@ TEST_F(SimRpcTest, FrozenClientKeepsTheNodesMemoryInQuarantineUntilItThaws) {
 }
 TEST_F(SimRpcTest, FrozenClientKeepsTheNodesMemoryInQuarantineUntilItDies) {
   Run([](SimRpcTest& test) { return Quarantine(test, ClientsEnd::kKilled); });
+}
 
 }  // namespace
 }  // namespace cairn::rpc_tests

@@ -97,6 +97,7 @@ Task<void> Bulks(Fixture& test) {
 }
 TYPED_TEST(RpcTest, BulksArePulledAndPushedAsOneConcatenation) { this->Run(Bulks<TestFixture>); }
 
+template <class Fixture>
 Task<void> Deadlines(Fixture& test) {
   std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
   auto late = co_await Call(*connection, 0, ScriptOf("wait"), Within(0.05));
@@ -385,12 +386,10 @@ Task<void> ForeignFabricAddress(Fixture& test) {
   EXPECT_TRUE(absl::IsFailedPrecondition(dialed.status())) << dialed.status();
   EXPECT_EQ(test.node_->sessions->size(), 0u);
 }
-using PollRpcTest = RpcTest<NetWorld<PollWorld>>;
 TEST_F(PollRpcTest, AddressThatTheFabricCannotKnowIsRefusedInTheHello) {
   Run(ForeignFabricAddress<PollRpcTest>);
 }
 
-using SimRpcTest = RpcTest<NetWorld<SimWorld>>;
 TEST_F(SimRpcTest, LostAndRepeatedMessagesCostTimeAndNothingElse) { Run(Faults<SimRpcTest>); }
 
 template <class Fixture>
@@ -410,7 +409,7 @@ Task<void> NodeDies(Fixture& test) {
   test.node_->cores[0]->service.release.Set();
 }
 TEST_F(SimRpcTest, KilledNodeFailsBulkCallsAtOnce) { Run(NodeDies<SimRpcTest>); }
-}
+
 template <class Fixture>
 Task<void> RequestLost(Fixture& test) {
   std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);

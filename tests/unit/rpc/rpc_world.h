@@ -167,6 +167,9 @@ class RpcTest : public ::testing::Test {
   std::optional<RpcClient> client_;
 };
 
+using PollRpcTest = RpcTest<NetWorld<PollWorld>>;
+using SimRpcTest = RpcTest<NetWorld<SimWorld>>;
+
 inline CallOptions Within(double seconds) {
   return {.deadline = InSeconds(seconds), .bulks = {}, .request = {}};
 }
