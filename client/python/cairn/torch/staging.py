@@ -256,21 +256,18 @@ class DeviceReader:
         if ready is not None:
             yield ready[0]
 
-    def _copy(self, pieces: list[torch.Tensor]) -> tuple[torch.Tensor, Callable[[], None]]:
+    def _copy(self, pieces: list[torch.Tensor]) -> tuple[torch.Tensor, Callable[[], Any]]:
         size = sum(piece.nbytes for piece in pieces)
-        device = next((piece.device for piece in pieces if piece.device.type != "cpu"), None)
-        buffer = self._buffer(size, device is not None)
+        devices = {piece.device for piece in pieces if piece.device.type != "cpu"}
+        buffer = self._buffer(size, bool(devices))
         start = 0
         for piece in pieces:
             target = buffer[start : start + piece.nbytes]
             _copy_bytes(target, piece)
             start += piece.nbytes
-        if device is None:
-            return buffer[:size], lambda: None
-        module = torch.get_device_module(device)
-        event = module.Event()
-        event.record(module.current_stream(device))
-        return buffer[:size], event.synchronize
+        # An event is of one stream, and each device copies on its own: none speaks for the others.
+        events = [_record(device) for device in devices]
+        return buffer[:size], lambda: [event.synchronize() for event in events]
 
     def _buffer(self, size: int, pinned: bool) -> torch.Tensor:
         index = self._parts % 2
@@ -285,6 +282,14 @@ class DeviceReader:
         elif self._buffers[index].nbytes < size:
             self._buffers[index] = torch.empty(self._part_bytes, dtype=torch.uint8, pin_memory=pinned)
         return self._buffers[index]
+
+
+def _record(device: torch.device) -> Any:
+    """An event that happens when what was asked of the device until now is done."""
+    module = torch.get_device_module(device)
+    event = module.Event()
+    event.record(module.current_stream(device))
+    return event
 
 
 def _copy_bytes(target: torch.Tensor, piece: torch.Tensor) -> None:
