@@ -102,7 +102,7 @@ class Client:
         handle = self._client().begin_checkpoint(
             path, world_size, rank, attempt, job, step, dict(attributes or {})
         )
-        return CheckpointWriter(handle)
+        return CheckpointWriter(handle, self._timeout)
 
     def latest_checkpoint(self, directory: str) -> CheckpointInfo:
         """The newest committed checkpoint directly in ``directory``. Raises NotFound when there is none."""
