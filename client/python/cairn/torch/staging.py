@@ -231,22 +231,32 @@ class DeviceReader:
 
     While one part is being sent, the next is being copied. A buffer is reused after ``flush``, which makes sure that
     nobody reads it any more; what fits both needs none. Belongs to one thread.
+
+    Args:
+        buffer_bytes: host memory for both.
+        flush: makes durable what was handed on so far.
+        total_bytes: of all tensors to come, so that no more memory is taken than that.
+        pinned: some of them are on a device.
     """
 
-    def __init__(self, buffer_bytes: int, flush: Callable[[], None]) -> None:
+    def __init__(self, buffer_bytes: int, flush: Callable[[], None], total_bytes: int, pinned: bool) -> None:
         self._part_bytes = max(buffer_bytes // 2, _MIB)
         self._flush = flush
+        self._left_bytes = total_bytes
+        self._pinned = pinned
         self._buffers: list[torch.Tensor] = []
-        self._parts = 0
+        self._buffers_filled = 0
+        self._buffer = torch.empty(0, dtype=torch.uint8)  # what is left of the one being filled
 
     def parts(self, tensors: list[torch.Tensor]) -> Iterator[torch.Tensor]:
         """The bytes of ``tensors``, row-major, one behind the other, as pieces in host memory. Each piece must have
-        been handed on when the next is asked for; ``flush`` may be called in between."""
+        been handed on when the next is asked for; ``flush`` may be called in between. A later call goes on filling the
+        buffer where this one ended: flushes depend on the bytes, not on the calls."""
         waiting: Iterator[torch.Tensor] = (
             piece for tensor in tensors for piece in split_rows(tensor, self._part_bytes)
         )
         ready = None
-        for batch in _batches(waiting, self._part_bytes):
+        for batch in self._batches(waiting):
             coming = self._copy(batch)
             if ready is not None:
                 yield ready[0]
@@ -256,32 +266,50 @@ class DeviceReader:
         if ready is not None:
             yield ready[0]
 
+    def _batches(self, pieces: Iterator[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+        """What fits the rest of the buffer together; each is copied before the next is asked for."""
+        batch: list[torch.Tensor] = []
+        size = 0
+        room = self._buffer.nbytes
+        for piece in pieces:
+            if size + piece.nbytes > room:
+                if batch:
+                    yield batch
+                self._next_buffer()
+                batch, size, room = [], 0, self._buffer.nbytes
+            batch.append(piece)
+            size += piece.nbytes
+        if batch:
+            yield batch
+
     def _copy(self, pieces: list[torch.Tensor]) -> tuple[torch.Tensor, Callable[[], Any]]:
         size = sum(piece.nbytes for piece in pieces)
-        devices = {piece.device for piece in pieces if piece.device.type != "cpu"}
-        buffer = self._buffer(size, bool(devices))
+        memory, self._buffer = self._buffer[:size], self._buffer[size:]
+        self._left_bytes -= size
         start = 0
         for piece in pieces:
-            target = buffer[start : start + piece.nbytes]
-            _copy_bytes(target, piece)
+            _copy_bytes(memory[start : start + piece.nbytes], piece)
             start += piece.nbytes
         # An event is of one stream, and each device copies on its own: none speaks for the others.
+        devices = {piece.device for piece in pieces if piece.device.type != "cpu"}
         events = [_record(device) for device in devices]
-        return buffer[:size], lambda: [event.synchronize() for event in events]
+        return memory, lambda: [event.synchronize() for event in events]
 
-    def _buffer(self, size: int, pinned: bool) -> torch.Tensor:
-        index = self._parts % 2
-        self._parts += 1
-        if self._parts > 2:
+    def _next_buffer(self) -> None:
+        index = self._buffers_filled % 2
+        self._buffers_filled += 1
+        if self._buffers_filled > 2:
             # This buffer's last part, and all before it, must be durable first.
             self._flush()
+        wanted = min(self._part_bytes, self._left_bytes)
         if index == len(self._buffers):
-            # A buffer that will be needed once only need not be larger than that.
-            wanted = size if index == 0 else self._part_bytes
-            self._buffers.append(torch.empty(max(wanted, size), dtype=torch.uint8, pin_memory=pinned))
-        elif self._buffers[index].nbytes < size:
-            self._buffers[index] = torch.empty(self._part_bytes, dtype=torch.uint8, pin_memory=pinned)
-        return self._buffers[index]
+            self._buffers.append(self._allocate(wanted))
+        elif self._buffers[index].nbytes < wanted:
+            self._buffers[index] = self._allocate(self._part_bytes)
+        self._buffer = self._buffers[index]
+
+    def _allocate(self, size_bytes: int) -> torch.Tensor:
+        return torch.empty(size_bytes, dtype=torch.uint8, pin_memory=self._pinned)
 
 
 def _record(device: torch.device) -> Any:
@@ -315,19 +343,6 @@ def split_rows(tensor: torch.Tensor, part_bytes: int) -> Iterator[torch.Tensor]:
             yield from split_rows(part.squeeze(0), part_bytes)
         else:
             yield part
-
-
-def _batches(pieces: Iterator[torch.Tensor], batch_bytes: int) -> Iterator[list[torch.Tensor]]:
-    batch: list[torch.Tensor] = []
-    size = 0
-    for piece in pieces:
-        if batch and size + piece.nbytes > batch_bytes:
-            yield batch
-            batch, size = [], 0
-        batch.append(piece)
-        size += piece.nbytes
-    if batch:
-        yield batch
 
 
 def _shared_memory_left() -> int:
