@@ -1,5 +1,6 @@
 """cairn.torch.staging without a server: what is copied, when it may be used, and for how long."""
 
+import os
 import types
 
 import torch
@@ -76,3 +77,58 @@ def test_flushes_and_memory_depend_on_the_bytes_alone():
     many_calls = read_through([[tensor] for tensor in tensors], 4 << 20)
     assert one_call == many_calls
     assert one_call[0] >= 3 and one_call[1] <= 4 << 20
+
+
+def test_memory_is_in_use_while_a_tensor_in_it_lives():
+    staging.release_staging()
+    state = {"inner": {"a": torch.randn(1000)}, "b": torch.randn(10)}
+    staged = staging.HostStager().stage(state)
+    (arena,) = staging._arenas
+    kept = staged["inner"]["a"]
+    del staged
+    assert arena.in_use, "a tensor that was taken out of the state dict"
+    again = staging.HostStager().stage(state)
+    assert torch.equal(kept, state["inner"]["a"]) and again["b"].data_ptr() != kept.data_ptr()
+    assert again["b"].untyped_storage().data_ptr() != kept.untyped_storage().data_ptr()
+    del kept
+    assert not arena.in_use
+    view = again["b"][3:]
+    del again
+    assert [each.in_use for each in staging._arenas] == [False, True]
+    del view
+    assert not any(each.in_use for each in staging._arenas)
+
+
+def test_memory_is_free_again_after_a_staging_that_failed():
+    class Stubborn:
+        def __deepcopy__(self, memo):
+            raise RuntimeError("planted")
+
+    staging.release_staging()
+    try:
+        staging.HostStager().stage({"a": torch.randn(1000), "b": Stubborn()})
+    except RuntimeError as error:
+        error.__traceback__ = None
+    assert not any(arena.in_use for arena in staging._arenas)
+
+
+def test_measuring_builds_nothing(monkeypatch):
+    class Tracked(dict):
+        pass
+
+    state = {"a": [torch.randn(4), Tracked(b=torch.randn(3))], "t": (torch.randn(2), 1)}
+    built = []
+    rebuild = staging._rebuild
+    monkeypatch.setattr(staging, "_rebuild", lambda value, replace: (built.append(value), rebuild(value, replace))[1])
+    seen = []
+    for value in state.values():
+        staging._visit(value, seen.append)
+    assert not built and [tensor.numel() for tensor in seen] == [4, 3, 2]
+
+
+def test_a_child_does_not_inherit_a_lock_that_is_held():
+    with staging._lock:
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if staging._lock.acquire(blocking=False) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -7,6 +7,7 @@ or not contiguous) through two host buffers while the one before is on its way. 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import threading
@@ -27,7 +28,7 @@ _MIB = 1 << 20
 
 
 class Arena:
-    """One block of host memory. In use while a state dict staged in it lives."""
+    """One block of host memory. In use while it is being staged into, and while any tensor in it lives."""
 
     def __init__(self, size_bytes: int, for_device: bool) -> None:
         size_bytes = -(-size_bytes // _MIB) * _MIB
@@ -42,24 +43,20 @@ class Arena:
         self.bytes = torch.empty(0, dtype=torch.uint8).set_(storage)
         self.size_bytes = size_bytes
         self.for_device = for_device
-        self._user: Callable[[], Any] = lambda: None
+        self.lent = False
         if self.pinned:
             self._unpin = weakref.finalize(self, _unpin, storage.data_ptr(), storage)
             self._unpin.atexit = False  # the driver is gone by then
+        del storage
+        self._own_uses = self._uses()
 
     @property
     def in_use(self) -> bool:
-        return self._user() is not None
+        # Whoever took a tensor out of its state dict may go on using it, so the memory itself is asked.
+        return self.lent or self._uses() > self._own_uses
 
-    def lend_to(self, user: Any) -> None:
-        self._user = weakref.ref(user)
-
-
-class _StagedDict(dict):  # type: ignore[type-arg]
-    """A staged state dict: its life is the arena's loan. Arrives in another process as a plain dict."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self),)
+    def _uses(self) -> int:
+        return int(torch._C._storage_Use_Count(self.bytes.untyped_storage()._cdata))
 
 
 _lock = threading.Lock()
@@ -72,12 +69,25 @@ def release_staging() -> None:
         _arenas.clear()
 
 
-def _take_arena(size_bytes: int, for_device: bool, user: Any) -> Arena:
-    """An arena of at least that size, lent to ``user`` for the rest of its life."""
+@contextlib.contextmanager
+def _lend_arena(size_bytes: int, for_device: bool) -> Iterator[Arena]:
+    """An arena of at least that size, for this block and as long as tensors made in it live."""
     with _lock:
         arena = _find_arena(size_bytes, for_device)
-        arena.lend_to(user)
-        return arena
+        arena.lent = True
+    try:
+        yield arena
+    finally:
+        arena.lent = False
+
+
+def _renew_locks() -> None:
+    # A thread that does not exist in this process may have held it.
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _find_arena(size_bytes: int, for_device: bool) -> Arena:
@@ -127,13 +137,11 @@ class _Staging:
     @torch.no_grad()
     def run(self, state_dict: dict[str, Any]) -> dict[str, Any]:
         for value in state_dict.values():
-            _walk(value, self._measure)
-        staged = _StagedDict()
-        self._arena = _take_arena(max(self._size_bytes, 1), bool(self._devices), staged)
-        for key, value in state_dict.items():
-            staged[key] = _rebuild(value, self._copy)
-        for device in self._devices:
-            torch.get_device_module(device).synchronize(device)
+            _visit(value, self._measure)
+        with _lend_arena(max(self._size_bytes, 1), bool(self._devices)) as self._arena:
+            staged = {key: _rebuild(value, self._copy) for key, value in state_dict.items()}
+            for device in self._devices:
+                torch.get_device_module(device).synchronize(device)
         return staged
 
     def _measure(self, tensor: torch.Tensor) -> None:
@@ -179,23 +187,50 @@ def _identity(tensor: torch.Tensor) -> tuple[Any, ...]:
     return tensor.device, tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride()
 
 
-def _walk(value: Any, visit: Callable[[torch.Tensor], None]) -> None:
-    """Visits the plain tensors that :func:`_rebuild` will replace, in its order."""
-    _rebuild(value, lambda tensor: (visit(tensor), tensor)[1], copy_objects=False)
+def _visit(value: Any, visit: Callable[[torch.Tensor], None]) -> None:
+    """Shows ``visit`` the tensors that :func:`_rebuild` will replace, and builds nothing."""
+    if isinstance(value, torch.Tensor):
+        for tensor in _inner_tensors(value):
+            visit(tensor)
+    elif isinstance(value, dict):
+        for each in value.values():
+            _visit(each, visit)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            _visit(each, visit)
 
 
-def _rebuild(value: Any, replace: Callable[[torch.Tensor], torch.Tensor], copy_objects: bool = True) -> Any:
-    """``value`` with its tensors replaced; dicts, lists and tuples are made anew."""
+def _inner_tensors(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    from torch.distributed._shard.sharded_tensor import ShardedTensor
+    from torch.distributed.tensor import DTensor
+    from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+    if isinstance(tensor, DTensor):
+        yield tensor._local_tensor
+    elif isinstance(tensor, ShardedTensor):
+        for shard in tensor.local_shards():
+            yield shard.tensor
+    elif is_traceable_wrapper_subclass(tensor):
+        names, _ = tensor.__tensor_flatten__()
+        for name in names:
+            if isinstance(part := getattr(tensor, name), torch.Tensor):
+                yield from _inner_tensors(part)
+    else:
+        yield tensor
+
+
+def _rebuild(value: Any, replace: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """``value`` with its tensors replaced; dicts, lists and tuples are made anew, other objects copied."""
     if isinstance(value, torch.Tensor):
         return _rebuild_tensor(value, replace)
     if isinstance(value, dict):
-        return {key: _rebuild(each, replace, copy_objects) for key, each in value.items()}
+        return {key: _rebuild(each, replace) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        parts = [_rebuild(each, replace, copy_objects) for each in value]
+        parts = [_rebuild(each, replace) for each in value]
         if isinstance(value, tuple):
             return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
         return parts
-    return copy.deepcopy(value) if copy_objects else value
+    return copy.deepcopy(value)
 
 
 def _rebuild_tensor(tensor: torch.Tensor, replace: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
