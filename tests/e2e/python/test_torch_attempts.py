@@ -185,7 +185,11 @@ def test_a_commit_whose_answer_is_lost_is_a_success(client, bucket, monkeypatch)
     monkeypatch.setattr(CheckpointWriter, "commit", lose_the_answer)
     dcp.save({"a": torch.ones(3)}, storage_writer=CairnStorageWriter(f"{bucket}/step-1"))
     assert client.show_checkpoint(f"{bucket}/step-1").committed
-    monkeypatch.setattr(CheckpointWriter, "commit", lambda self, timeout: (_ for _ in ()).throw(cairn.Unavailable("no")))
+
+    def fail(self, timeout=600.0):
+        raise cairn.Unavailable("no")
+
+    monkeypatch.setattr(CheckpointWriter, "commit", fail)
     with pytest.raises(CheckpointException, match="no"):
         dcp.save({"a": torch.zeros(3)}, storage_writer=CairnStorageWriter(f"{bucket}/step-1"))
     assert writing(client, f"{bucket}/step-1") == []

@@ -13,7 +13,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.mark.parametrize(
-    "numbers", [{"world_size": -1}, {"rank": -1}, {"attempt": -1}, {"step": -1}, {"world_size": 1 << 32}, {"rank": 1 << 70}]
+    "numbers",
+    [{"world_size": -1}, {"rank": -1}, {"attempt": -1}, {"step": -1}, {"world_size": 1 << 32}, {"rank": 1 << 70}],
 )
 def test_numbers_out_of_bounds_are_invalid(client, bucket, numbers):
     with pytest.raises(cairn.InvalidArgument, match=next(iter(numbers))):

@@ -81,9 +81,9 @@ def test_content_reads_like_a_bytesio_and_is_not_a_copy():
     loaded = torch.load(_Content(memory), weights_only=True)
     assert torch.equal(loaded["a"], torch.arange(1000)) and loaded["b"] == "text"
     one, other = _Content(memory), io.BytesIO(stored.getvalue())
-    for call in (("seek", -9, 2), ("read", 4), ("tell",), ("read",), ("read", 5), ("seek", 3), ("readline",), ("getvalue",)):
-        name, *arguments = call
-        assert getattr(one, name)(*arguments) == getattr(other, name)(*arguments), call
+    calls = [("seek", -9, 2), ("read", 4), ("tell",), ("read",), ("read", 5), ("seek", 3), ("readline",), ("getvalue",)]
+    for name, *arguments in calls:
+        assert getattr(one, name)(*arguments) == getattr(other, name)(*arguments), name
     with pytest.raises(ValueError):
         one.seek(-1)
     memory[0] ^= 255

@@ -51,8 +51,8 @@ class Meeting:
         group = self._group()
         if group is not None and rank != (expected := dist.get_rank(group)):
             raise FailedPrecondition(
-                f"the save calls this rank {rank}, in its writer's process group it is {expected}; give the writer what "
-                "the save has: process_group=, or rank= and world_size="
+                f"the save calls this rank {rank}, in its writer's process group it is {expected}; give the writer "
+                "what the save has: process_group=, or rank= and world_size="
             )
         return rank
 

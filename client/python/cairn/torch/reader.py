@@ -1,8 +1,9 @@
 """Loading with torch.distributed.checkpoint.
 
 Each rank reads the byte ranges that its plan wants and, up to small gaps, no others: straight into the tensor's memory
-where the bytes lie there as they are stored, else through a bounded buffer. Ranges of a file go out in few large calls:
-those into place one after the other, so that a rank reads one sequential stream, the others several at once. Checkpoints that FsspecWriter wrote under ``cairn://`` load too. Next: ranges.py.
+where the bytes lie there as they are stored, else through a bounded buffer. Ranges of a file go out in few large
+calls: those into place one after the other, so that a rank reads one sequential stream, the others several at once.
+Checkpoints that FsspecWriter wrote under ``cairn://`` load too. Next: ranges.py.
 """
 
 from __future__ import annotations
