@@ -140,10 +140,13 @@ absl::StatusOr<int> Spawn(std::vector<std::string> arguments, int in, int out) {
 }  // namespace
 
 int RunBenchRank(Context& context, const BenchRankOptions& options) {
-  int code = kExitOk;
-  Client* client = context.Connect(&code);
-  if (client == nullptr) return code;
-  Rank rank(client, options);
+  auto client = Client::Connect(context.MakeClientOptions());
+  if (!client.ok()) {
+    // For the coordinator, which tells it.
+    context.Print(AnswerLine(client.status()));
+    return ExitCodeOf(client.status());
+  }
+  Rank rank(client->get(), options);
   context.Print("ready\n");
   std::string received;
   while (auto command = ReadLine(STDIN_FILENO, &received)) {

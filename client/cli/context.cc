@@ -39,8 +39,6 @@ Client* Context::Connect(int* exit_code) {
   if (endpoint.empty() && environment != nullptr) endpoint = environment;
   if (endpoint.empty()) endpoint = "127.0.0.1:7440";
   *exit_code = Fail({"cannot connect to", endpoint, client.status()});
-  // A node that takes the connection and says nothing is as unreachable as none.
-  if (absl::IsDeadlineExceeded(client.status())) *exit_code = kExitUnreachable;
   return nullptr;
 }
 

@@ -29,7 +29,9 @@ std::string Reason(const absl::Status& why) {
 
 int ExitCodeOf(const absl::Status& status) {
   if (status.ok()) return kExitOk;
-  return absl::IsUnavailable(status) ? kExitUnreachable : kExitError;
+  // A node that has stopped answering is as unreachable as none; commands have no other deadline.
+  const bool unreachable = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+  return unreachable ? kExitUnreachable : kExitError;
 }
 
 std::string HintFor(const Failure& failure) {

@@ -77,6 +77,9 @@ absl::Status PlanTree(Context& context, Client& client, const std::string& root,
         plan->failures.push_back({"cannot make", local.string(), ErrnoStatus(made.value())});
     } else if (found.entry.type == EntryType::kFile) {
       plan->items.push_back({path, local.string(), found.entry});
+    } else {
+      plan->failures.push_back(
+          {"cannot get", path, absl::InvalidArgumentError("it is a symlink; it is left out")});
     }
   };
   return WalkRemote(client, root, context.interrupts(), visit,

@@ -26,7 +26,7 @@ struct PutOptions {
   std::vector<std::string> paths;  // the local ones, then the one in the cluster
   bool recursive = false;
   bool parents = false;
-  // A few at once hide the metadata round trips of small files; each holds two transfer buffers.
+  // A few at once hide the metadata round trips of small files; each holds its own buffers.
   size_t jobs = 4;
 };
 

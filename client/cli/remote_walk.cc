@@ -16,6 +16,8 @@ absl::Status WalkRemote(Client& client, const std::string& root, const Interrupt
     size_t next = 0;
   };
   std::vector<Level> levels;
+  ASSIGN_OR_RETURN(std::vector<Entry> top, client.List(root));
+  levels.push_back({root, std::move(top), 0});
   auto enter = [&](const std::string& path) {
     auto entries = client.List(path);
     if (entries.ok()) {
@@ -24,7 +26,6 @@ absl::Status WalkRemote(Client& client, const std::string& root, const Interrupt
       failed(path, entries.status());
     }
   };
-  enter(root);
   while (!levels.empty()) {
     RETURN_IF_ERROR(interrupts.Check());
     Level& level = levels.back();

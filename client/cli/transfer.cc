@@ -2,12 +2,14 @@
 #include "client/cli/transfer.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -22,10 +24,18 @@
 namespace cairn::cli {
 namespace {
 
-// Reads until the buffer is full or the input ends.
-absl::StatusOr<size_t> ReadFully(int fd, MutableBuffer buffer) {
+// How long Ctrl-C may go unseen while the input gives nothing.
+constexpr int kSignalPollMs = 250;
+
+// Reads until the buffer is full or the input ends. CANCELLED once a signal came.
+absl::StatusOr<size_t> ReadFully(int fd, MutableBuffer buffer, const Interrupts& interrupts) {
   size_t filled = 0;
   while (filled < buffer.size()) {
+    RETURN_IF_ERROR(interrupts.Check());
+    // A read of a pipe or a terminal that gives nothing would not return for a signal: those are
+    // taken on another thread. What poll() says otherwise, read() says better.
+    pollfd input = {fd, POLLIN, 0};
+    if (poll(&input, 1, kSignalPollMs) == 0) continue;
     const ssize_t n = read(fd, buffer.data() + filled, buffer.size() - filled);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoStatus(errno);
@@ -68,17 +78,21 @@ TransferBuffer::TransferBuffer(size_t size_bytes)
 absl::StatusOr<TransferResult> Upload(Client& client, int fd, uint64_t expected_bytes,
                                       std::string_view path, TransferHooks hooks) {
   // Declared before the writer: a writer that is destroyed on an error may still send from them.
-  std::unique_ptr<TransferBuffer> buffers[2];
+  std::unique_ptr<TransferBuffer> buffers[kUploadBuffers];
+  size_t on_their_way = 0;
   TransferResult result;
   ASSIGN_OR_RETURN(ShardWriter writer, client.CreateFile(path));
   const size_t buffer_bytes = BufferSizeFor(expected_bytes, kTransferBufferBytes);
-  for (int i = 0;; i ^= 1) {
+  for (size_t i = 0;; i = (i + 1) % kUploadBuffers) {
     RETURN_IF_ERROR(hooks.interrupts->Check());
     if (buffers[i] == nullptr) buffers[i] = std::make_unique<TransferBuffer>(buffer_bytes);
-    ASSIGN_OR_RETURN(const size_t filled, ReadFully(fd, buffers[i]->span()));
+    ASSIGN_OR_RETURN(const size_t filled, ReadFully(fd, buffers[i]->span(), *hooks.interrupts));
     if (filled == 0) break;
-    // The other buffer is on its way. It is refilled next, so it has to have arrived.
-    if (result.size_bytes > 0) RETURN_IF_ERROR(writer.Flush());
+    // All the others are on their way, and the next one to be refilled has to have arrived.
+    if (++on_their_way == kUploadBuffers) {
+      RETURN_IF_ERROR(writer.Flush());
+      on_their_way = 1;
+    }
     const ConstBuffer piece = buffers[i]->span().first(filled);
     RETURN_IF_ERROR(writer.Write(piece));
     result.crc32c = ExtendCrc32c(result.crc32c, piece);
@@ -154,8 +168,18 @@ absl::StatusOr<TransferResult> Download(File& file, int fd, TransferHooks hooks)
   return result;
 }
 
-absl::StatusOr<LocalFile> LocalFile::Create(const std::string& target, Interrupts* interrupts) {
+absl::StatusOr<LocalFile> LocalFile::Create(const std::string& path, Interrupts* interrupts) {
+  std::string target = path;
   struct stat existing {};
+  if (lstat(path.c_str(), &existing) == 0 && S_ISLNK(existing.st_mode)) {
+    // What it leads to is replaced: renaming onto the link would replace the link.
+    std::error_code error;
+    target = std::filesystem::canonical(path, error).string();
+    if (error) {
+      return absl::FailedPreconditionError(
+          "it is a symlink that leads nowhere; remove it, or make what it leads to");
+    }
+  }
   const bool exists = stat(target.c_str(), &existing) == 0;
   if (exists && S_ISDIR(existing.st_mode)) return ErrnoStatus(EISDIR);
   if (exists && !S_ISREG(existing.st_mode)) {

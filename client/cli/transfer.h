@@ -1,5 +1,5 @@
-// Streams between local descriptors and files of the cluster with bounded memory: two buffers, one
-// of which moves over the network while the other one is read or written locally.
+// Streams between local descriptors and files of the cluster with bounded memory: some buffers move
+// over the network while another one is read or written locally.
 #pragma once
 
 #include <cstddef>
@@ -18,15 +18,18 @@
 
 namespace cairn::cli {
 
-// One of the two buffers. Eight stripes: enough in flight to keep a node busy, and rare enough
-// Flush()es.
+// One buffer. Eight stripes: enough in flight to keep a node busy.
 inline constexpr size_t kTransferBufferBytes = size_t{32} << 20;
+// Of one upload: 256 MiB, so that a Flush(), which costs the node a sync and the stream a pause,
+// comes once in 224 MiB. Taken as the content needs them; large files uploaded side by side (put
+// --jobs, 4 by default) take that much each, 1 GiB.
+inline constexpr size_t kUploadBuffers = 8;
 // A file's buffers are read as ranges of a stripe each, which the SDK moves in parallel.
 inline constexpr size_t kTransferRangeBytes = size_t{4} << 20;
 
 struct TransferHooks {
   Progress* progress;            // may be null
-  const Interrupts* interrupts;  // looked at between buffers
+  const Interrupts* interrupts;  // looked at between buffers, and while the input gives nothing
 };
 
 struct TransferResult {
@@ -76,11 +79,12 @@ class ReadAhead {
 // it differs.
 absl::StatusOr<TransferResult> Download(File& file, int fd, TransferHooks hooks);
 
-// A local file that takes the place of `target` when it is complete, and leaves no trace when it is
-// not. Targets that are not regular files (/dev/null, a pipe) are written directly.
+// A local file that takes the place of `path`, or of what that leads to if it is a symlink, when it
+// is complete, and leaves no trace when it is not. Targets that are not regular files (/dev/null, a
+// pipe) are written directly.
 class LocalFile {
  public:
-  static absl::StatusOr<LocalFile> Create(const std::string& target, Interrupts* interrupts);
+  static absl::StatusOr<LocalFile> Create(const std::string& path, Interrupts* interrupts);
   ~LocalFile();
   LocalFile(LocalFile&& other) noexcept;
   LocalFile& operator=(LocalFile&&) = delete;

@@ -56,50 +56,87 @@ struct VerifyResult {
   absl::Duration elapsed;
 };
 
+// Only damage makes a shard bad: one that nobody could read may be good.
+bool IsBad(const absl::Status& status) { return absl::IsDataLoss(status); }
+
+const char* Complaint(const absl::Status& status) {
+  return IsBad(status) ? "bad shard" : "cannot read shard";
+}
+
+// ABORTED when the checkpoint is another one now: then what was read says nothing about it.
+absl::Status CheckUnchanged(Client& client, const CheckpointInfo& before) {
+  const auto now = client.ShowCheckpoint(before.path, nullptr);
+  const bool gone = absl::IsNotFound(now.status());
+  if (gone || (now.ok() && (!now->committed || now->attempt != before.attempt ||
+                            now->committed_at != before.committed_at))) {
+    return absl::AbortedError(absl::StrCat("it was ", gone ? "removed" : "replaced",
+                                           " while it was read; verify what is there now"));
+  }
+  return absl::OkStatus();
+}
+
+std::string Verdict(bool good, size_t bad, size_t unread) {
+  if (good) return "ok";
+  if (unread == 0) return absl::StrCat(std::max<size_t>(bad, 1), " bad");
+  return absl::StrCat(bad, " bad, ", unread, " not read");
+}
+
 int Report(Context& context, const VerifyResult& result) {
-  Outcomes outcomes;
   Json shards = Json::array();
-  Json bad = Json::array();
-  std::vector<std::string> bad_names;
+  std::vector<std::string> bad, unread;
+  absl::Status first_unread;
   for (size_t i = 0; i < result.shards.size(); ++i) {
     const absl::Status& status = result.statuses[i];
     Json shard = ShardJson(result.shards[i]);
     shard["ok"] = status.ok();
     if (!status.ok()) {
-      shard["error"] = FailureJson({"bad shard", result.shards[i].name, status});
-      bad.push_back(result.shards[i].name);
-      bad_names.push_back(result.shards[i].name);
-      outcomes.Failed(status);
-    } else {
-      outcomes.Succeeded();
+      shard["error"] = FailureJson({Complaint(status), result.shards[i].name, status});
+      (IsBad(status) ? bad : unread).push_back(result.shards[i].name);
+      if (!IsBad(status)) first_unread.Update(status);
     }
     shards.push_back(std::move(shard));
   }
   // A commit counts ranks and shards; so do we, lest a manifest that lost a line passes.
   const bool complete = result.info.shard_count == result.shards.size();
-  const bool good = bad_names.empty() && complete;
+  const bool good = bad.empty() && unread.empty() && complete;
   if (context.json()) {
     context.PrintJson({{"path", result.info.path},
                        {"ok", good},
                        {"shard_count", result.info.shard_count},
-                       {"bad_shards", std::move(bad)},
+                       {"bad_shards", bad},
+                       {"unread_shards", unread},
                        {"size_bytes", result.info.size_bytes},
                        {"read_bytes", result.read_bytes},
                        {"seconds", absl::ToDoubleSeconds(result.elapsed)},
                        {"shards", std::move(shards)}});
   } else {
     context.Print(absl::StrCat(
-        Printable(result.info.path), ": ",
-        good ? "ok" : absl::StrCat(std::max<size_t>(bad_names.size(), 1), " bad"), ", ",
+        Printable(result.info.path), ": ", Verdict(good, bad.size(), unread.size()), ", ",
         result.shards.size(), result.shards.size() == 1 ? " shard, " : " shards, ",
         HumanBytes(result.read_bytes), " read in ", HumanDuration(result.elapsed), " (",
         HumanRate(result.read_bytes, result.elapsed), ")\n"));
-    for (const std::string& name : bad_names) context.Print("bad: " + Printable(name) + "\n");
+    for (const std::string& name : bad) context.Print("bad: " + Printable(name) + "\n");
+    for (const std::string& name : unread) context.Print("not read: " + Printable(name) + "\n");
   }
   if (good) return kExitOk;
-  // Nothing could be read at all: that says nothing about the shards.
-  const int code = outcomes.ExitCode();
-  return code == kExitUnreachable ? code : kExitPartial;
+  return bad.empty() && complete ? ExitCodeOf(first_unread) : kExitPartial;
+}
+
+// Tells the shards that failed. Not before all were read: a checkpoint that is replaced meanwhile
+// looks damaged. ABORTED when it was.
+absl::Status JudgeFailures(Context& context, Client& client, VerifyResult* result) {
+  bool asked = false;
+  for (size_t i = 0; i < result->shards.size(); ++i) {
+    absl::Status& status = result->statuses[i];
+    if (status.ok()) continue;
+    if (!std::exchange(asked, true)) RETURN_IF_ERROR(CheckUnchanged(client, result->info));
+    if (absl::IsNotFound(status)) {
+      status = absl::DataLossError("the manifest has it, and there is no such file");
+    }
+    context.Complain(
+        {Complaint(status), JoinPath(result->info.path, result->shards[i].name), status});
+  }
+  return absl::OkStatus();
 }
 
 int RunVerify(Context& context, const VerifyOptions& options) {
@@ -130,14 +167,13 @@ int RunVerify(Context& context, const VerifyOptions& options) {
   ForEachParallel(options.jobs, result.shards.size(), context.interrupts(), [&](size_t i) {
     result.statuses[i] =
         VerifyShard(*client, path, result.shards[i], {&progress, &context.interrupts()});
-    if (!result.statuses[i].ok() && context.interrupts().signal() == 0) {
-      context.Complain({"bad shard", JoinPath(path, result.shards[i].name), result.statuses[i]},
-                       &progress);
-    }
   });
   progress.Finish();
   if (const absl::Status stopped = context.interrupts().Check(); !stopped.ok()) {
     return context.Fail({"stopped verifying", path, stopped});
+  }
+  if (const absl::Status unchanged = JudgeFailures(context, *client, &result); !unchanged.ok()) {
+    return context.Fail({"cannot verify", path, unchanged});
   }
   result.read_bytes = progress.done_bytes();
   result.elapsed = progress.elapsed();
@@ -153,7 +189,8 @@ void AddVerifyCommand(CLI::App* checkpoint, Command* chosen) {
   verify->add_option("path", options->path, "Checkpoint")->required()->type_name("PATH");
   verify->add_option("-j,--jobs", options->jobs, "Shards read at once (4)")
       ->check(CLI::Range(1, 256));
-  verify->footer(R"(Exit code 2 when shards are bad; their names are on stdout.
+  verify->footer(
+      R"(Exit code 2 when shards are bad, 4 or 1 when some could not be read; their names are on stdout.
 
 Examples:
   cairn ckpt verify models/run7/step-1000

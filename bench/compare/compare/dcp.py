@@ -40,6 +40,7 @@ class Dcp:
         self._directory = os.path.join(scratch, "dcp")
         self._ranks = []
         self.cache = ""
+        self.beyond_tensors_mib = []  # of each rank, in the last save or load through Cairn; None: not to be had
         port = free_port()
         for rank in range(options.clients):
             env = dict(os.environ, RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(options.clients),
@@ -60,6 +61,11 @@ class Dcp:
         self.cache = drop_page_cache([self._directory])
         return self._run("load", backend, name)
 
+    def stall(self, name):
+        """Seconds that the slowest rank is held up by `dcp.async_save` through Cairn, and by a copy of its state."""
+        reports = self._reports("stall", "cairn", name)
+        return max(report["seconds"] for report in reports), max(report["copy_seconds"] for report in reports)
+
     def place(self, backend, name):
         return f"bench/dcp/{name}" if backend == "cairn" else os.path.join(self._directory, name)
 
@@ -68,11 +74,16 @@ class Dcp:
         shutil.rmtree(self.place("filesystem", name), ignore_errors=True)
 
     def _run(self, command, backend, name):
+        reports = self._reports(command, backend, name)
+        if backend == "cairn":
+            self.beyond_tensors_mib = [report["beyond_mib"] for report in reports]
+        return reports[0]["bytes"] / max(report["seconds"] for report in reports) / GIB
+
+    def _reports(self, command, backend, name):
         line = f"{command} {backend} {self.place(backend, name)}"
         for rank in self._ranks:
             rank.tell(line)
-        reports = [rank.answer() for rank in self._ranks]
-        return reports[0]["bytes"] / max(report["seconds"] for report in reports) / GIB
+        return [rank.answer() for rank in self._ranks]
 
 
 def find_python(root):

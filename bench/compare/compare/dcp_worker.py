@@ -1,8 +1,8 @@
 """One rank of the PyTorch side: saves and loads one sharded state with torch.distributed.checkpoint.
 
 Started four times by dcp.py with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set. Takes commands on stdin and
-answers each with one line of JSON: `save BACKEND PLACE`, `load BACKEND PLACE`, with BACKEND filesystem or cairn.
-The time is that of the slowest rank, from a barrier to a barrier.
+answers each with one line of JSON: `save BACKEND PLACE`, `load BACKEND PLACE`, with BACKEND filesystem or cairn, and
+`stall cairn PLACE`. The time is that of the slowest rank, from a barrier to a barrier.
 """
 
 import json
@@ -21,6 +21,33 @@ from torch.distributed.tensor import DTensor, Shard
 TENSOR_BYTES = 16 * 1024 * 1024
 
 
+def memory_mib(field):
+    """VmRSS or VmHWM of this process."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith(field + ":"))
+
+
+class MemoryPeak:
+    """How much memory a block takes beyond what was resident before it."""
+
+    def __init__(self):
+        self.mib = None  # where the kernel does not let a process forget its peak
+
+    def __enter__(self):
+        self._before = memory_mib("VmRSS")
+        try:
+            with open("/proc/self/clear_refs", "w", encoding="ascii") as control:
+                control.write("5")
+            self._cleared = memory_mib("VmHWM") < self._before + 8
+        except OSError:
+            self._cleared = False
+        return self
+
+    def __exit__(self, *_):
+        if self._cleared:
+            self.mib = memory_mib("VmHWM") - self._before
+
+
 class Worker:
     """Holds the state of one rank and the checksums of what was saved."""
 
@@ -33,6 +60,16 @@ class Worker:
         self.locals = [torch.randn(TENSOR_BYTES // 4 // 1024, 1024, generator=generator)
                        for _ in range(count)]
         self.sums = [self._checksum(tensor) for tensor in self.locals]
+        self.sdk_mib = self._connect()
+        self.async_writer = None
+
+    @staticmethod
+    def _connect():
+        """What the SDK holds as long as it is connected: no save or load shows it as its own."""
+        before = memory_mib("VmRSS")
+        from cairn.torch.clients import shared_client
+        shared_client().connect()
+        return memory_mib("VmRSS") - before
 
     @staticmethod
     def _checksum(tensor):
@@ -73,11 +110,35 @@ class Worker:
             raise RuntimeError("what was loaded differs from what was saved")
         return seconds
 
+    def stall(self, place):
+        """How long async_save holds training up, and how long a plain copy of the same bytes into memory that has
+        been used before takes: that of the staging itself, which is free again by then."""
+        from cairn.torch import CairnStorageWriter, staging
+        self.async_writer = self.async_writer or CairnStorageWriter()
+        dist.barrier()
+        start = time.monotonic()
+        future = dcp.async_save(self.state(), checkpoint_id=f"cairn://{place}", storage_writer=self.async_writer)
+        stall_seconds = time.monotonic() - start
+        future.result()
+        del future
+        memory = staging._arenas[-1].bytes
+        dist.barrier()
+        start = time.monotonic()
+        for index, local in enumerate(self.locals):
+            target = memory[index * TENSOR_BYTES : (index + 1) * TENSOR_BYTES]
+            target.view(local.dtype).view(local.shape).copy_(local)
+        return stall_seconds, time.monotonic() - start
+
     def run(self, line):
         command, backend, place = line.split(" ", 2)
-        seconds = getattr(self, command)(backend, place)
+        if command == "stall":
+            seconds, copy_seconds = self.stall(place)
+            return {"ok": True, "seconds": seconds, "copy_seconds": copy_seconds}
+        with MemoryPeak() as peak:
+            seconds = getattr(self, command)(backend, place)
         local_bytes = len(self.locals) * TENSOR_BYTES
-        return {"ok": True, "seconds": seconds, "bytes": local_bytes * dist.get_world_size()}
+        return {"ok": True, "seconds": seconds, "bytes": local_bytes * dist.get_world_size(),
+                "beyond_mib": None if peak.mib is None else peak.mib + self.sdk_mib}
 
 
 def main():

@@ -22,21 +22,21 @@ class Fio:
             os.posix_fallocate(file.fileno(), 0, self._bytes)
         self._run("write")
 
-    def write(self):
-        """GiB/s, the end fsync included."""
-        return self._run("write")
+    def write(self, size_bytes=None):
+        """GiB/s, the end fsync included; of the first `size_bytes`, else of the whole file."""
+        return self._run("write", size_bytes)
 
-    def read(self):
+    def read(self, size_bytes=None):
         """GiB/s."""
-        return self._run("read")
+        return self._run("read", size_bytes)
 
     def remove(self):
         if os.path.exists(self._file):
             os.unlink(self._file)
 
-    def _run(self, mode):
+    def _run(self, mode, size_bytes=None):
         command = [
-            "fio", f"--name={mode}", f"--filename={self._file}", f"--rw={mode}", f"--size={self._bytes}",
+            "fio", f"--name={mode}", f"--filename={self._file}", f"--rw={mode}", f"--size={size_bytes or self._bytes}",
             "--bs=4m", "--iodepth=16", "--ioengine=io_uring", "--direct=1", "--end_fsync=1",
             "--randrepeat=0", "--refill_buffers=0", "--output-format=json",
         ]

@@ -12,6 +12,17 @@ TARGETS = {
     "dcp_load_vs_filesystem": 1.5,
 }
 
+# What figures must not exceed, from the same requirements: a number, or another figure and a number on top of it.
+# Memory and counts are judged by their highest sample, seconds by the median as speeds are.
+UPPER_LIMITS = {
+    "cairn_server_peak_rss": ("cairn_server_slabs", 300),
+    "cairn_client_beyond_tensors": (None, 64),
+    "dcp_rank_beyond_tensors": (None, 64),
+    "cairn_fsyncs_per_shard": (None, 1),  # the comparison has one target
+    "meta_commit": (None, 5),
+    "meta_calls_per_rank": ("meta_calls_per_rank_of_1000", 0.01),
+}
+
 LABELS = {
     "fio_write": "fio write (io_uring, O_DIRECT, 4m, qd16, end fsync)",
     "fio_read": "fio read (io_uring, O_DIRECT, 4m, qd16)",
@@ -27,12 +38,18 @@ LABELS = {
     "cairn_server_slabs": "  server's configured slabs",
     "cairn_server_peak_rss": "  server's peak memory",
     "cairn_client_beyond_tensors": "  client's peak memory beyond its tensors",
+    "dcp_fio_write": "fio write of as many bytes as DCP saves",
+    "dcp_fio_read": "fio read of as many bytes as DCP loads",
     "dcp_save_filesystem": "DCP save, FileSystemWriter(sync_files=True)",
     "dcp_save_cairn": "DCP save, CairnStorageWriter",
     "dcp_load_filesystem": "DCP load, FileSystemReader, cold page cache",
     "dcp_load_cairn": "DCP load, CairnStorageReader, cold page cache",
+    "dcp_rank_beyond_tensors": "  rank's memory beyond its tensors, save and load",
+    "dcp_async_stall": "DCP async_save (thread), Cairn, until it returns",
+    "dcp_async_copy": "  the same bytes by copy_ into warm memory",
     "meta_commit": "one checkpoint of 10,000 ranks, begin to commit",
     "meta_calls_per_rank": "  metadata calls a rank",
+    "meta_calls_per_rank_of_1000": "  metadata calls a rank, of 1,000 ranks",
 }
 
 
@@ -62,12 +79,29 @@ class Results:
         self._ratio("restore_vs_fio", "cairn_restore", ["fio_read"])
         self._ratio("dcp_save_vs_filesystem", "dcp_save_cairn", ["dcp_save_filesystem"])
         self._ratio("dcp_load_vs_filesystem", "dcp_load_cairn", ["dcp_load_filesystem"])
+        self._ratio("dcp_save_vs_fio", "dcp_save_cairn", ["dcp_fio_write"])
+        self._ratio("dcp_save_filesystem_vs_fio", "dcp_save_filesystem", ["dcp_fio_write"])
+        self._ratio("dcp_load_vs_fio", "dcp_load_cairn", ["dcp_fio_read"])
+        self._ratio("dcp_load_filesystem_vs_fio", "dcp_load_filesystem", ["dcp_fio_read"])
+        self._ratio("async_stall_vs_copy", "dcp_async_stall", ["dcp_async_copy"])
 
     def _ratio(self, name, ours, limits):
         rounds = list(zip(self.samples(ours), *(self.samples(limit) for limit in limits)))
         if rounds:
             samples = [values[0] / min(values[1:]) for values in rounds]
             self._ratios[name] = {"median": statistics.median(samples), "samples": samples}
+
+    def upper_limits(self):
+        """Each figure that has an upper limit and was measured: {"value", "limit", "kept"}."""
+        judged = {}
+        for name, (base, margin) in UPPER_LIMITS.items():
+            samples = self.samples(name)
+            if not samples or (base and not self.samples(base)):
+                continue
+            value = statistics.median(samples) if self._raw[name]["unit"] == "s" else max(samples)
+            limit = margin + (max(self.samples(base)) if base else 0)
+            judged[name] = {"value": value, "limit": limit, "kept": value <= limit}
+        return judged
 
     def as_json(self, about):
         raw = {name: dict(entry, median=statistics.median(entry["samples"]))
@@ -78,6 +112,7 @@ class Results:
             "ratios": {name: entry["median"] for name, entry in self._ratios.items()},
             "ratio_samples": {name: entry["samples"] for name, entry in self._ratios.items()},
             "targets": TARGETS,
+            "upper_limits": self.upper_limits(),
             "skipped": self.skipped,
         }
 
@@ -98,5 +133,9 @@ class Results:
                 verdict = f"{target:7.2f} " + ("reached" if entry["median"] >= target else "MISSED")
             low, high = min(entry["samples"]), max(entry["samples"])
             lines.append(f"{name:58} {entry['median']:9.2f} {low:9.2f} {high:9.2f} {verdict}")
+        lines += ["", f"{'upper limit':58} {'value':>9} {'limit':>9}"]
+        for name, entry in self.upper_limits().items():
+            verdict = "kept" if entry["kept"] else "EXCEEDED"
+            lines.append(f"{name:58} {entry['value']:9.2f} {entry['limit']:9.2f} {verdict}")
         lines += [f"not measured: {name}: {why}" for name, why in self.skipped.items()]
         return "\n".join(lines)

@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,10 +32,15 @@ auto Call(const ClientPtr& client, Use use) {
   return Blocking([client, use = std::move(use)] { return client->With(use); });
 }
 
+// A restarting node is back by then; a wrong address should not cost a job the timeout of a call,
+// and twice where it saves and loads.
+constexpr absl::Duration kConnectTimeout = absl::Seconds(5);
+
 ClientPtr Connect(std::string endpoint, double timeout_s, int window) {
   ClientOptions options;
   options.endpoint = std::move(endpoint);
   options.timeout = absl::Seconds(timeout_s);
+  options.connect_timeout = std::min(options.timeout, kConnectTimeout);
   options.window = window;
   return std::make_shared<ClientHandle>(
       ValueOrThrow(Blocking([options] { return Client::Connect(options); })));

@@ -44,6 +44,8 @@ class Handle {
   // As With(), one call at a time.
   template <class Use>
   auto WithLock(Use use) -> std::invoke_result_t<Use, T&> {
+    // Refused before the lock: a child may have inherited it held by a thread of the parent's.
+    if (pid_ != getpid()) return With(std::move(use));
     std::lock_guard lock(mutex_);
     return With(std::move(use));
   }

@@ -6,7 +6,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from cairn.errors import CairnError, DeadlineExceeded
+from cairn.errors import CairnError, DeadlineExceeded, Unavailable
 from cairn.io import ShardWriter
 from cairn.types import CheckpointInfo
 
@@ -18,6 +18,8 @@ __all__ = ["CheckpointWriter"]
 # A commit waits for other ranks in slices of this many seconds, so that an interrupted one stops soon and does not
 # commit behind the caller's back.
 _COMMIT_SLICE = 2.0
+# Between two tries of a commit that found no server: much to a refused connection, little to a server's restart.
+_RETRY_PAUSE = 0.1
 
 
 class CheckpointWriter:
@@ -26,8 +28,10 @@ class CheckpointWriter:
     As a context manager it aborts the attempt, for all ranks, when the block raises; at a normal end it does nothing.
     """
 
-    def __init__(self, handle: _cairn.CheckpointWriter) -> None:
+    def __init__(self, handle: _cairn.CheckpointWriter, patience: float = 60.0) -> None:
+        # `patience`: how long, in seconds, a commit puts up with servers that do not answer.
         self._writer = handle
+        self._patience = patience
 
     @property
     def attempt(self) -> int:
@@ -54,9 +58,11 @@ class CheckpointWriter:
 
         It takes the place of an older one of that name, which stays whole until then. One rank calls it, or several:
         it is idempotent. Raises DeadlineExceeded, naming the ranks that are missing, and leaves the attempt open;
-        Aborted when the attempt was aborted or superseded. Durable when it returns.
+        Aborted when the attempt was aborted or superseded; Unavailable when no server answered for the client's
+        timeout: then it may have been committed or not. Durable when it returns.
         """
-        deadline = time.monotonic() + timeout
+        answered = time.monotonic()
+        deadline = answered + timeout
         while True:
             remaining = max(deadline - time.monotonic(), 0.0)
             try:
@@ -64,6 +70,13 @@ class CheckpointWriter:
             except DeadlineExceeded:
                 if remaining <= _COMMIT_SLICE:
                     raise
+                answered = time.monotonic()
+            except Unavailable:
+                # A slice is shorter than a server takes to restart, and the save is complete but for this.
+                if remaining <= _COMMIT_SLICE or time.monotonic() - answered >= self._patience:
+                    raise
+                # Some refusals come at once.
+                time.sleep(_RETRY_PAUSE)
 
     def abort(self, reason: str) -> None:
         """Drops the attempt of all ranks and its space. Other ranks see Aborted with ``reason``."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from cairn import _cairn
 from cairn.checkpoint import CheckpointWriter
-from cairn.errors import FailedPrecondition
+from cairn.errors import FailedPrecondition, InvalidArgument
 from cairn.io import File, ShardWriter
 from cairn.types import CheckpointInfo, Entry, RetentionPolicy, ShardInfo
 
@@ -35,9 +35,10 @@ class Client:
     Args:
         endpoint: ``HOST:PORT[,HOST:PORT...]``. None: ``CAIRN_ENDPOINT`` from the environment, read at the first
             connection, else ``127.0.0.1:7440``.
-        timeout: seconds for a call as a whole, retries and reconnects included. Where bytes move (writing,
-            closing, reading) it bounds each stripe of 4 MiB from its turn on the node and each seal instead, and the
-            wait for a turn while no transfer of this client ends well.
+        timeout: seconds for a call as a whole, retries and reconnects included; the first connection has 5 s of them:
+            a wrong address shall show soon. Where bytes move (writing, closing, reading) it bounds each stripe of
+            4 MiB from its turn on the node and each seal instead, and the wait for a turn while no transfer of this
+            client ends well.
         window: fragments (of 4 MiB) on their way at once, all nodes together.
 
     Every method may raise Unavailable (no node answered; safe to try again) and DeadlineExceeded.
@@ -101,10 +102,15 @@ class Client:
         Raises NotFound (no such bucket), FailedPrecondition (another job, another world size), Aborted (a newer
         attempt than ``attempt`` is under way).
         """
+        _check_number("world_size", world_size, 32)
+        _check_number("rank", rank, 32)
+        _check_number("attempt", attempt, 64)
+        if step is not None:
+            _check_number("step", step, 64)
         handle = self._client().begin_checkpoint(
             path, world_size, rank, attempt, job, step, dict(attributes or {})
         )
-        return CheckpointWriter(handle)
+        return CheckpointWriter(handle, self._timeout)
 
     def latest_checkpoint(self, directory: str) -> CheckpointInfo:
         """The newest committed checkpoint directly in ``directory``. Raises NotFound when there is none."""
@@ -132,9 +138,7 @@ class Client:
 
     def set_retention(self, directory: str, policy: RetentionPolicy) -> None:
         """The rules for the checkpoints directly in ``directory``, applied after each commit from now on."""
-        self._client().set_retention(
-            directory, policy.keep_last, policy.keep_every_steps, policy.keep_newer_than
-        )
+        self._client().set_retention(directory, *_rules_of(policy))
 
     def get_retention(self, directory: str) -> RetentionPolicy:
         return RetentionPolicy(**self._client().get_retention(directory))
@@ -143,7 +147,7 @@ class Client:
         self, directory: str, policy: RetentionPolicy | None = None, *, dry_run: bool = False
     ) -> builtins.list[CheckpointInfo]:
         """Applies ``policy`` (default: the one set) once, now. Returns what went, or with ``dry_run`` would go."""
-        rules = policy and (policy.keep_last, policy.keep_every_steps, policy.keep_newer_than)
+        rules = policy and _rules_of(policy)
         pruned = self._client().prune_checkpoints(directory, rules, dry_run)
         return [CheckpointInfo(**info) for info in pruned]
 
@@ -225,6 +229,18 @@ class Client:
 
     def __repr__(self) -> str:
         return f"cairn.Client({self.endpoint!r})"
+
+
+def _check_number(name: str, value: int, bits: int) -> None:
+    # What the SDK's unsigned number cannot hold would be a TypeError of the extension.
+    if not 0 <= value < 1 << bits:
+        raise InvalidArgument(f"{name} is {value}; it must be at least 0 and below 2**{bits}")
+
+
+def _rules_of(policy: RetentionPolicy) -> tuple[int, int, float]:
+    _check_number("keep_last", policy.keep_last, 32)
+    _check_number("keep_every_steps", policy.keep_every_steps, 64)
+    return policy.keep_last, policy.keep_every_steps, policy.keep_newer_than
 
 
 def _make_client(endpoint: str | None, timeout: float, window: int) -> Client:

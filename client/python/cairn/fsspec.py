@@ -321,6 +321,7 @@ class CairnOutput(io.BufferedIOBase):
 
     def __init__(self, shard: ShardWriter, fs: CairnFileSystem, path: str, autocommit: bool = True) -> None:
         self._shard: ShardWriter | None = shard
+        self._pid = os.getpid()
         self._block = bytearray(_WRITE_BLOCK)
         self._filled = 0
         self._sent: list[bytearray] = []  # read by the servers until the next flush
@@ -404,7 +405,8 @@ class CairnOutput(io.BufferedIOBase):
     def discard(self) -> None:
         """Drops what was written."""
         shard, self._shard = self._shard, None
-        if shard is not None:
+        # In a child of fork() the file is the parent's still: here it is only forgotten.
+        if shard is not None and self._pid == os.getpid():
             shard.abandon()
         self._sent.clear()
         self._forget_fd()
@@ -466,6 +468,8 @@ class _TextOutput(io.TextIOWrapper):
                 self._drop()
         except ValueError:
             pass  # dropped already: io has no other way to ask
+        except FailedPrecondition:
+            pass  # of the parent process, which has it still: detach() sends what is pending
 
     def _drop(self) -> None:
         below = self.detach()

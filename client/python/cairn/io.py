@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from cairn.errors import FailedPrecondition
+from cairn.errors import FailedPrecondition, InvalidArgument, OutOfRange
 
 if TYPE_CHECKING:
     from cairn import _cairn
@@ -20,6 +20,13 @@ __all__ = ["File", "ShardWriter"]
 # A whole shard may be one write; handed over in parts of this many pieces so that a list of millions needs no
 # equally long list of references at once.
 _PIECES_AT_ONCE = 4096
+
+
+def _check_offset(offset: int) -> int:
+    # The SDK's are unsigned 64-bit numbers: what does not fit would be a TypeError of the extension.
+    if not 0 <= offset < 1 << 64:
+        raise InvalidArgument(f"{offset} is no offset in a file")
+    return offset
 
 
 class File:
@@ -44,8 +51,12 @@ class File:
 
         Verified block by block. Raises OutOfRange past the end, DataLoss for damaged bytes.
         """
+        _check_offset(offset)
         if length is None:
             length = max(self.size_bytes - offset, 0)
+        # Before memory is taken for it.
+        if length < 0 or length > max(self.size_bytes - offset, 0):
+            raise OutOfRange(f"{length} bytes from {offset} on are not in {self.path}, which has {self.size_bytes}")
         if length == 0:
             self._handle()
             return b""
@@ -53,14 +64,14 @@ class File:
 
     def readinto(self, buffer: Any, offset: int = 0) -> None:
         """Fills ``buffer`` (writable, contiguous) with the bytes from ``offset`` on. Errors as :meth:`read`."""
-        self._handle().read_ranges([(offset, buffer)])
+        self.read_ranges([(offset, buffer)])
 
     def read_ranges(self, ranges: Iterable[tuple[int, Any]]) -> None:
         """Fills every ``(offset, buffer)``, all in parallel, reading only the blocks touched.
 
         On an error the buffers' contents are undefined. Errors as :meth:`read`.
         """
-        self._handle().read_ranges(ranges)
+        self._handle().read_ranges([(_check_offset(offset), buffer) for offset, buffer in ranges])
 
     def close(self) -> None:
         """Lets go of the file. Harmless when repeated."""

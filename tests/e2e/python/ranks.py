@@ -208,3 +208,29 @@ def hang_in_a_save(rank, world_size, path, ready):
 
     writer.write_layout = functools.wraps(original)(write_and_wait)
     dcp.save(sharded_state(world_size), storage_writer=CairnStorageWriter(path))
+
+
+# Wide rows, so that half of one is far from the next: 8 MiB, cut over four ranks into shards with aligned data.
+WIDE = (32, 65536)
+
+
+def wide_state(world_size, dim, blank=False):
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Shard, distribute_tensor
+
+    tensor = torch.zeros(WIDE) if blank else full("wide", WIDE)
+    return {"wide": distribute_tensor(tensor, init_device_mesh("cpu", (world_size,)), [Shard(dim)])}
+
+
+def save_wide(rank, world_size, path, dim):
+    from cairn.torch import CairnStorageWriter
+
+    dcp.save(wide_state(world_size, dim), storage_writer=CairnStorageWriter(path))
+
+
+def load_wide(rank, world_size, path, dim):
+    from cairn.torch import CairnStorageReader
+
+    state = wide_state(world_size, dim, blank=True)
+    dcp.load(state, storage_reader=CairnStorageReader(path))
+    assert torch.equal(state["wide"].full_tensor(), full("wide", WIDE))

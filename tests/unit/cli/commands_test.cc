@@ -1,6 +1,7 @@
 // Goal: every command does what it says, with the exit code, the line on stderr and the JSON that
 // scripts rely on. Method: whole command lines against the fake SDK.
 #include <csignal>
+#include <filesystem>
 
 #include "gmock/gmock.h"
 #include "tests/unit/cli/cli_fixture.h"
@@ -11,6 +12,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 std::string Pattern(size_t size) {
   std::string text(size, '\0');
@@ -114,6 +116,20 @@ TEST_F(CliTest, UnreachableExitsFour) {
   EXPECT_EQ(json.json()["error"]["code"], "UNAVAILABLE");
 }
 
+TEST_F(CliTest, ANodeThatStopsAnsweringExitsFour) {
+  cluster_.errors["b/x"] = absl::DeadlineExceededError("no answer within 30s");
+  EXPECT_EQ(Run({"stat", "b/x"}).code, 4);
+  cluster_.connect_status = absl::DeadlineExceededError("127.0.0.1:1: no hello");
+  EXPECT_EQ(Run({"status"}).code, 4);
+}
+
+TEST_F(CliTest, ABenchRankThatCannotConnectTellsWhy) {
+  cluster_.connect_status = absl::UnavailableError("127.0.0.1:1: connection refused");
+  const RunResult rank = Run({"bench", "rank", "--rank", "0", "--ranks", "1", "--size", "8"});
+  EXPECT_EQ(rank.code, 4);
+  EXPECT_EQ(rank.out, "error 14 127.0.0.1:1: connection refused\n");
+}
+
 TEST_F(CliTest, AMessageThatSaysWhatToDoGetsNoSecondHint) {
   cluster_.errors["b/x"] = absl::FailedPreconditionError("it is busy; wait a minute");
   EXPECT_EQ(Run({"stat", "b/x"}).err, "cairn: cannot stat b/x: it is busy; wait a minute\n");
@@ -148,10 +164,19 @@ TEST_F(CliTest, PutAndGetKeepEveryByteAtBufferEdges) {
   }
 }
 
-TEST_F(CliTest, PutFlushesBeforeABufferIsUsedAgain) {
-  WriteLocal("in", Pattern(size_t{70} << 20));
-  ASSERT_EQ(Run({"put", LocalPath("in"), "b/file"}).code, 0);
-  EXPECT_EQ(cluster_.flushes, 2);
+TEST_F(CliTest, PutFlushesOnlyBeforeABufferIsUsedAgain) {
+  // Seven of eight buffers are on their way when the last one is full. Sparse: it is the lengths
+  // that matter.
+  constexpr size_t kWithout = size_t{7 * 32} << 20;
+  for (const size_t size : {kWithout, kWithout + 5}) {
+    WriteLocal("in", "first");
+    std::filesystem::resize_file(LocalPath("in"), size);
+    cluster_.flushes = 0;
+    ASSERT_EQ(Run({"put", LocalPath("in"), "b/file"}).code, 0);
+    EXPECT_EQ(cluster_.flushes, size > kWithout ? 1 : 0);
+    EXPECT_EQ(cluster_.files["b/file"].content.size(), size);
+    EXPECT_EQ(Content(cluster_.files["b/file"]).substr(0, 5), "first");
+  }
 }
 
 TEST_F(CliTest, PutIntoADirectoryKeepsTheName) {
@@ -210,6 +235,29 @@ TEST_F(CliTest, GetThatFailsKeepsTheOldLocalFile) {
   EXPECT_EQ(Run({"get", "b/x", LocalPath("x")}).code, 1);
   EXPECT_EQ(ReadLocal("x"), "old");
   EXPECT_THAT(LocalNames(), ElementsAre("x"));
+}
+
+TEST_F(CliTest, GetWritesThroughALocalSymlink) {
+  cluster_.AddFile("b/x", "new");
+  WriteLocal("real", "old");
+  std::filesystem::create_symlink("real", LocalPath("link"));
+  ASSERT_EQ(Run({"get", "b/x", LocalPath("link")}).code, 0);
+  EXPECT_TRUE(std::filesystem::is_symlink(LocalPath("link")));
+  EXPECT_EQ(ReadLocal("real"), "new");
+  std::filesystem::create_symlink("nowhere", LocalPath("dangling"));
+  const RunResult result = Run({"get", "b/x", LocalPath("dangling")});
+  EXPECT_EQ(result.code, 1);
+  EXPECT_THAT(result.err, HasSubstr("leads nowhere"));
+  EXPECT_TRUE(std::filesystem::is_symlink(LocalPath("dangling")));
+}
+
+TEST_F(CliTest, GetOfATreeTellsTheSymlinksItLeavesOut) {
+  cluster_.AddFile("b/x", "content");
+  cluster_.directories["b/latest"] = EntryType::kSymlink;
+  const RunResult result = Run({"get", "-r", "b", LocalPath("out")});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_THAT(result.err, HasSubstr("cannot get b/latest: it is a symlink"));
+  EXPECT_THAT(LocalNames(), ElementsAre("out/x"));
 }
 
 TEST_F(CliTest, GetOfACheckpointNeedsAndTakesRecursive) {
@@ -271,6 +319,12 @@ TEST_F(CliTest, RecursiveListWithAnUnreadableDirectoryIsPartial) {
   ASSERT_EQ(Run({"mkdir", "b/d"}).code, 0);
   cluster_.errors["list:b/d"] = absl::InternalError("broken");
   EXPECT_EQ(Run({"ls", "-r", "b"}).code, 2);
+}
+
+TEST_F(CliTest, RecursiveListThatListsNothingIsNotPartial) {
+  cluster_.errors["list:b"] = absl::UnavailableError("gone");
+  EXPECT_EQ(Run({"ls", "-r", "b"}).code, 4);
+  EXPECT_EQ(Run({"get", "-r", "b", LocalPath("out")}).code, 4);
 }
 
 TEST_F(CliTest, StatShowsAFile) {
@@ -386,6 +440,35 @@ TEST_F(CliTest, VerifyWhenTheNodeIsGoneExitsFour) {
   cluster_.AddCheckpoint("b/step-1", 1, "data");
   cluster_.errors["read:b/step-1/rank0.bin"] = absl::UnavailableError("gone");
   EXPECT_EQ(Run({"ckpt", "verify", "b/step-1"}).code, 4);
+}
+
+TEST_F(CliTest, VerifyTellsWhatItCouldNotReadFromWhatIsBad) {
+  cluster_.AddCheckpoint("b/step-1", 3, "data");
+  cluster_.errors["read:b/step-1/rank0.bin"] = absl::DeadlineExceededError("no answer");
+  const RunResult unread = Run({"ckpt", "verify", "b/step-1"});
+  EXPECT_EQ(unread.code, 4);
+  EXPECT_THAT(unread.out, HasSubstr("0 bad, 1 not read, 3 shards"));
+  EXPECT_THAT(unread.out, HasSubstr("not read: rank0.bin\n"));
+  cluster_.errors["read:b/step-1/rank0.bin"] = absl::InternalError("broken");
+  EXPECT_EQ(Run({"ckpt", "verify", "b/step-1"}).code, 1);
+  cluster_.errors["read:b/step-1/rank1.bin"] = absl::DataLossError("block 0 is damaged");
+  const RunResult both = Run({"ckpt", "verify", "b/step-1", "-o", "json"});
+  EXPECT_EQ(both.code, 2);
+  EXPECT_EQ(both.json()["bad_shards"], nlohmann::json({"rank1.bin"}));
+  EXPECT_EQ(both.json()["unread_shards"], nlohmann::json({"rank0.bin"}));
+}
+
+TEST_F(CliTest, VerifyOfACheckpointReplacedMeanwhileBlamesNoShard) {
+  cluster_.AddCheckpoint("b/step-1", 2, "data");
+  // Its shards are those of attempt 2 by the time they are read.
+  cluster_.AddFile("b/step-1/rank0.bin", "other data");
+  cluster_.at_second_show = [this] { cluster_.checkpoints["b/step-1"].attempt = 2; };
+  const RunResult replaced = Run({"ckpt", "verify", "b/step-1"});
+  EXPECT_EQ(replaced.code, 1);
+  EXPECT_THAT(replaced.err, HasSubstr("it was replaced while it was read"));
+  EXPECT_THAT(replaced.err, Not(HasSubstr("bad shard")));
+  cluster_.at_second_show = [this] { cluster_.checkpoints.erase("b/step-1"); };
+  EXPECT_THAT(Run({"ckpt", "verify", "b/step-1"}).err, HasSubstr("it was removed"));
 }
 
 TEST_F(CliTest, VerifyOfOneBeingWrittenIsAnError) {

@@ -26,6 +26,8 @@ void FakeCluster::Reset() {
   status_json = "{}";
   connect_status = absl::OkStatus();
   errors.clear();
+  at_second_show = nullptr;
+  shows = 0;
   flushes = 0;
   aborts = 0;
 }
@@ -264,6 +266,10 @@ absl::StatusOr<CheckpointInfo> Client::ShowCheckpoint(std::string_view path,
   auto& cluster = FakeCluster::Get();
   std::lock_guard lock(cluster.mutex);
   RETURN_IF_ERROR(ErrorFor(std::string(path)));
+  if (cluster.at_second_show && ++cluster.shows == 2) {
+    std::exchange(cluster.at_second_show, nullptr)();
+    cluster.shows = 0;
+  }
   auto at = cluster.checkpoints.find(std::string(path));
   if (at == cluster.checkpoints.end()) return absl::NotFoundError("no such checkpoint");
   if (shards != nullptr) *shards = cluster.shards[std::string(path)];

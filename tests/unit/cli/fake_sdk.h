@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -32,6 +33,9 @@ struct FakeCluster {
   // Errors to give: at Connect, and by path at any call on it ("read:PATH": at File::Read only).
   absl::Status connect_status;
   std::map<std::string, absl::Status> errors;
+  // Called, once, as the second ShowCheckpoint() of a command begins: what another client does.
+  std::function<void()> at_second_show;
+  int shows = 0;
   ClientOptions last_options;
   absl::Duration last_commit_timeout;
   int flushes = 0;

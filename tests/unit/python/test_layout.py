@@ -56,6 +56,15 @@ def test_wide_elements_come_first_and_small_ones_are_neighbours():
         assert offset % part.data.element_size() == 0
 
 
+def test_what_is_sent_in_place_is_not_interleaved_with_what_is_not():
+    parts = []
+    for index in range(4):
+        parts += [raw(f"plain{index}", torch.zeros(20, 30)), raw(f"turned{index}", torch.zeros(20, 30).t())]
+        parts += [raw(f"byte{index}", torch.zeros(3, dtype=torch.uint8)), raw(f"one{index}", torch.zeros(()))]
+    ordered = [part.fqn.rstrip("0123") for part in lay_out(parts, 64).parts]
+    assert ordered == ["one"] * 4 + ["plain"] * 4 + ["turned"] * 4 + ["byte"] * 4
+
+
 @pytest.mark.parametrize("size, alignment", [(10, 4096), (1 << 20, 65536)])
 def test_data_starts_on_a_boundary(size, alignment):
     layout = lay_out([raw("a", torch.zeros(size, dtype=torch.uint8))], 0)

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch.distributed._functional_collectives import AsyncCollectiveTensor
 
-__all__ = ["Encoding", "Part", "ShardLayout", "StoredItem", "lay_out"]
+__all__ = ["Encoding", "Part", "ShardLayout", "StoredItem", "is_in_place", "lay_out"]
 
 # Stored content is checksummed in blocks of this size. Data that starts on a block boundary is read without the
 # header's block; small shards are not worth the padding.
@@ -144,9 +144,10 @@ def lay_out(parts: Sequence[Part], small_bytes: int) -> ShardLayout:
     """Orders the parts and describes them.
 
     Wide elements first, so that each tensor is aligned to its own elements; bytes last, because their length is
-    odd. Among equals those under ``small_bytes`` come first: the writer joins neighbours of that kind.
+    odd. Among equals what is sent in place comes first, then what passes through a buffer, and of each those under
+    ``small_bytes``: the writer joins neighbours of a kind, so that the sends do not grow with their alternations.
     """
-    ordered = sorted(parts, key=lambda part: (-_alignment(part), part.nbytes >= small_bytes))
+    ordered = sorted(parts, key=lambda part: (-_alignment(part), not is_in_place(part), part.nbytes >= small_bytes))
     entries: dict[str, Any] = {}
     chunks: dict[str, Any] = {}
     objects: dict[str, str] = {}
@@ -180,6 +181,12 @@ def lay_out(parts: Sequence[Part], small_bytes: int) -> ShardLayout:
     padding = -(8 + len(text)) % alignment
     header = struct.pack("<Q", len(text) + padding) + text + b" " * padding
     return ShardLayout(header, ordered, [len(header) + start for start in starts])
+
+
+def is_in_place(part: Part) -> bool:
+    """Whether its memory can be sent as it is."""
+    data = part.data
+    return not isinstance(data, torch.Tensor) or (data.device.type == "cpu" and data.is_contiguous())
 
 
 def _alignment(part: Part) -> int:

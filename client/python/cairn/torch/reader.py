@@ -1,13 +1,16 @@
 """Loading with torch.distributed.checkpoint.
 
 Each rank reads the byte ranges that its plan wants and, up to small gaps, no others: straight into the tensor's memory
-where the bytes lie there as they are stored, else through a bounded buffer. Ranges of a file go out in few large calls,
-several calls at once. Checkpoints that FsspecWriter wrote under ``cairn://`` load too. Next: ranges.py.
+where the bytes lie there as they are stored, else through a bounded buffer. Ranges of a file go out in few large
+calls: those into place one after the other, so that a rank reads one sequential stream, the others several at once.
+Checkpoints that FsspecWriter wrote under ``cairn://`` load too. Next: ranges.py.
 """
 
 from __future__ import annotations
 
+import ctypes
 import io
+import mmap
 import os
 import pickle
 import threading
@@ -42,10 +45,16 @@ _RUN_BYTES = 16 << 10
 _GAP_BYTES = 16 << 10
 _SPAN_BYTES = 8 << 20
 # One call: bounded so that it ends well within the client's timeout, and so that the buffers of those under way
-# (calls under way × buffer bytes) stay at 32 MiB.
+# (calls under way × buffer bytes) stay at 32 MiB. An item that is larger by itself goes alone.
 _CALL_BYTES = 256 << 20
 _CALL_BUFFER_BYTES = 8 << 20
 _CALLS_UNDER_WAY = 4
+# Files opened ahead at once: each is a round trip or two.
+_OPENS_AT_ONCE = 4
+# Targets from here on are given their pages before they are read into, while another call is under way: where
+# memory is fresh the thread that receives would else fault in each page in turn. Below it the call costs more.
+_POPULATE_BYTES = 4 << 20
+_MADV_POPULATE_WRITE = 23  # since Linux 5.14; mmap.h's, for which Python has no name
 
 
 class CairnStorageReader(StorageReader):
@@ -70,12 +79,14 @@ class CairnStorageReader(StorageReader):
         self._client = client if client is not None else shared_client(endpoint)
         self.path = checkpoint_path(path) if path is not None else ""
         self.storage_data: dict[Any, Any] = {}
+        self._files: _Files | None = None
         self.load_id = str(uuid.uuid4())
 
     # -- the protocol, in the order in which DCP calls it
 
     def reset(self, checkpoint_id: str | os.PathLike[str] | None = None) -> None:
         self.storage_data = {}
+        self._files = None
         if checkpoint_id:
             self.path = checkpoint_path(checkpoint_id)
         self.load_id = str(uuid.uuid4())
@@ -100,13 +111,16 @@ class CairnStorageReader(StorageReader):
 
     def prepare_local_plan(self, plan: LoadPlan) -> LoadPlan:
         plan.items.sort(key=self._position)
+        # Meanwhile ranks wait for each other's plans.
+        self._files = _Files(self._client, self.path)
+        self._files.open_ahead(self._position(item)[0] for item in plan.items)
         return plan
 
     def prepare_global_plan(self, plans: list[LoadPlan]) -> list[LoadPlan]:
         return plans
 
     def read_data(self, plan: LoadPlan, planner: LoadPlanner) -> Future[None]:
-        files = _Files(self._client, self.path)
+        files, self._files = self._files or _Files(self._client, self.path), None
         batches = self._batches(sorted(plan.items, key=self._position), planner)
         _run(batches, files)
         future: Future[None] = Future()
@@ -142,7 +156,7 @@ class CairnStorageReader(StorageReader):
             yield batch
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "storage_data": {}}
+        return {**self.__dict__, "storage_data": {}, "_files": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -171,6 +185,16 @@ class _Batch:
     buffer_bytes: int = 0
     buffer: torch.Tensor | None = None
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether it is part of the stream into the targets, rather than one of many small calls."""
+        return self.direct_bytes > self.buffer_bytes
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether its buffer takes what all calls under way may have together."""
+        return self.buffer_bytes > _CALL_BUFFER_BYTES
+
     def has_room(self, read: _Read) -> bool:
         if not self.reads:
             return True
@@ -185,8 +209,19 @@ class _Batch:
         else:
             self.direct_bytes += read.length
 
-    def read(self, files: _Files) -> None:
-        """On any thread: fills the targets and the buffer."""
+    def read(self, files: _Files, turn: threading.Lock) -> None:
+        """On any thread: fills the targets and the buffer. ``turn``: of the calls into place."""
+        file = files.open(self.file)
+        if not self.is_in_place:
+            file.read_ranges(self._ranges())
+            return
+        for read in self.reads:
+            if read.deliver is None:
+                _populate(read.target)
+        with turn:
+            file.read_ranges(self._ranges())
+
+    def _ranges(self) -> list[tuple[int, Any]]:
         if self.buffer_bytes:
             pinned = any(read.pinned for read in self.reads)
             self.buffer = torch.empty(self.buffer_bytes, dtype=torch.uint8, pin_memory=pinned)
@@ -200,8 +235,7 @@ class _Batch:
                 start += _aligned(read.length)
             if read.length:
                 ranges.append((read.offset, target))
-        if ranges:
-            files.open(self.file).read_ranges(ranges)
+        return ranges
 
     def deliver(self) -> None:
         """On the caller's thread, in order: copies from the buffer and tells the planner."""
@@ -225,6 +259,13 @@ class _Files:
         self._lock = threading.Lock()
         self._opening: dict[str, ThreadFuture[File]] = {}
 
+    def open_ahead(self, names: Iterable[str]) -> None:
+        """Begins to open them; an error is raised by whoever needs the file."""
+        pool = ThreadPoolExecutor(_OPENS_AT_ONCE, thread_name_prefix="cairn-open")
+        for name in dict.fromkeys(names):
+            pool.submit(self.open, name)
+        pool.shutdown(wait=False)
+
     def open(self, name: str) -> File:
         with self._lock:
             opening = self._opening.get(name)
@@ -240,25 +281,46 @@ class _Files:
 
 def _run(batches: Iterator[_Batch], files: _Files) -> None:
     under_way: deque[tuple[_Batch, ThreadFuture[None]]] = deque()
+    turn = threading.Lock()
 
     def finish_oldest() -> None:
         batch, reading = under_way.popleft()
         reading.result()
         batch.deliver()
 
+    def has_room(batch: _Batch) -> bool:
+        if batch.goes_alone or any(other.goes_alone for other, _ in under_way):
+            return not under_way
+        # Of those into place one reads and the next one prepares its targets.
+        in_place = sum(other.is_in_place for other, _ in under_way)
+        return len(under_way) < _CALLS_UNDER_WAY and not (batch.is_in_place and in_place == 2)
+
     # Leaving the block waits for what is under way: servers write into the targets until then.
     with ThreadPoolExecutor(_CALLS_UNDER_WAY, thread_name_prefix="cairn-read") as pool:
         try:
             for batch in batches:
-                if len(under_way) == _CALLS_UNDER_WAY:
+                while not has_room(batch):
                     finish_oldest()
-                under_way.append((batch, pool.submit(batch.read, files)))
+                under_way.append((batch, pool.submit(batch.read, files, turn)))
             while under_way:
                 finish_oldest()
         except BaseException:
             for _, reading in under_way:
                 reading.cancel()
             raise
+
+
+def _populate(region: Any) -> None:
+    """Gives ``region`` its pages. A hint: where the kernel cannot, they come as they are written."""
+    if region.size_bytes < _POPULATE_BYTES:
+        return
+    page = mmap.PAGESIZE
+    start = -(-region.address // page) * page
+    length = (region.address + region.size_bytes) // page * page - start
+    _libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), ctypes.c_int(_MADV_POPULATE_WRITE))
+
+
+_libc = ctypes.CDLL(None)
 
 
 def _reads_of(item: ReadItem, stored: Any, planner: LoadPlanner) -> Iterator[_Read]:
@@ -322,18 +384,59 @@ def _copy_span(
 
 
 def _load_bytes(planner: LoadPlanner, item: ReadItem, memory: torch.Tensor) -> None:
-    planner.load_bytes(item, io.BytesIO(memory.numpy()))
+    planner.load_bytes(item, _Content(memory))  # type: ignore[arg-type]
 
 
 def _load_saved(planner: LoadPlanner, item: ReadItem, memory: torch.Tensor) -> None:
     """A tensor that was stored as torch.save wrote it."""
-    tensor = torch.load(io.BytesIO(memory.numpy()), map_location="cpu", weights_only=True)
+    tensor = torch.load(_Content(memory), map_location="cpu", weights_only=True)
     tensor = narrow_tensor_by_index(tensor, item.storage_offsets, item.lengths)
     target = planner.resolve_tensor(item).detach()
     if target.size() != tensor.size():
         raise AssertionError(f"req {item.storage_index} mismatch sizes {target.size()} vs {tensor.size()}")
     target.copy_(tensor)
     planner.commit_tensor(item, target)
+
+
+class _Content(io.RawIOBase):
+    """What a BytesIO gives to readers, without a copy of the memory."""
+
+    def __init__(self, memory: torch.Tensor) -> None:
+        self._memory = memoryview(memory.numpy())
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._memory[self._position : self._position + len(buffer)]
+        memoryview(buffer).cast("B")[: len(part)] = part
+        self._position += len(part)
+        return len(part)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._memory)}[whence]
+        if start + offset < 0:
+            raise ValueError(f"negative seek position {start + offset}")
+        self._position = start + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readall(self) -> bytes:
+        rest = bytes(self._memory[self._position :])
+        self._position += len(rest)
+        return rest
+
+    def getvalue(self) -> bytes:
+        return bytes(self._memory)
+
+    def getbuffer(self) -> memoryview:
+        return self._memory
 
 
 def _ignore(memory: torch.Tensor) -> None:

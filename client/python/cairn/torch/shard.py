@@ -5,9 +5,11 @@ Tensors in host memory are handed over in place. Next on the data path: cairn/io
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from cairn.io import ShardWriter
-from cairn.torch.layout import ShardLayout
+from cairn.torch.layout import ShardLayout, is_in_place
 from cairn.torch.staging import DeviceReader
 
 __all__ = ["SMALL_BYTES", "write_layout"]
@@ -21,31 +23,24 @@ _JOINED_BYTES = 1 << 20
 def write_layout(shard: ShardWriter, layout: ShardLayout, staging_bytes: int) -> None:
     """Writes the header and the parts. The shard references their memory until it is flushed or closed."""
     pieces = _Pieces(shard)
-    reader = DeviceReader(staging_bytes, pieces.flush)
+    through_buffers = [part.data for part in layout.parts if not is_in_place(part)]
+    reader = DeviceReader(
+        staging_bytes,
+        pieces.flush,
+        total_bytes=sum(tensor.nbytes for tensor in through_buffers),
+        pinned=any(tensor.device.type != "cpu" for tensor in through_buffers),
+    )
     pieces.add(layout.header)
-    staged: list[torch.Tensor] = []
-    for part in layout.parts:
-        if isinstance(part.data, torch.Tensor) and not _in_place(part.data):
-            staged.append(part.data)
+    for in_place, parts in itertools.groupby(layout.parts, is_in_place):
+        if in_place:
+            for part in parts:
+                if part.nbytes:
+                    pieces.add(part.data)
             continue
-        _write_staged(pieces, reader, staged)
-        if part.nbytes:
-            pieces.add(part.data)
-    _write_staged(pieces, reader, staged)
+        for memory in reader.parts([part.data for part in parts]):
+            pieces.add(memory)
+            pieces.send()
     pieces.send()
-
-
-def _in_place(tensor: torch.Tensor) -> bool:
-    return tensor.device.type == "cpu" and tensor.is_contiguous()
-
-
-def _write_staged(pieces: _Pieces, reader: DeviceReader, staged: list[torch.Tensor]) -> None:
-    if not staged:
-        return
-    for part in reader.parts(staged):
-        pieces.add(part)
-        pieces.send()
-    staged.clear()
 
 
 class _Pieces:

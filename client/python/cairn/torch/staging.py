@@ -7,6 +7,7 @@ or not contiguous) through two host buffers while the one before is on its way. 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import threading
@@ -27,7 +28,7 @@ _MIB = 1 << 20
 
 
 class Arena:
-    """One block of host memory. In use while a state dict staged in it lives."""
+    """One block of host memory. In use while it is being staged into, and while any tensor in it lives."""
 
     def __init__(self, size_bytes: int, for_device: bool) -> None:
         size_bytes = -(-size_bytes // _MIB) * _MIB
@@ -42,24 +43,20 @@ class Arena:
         self.bytes = torch.empty(0, dtype=torch.uint8).set_(storage)
         self.size_bytes = size_bytes
         self.for_device = for_device
-        self._user: Callable[[], Any] = lambda: None
+        self.lent = False
         if self.pinned:
             self._unpin = weakref.finalize(self, _unpin, storage.data_ptr(), storage)
             self._unpin.atexit = False  # the driver is gone by then
+        del storage
+        self._own_uses = self._uses()
 
     @property
     def in_use(self) -> bool:
-        return self._user() is not None
+        # Whoever took a tensor out of its state dict may go on using it, so the memory itself is asked.
+        return self.lent or self._uses() > self._own_uses
 
-    def lend_to(self, user: Any) -> None:
-        self._user = weakref.ref(user)
-
-
-class _StagedDict(dict):  # type: ignore[type-arg]
-    """A staged state dict: its life is the arena's loan. Arrives in another process as a plain dict."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self),)
+    def _uses(self) -> int:
+        return int(torch._C._storage_Use_Count(self.bytes.untyped_storage()._cdata))
 
 
 _lock = threading.Lock()
@@ -72,12 +69,25 @@ def release_staging() -> None:
         _arenas.clear()
 
 
-def _take_arena(size_bytes: int, for_device: bool, user: Any) -> Arena:
-    """An arena of at least that size, lent to ``user`` for the rest of its life."""
+@contextlib.contextmanager
+def _lend_arena(size_bytes: int, for_device: bool) -> Iterator[Arena]:
+    """An arena of at least that size, for this block and as long as tensors made in it live."""
     with _lock:
         arena = _find_arena(size_bytes, for_device)
-        arena.lend_to(user)
-        return arena
+        arena.lent = True
+    try:
+        yield arena
+    finally:
+        arena.lent = False
+
+
+def _renew_locks() -> None:
+    # A thread that does not exist in this process may have held it.
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _find_arena(size_bytes: int, for_device: bool) -> Arena:
@@ -127,13 +137,11 @@ class _Staging:
     @torch.no_grad()
     def run(self, state_dict: dict[str, Any]) -> dict[str, Any]:
         for value in state_dict.values():
-            _walk(value, self._measure)
-        staged = _StagedDict()
-        self._arena = _take_arena(max(self._size_bytes, 1), bool(self._devices), staged)
-        for key, value in state_dict.items():
-            staged[key] = _rebuild(value, self._copy)
-        for device in self._devices:
-            torch.get_device_module(device).synchronize(device)
+            _visit(value, self._measure)
+        with _lend_arena(max(self._size_bytes, 1), bool(self._devices)) as self._arena:
+            staged = {key: _rebuild(value, self._copy) for key, value in state_dict.items()}
+            for device in self._devices:
+                torch.get_device_module(device).synchronize(device)
         return staged
 
     def _measure(self, tensor: torch.Tensor) -> None:
@@ -179,23 +187,50 @@ def _identity(tensor: torch.Tensor) -> tuple[Any, ...]:
     return tensor.device, tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride()
 
 
-def _walk(value: Any, visit: Callable[[torch.Tensor], None]) -> None:
-    """Visits the plain tensors that :func:`_rebuild` will replace, in its order."""
-    _rebuild(value, lambda tensor: (visit(tensor), tensor)[1], copy_objects=False)
+def _visit(value: Any, visit: Callable[[torch.Tensor], None]) -> None:
+    """Shows ``visit`` the tensors that :func:`_rebuild` will replace, and builds nothing."""
+    if isinstance(value, torch.Tensor):
+        for tensor in _inner_tensors(value):
+            visit(tensor)
+    elif isinstance(value, dict):
+        for each in value.values():
+            _visit(each, visit)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            _visit(each, visit)
 
 
-def _rebuild(value: Any, replace: Callable[[torch.Tensor], torch.Tensor], copy_objects: bool = True) -> Any:
-    """``value`` with its tensors replaced; dicts, lists and tuples are made anew."""
+def _inner_tensors(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    from torch.distributed._shard.sharded_tensor import ShardedTensor
+    from torch.distributed.tensor import DTensor
+    from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+    if isinstance(tensor, DTensor):
+        yield tensor._local_tensor
+    elif isinstance(tensor, ShardedTensor):
+        for shard in tensor.local_shards():
+            yield shard.tensor
+    elif is_traceable_wrapper_subclass(tensor):
+        names, _ = tensor.__tensor_flatten__()
+        for name in names:
+            if isinstance(part := getattr(tensor, name), torch.Tensor):
+                yield from _inner_tensors(part)
+    else:
+        yield tensor
+
+
+def _rebuild(value: Any, replace: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """``value`` with its tensors replaced; dicts, lists and tuples are made anew, other objects copied."""
     if isinstance(value, torch.Tensor):
         return _rebuild_tensor(value, replace)
     if isinstance(value, dict):
-        return {key: _rebuild(each, replace, copy_objects) for key, each in value.items()}
+        return {key: _rebuild(each, replace) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        parts = [_rebuild(each, replace, copy_objects) for each in value]
+        parts = [_rebuild(each, replace) for each in value]
         if isinstance(value, tuple):
             return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
         return parts
-    return copy.deepcopy(value) if copy_objects else value
+    return copy.deepcopy(value)
 
 
 def _rebuild_tensor(tensor: torch.Tensor, replace: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
@@ -231,22 +266,32 @@ class DeviceReader:
 
     While one part is being sent, the next is being copied. A buffer is reused after ``flush``, which makes sure that
     nobody reads it any more; what fits both needs none. Belongs to one thread.
+
+    Args:
+        buffer_bytes: host memory for both.
+        flush: makes durable what was handed on so far.
+        total_bytes: of all tensors to come, so that no more memory is taken than that.
+        pinned: some of them are on a device.
     """
 
-    def __init__(self, buffer_bytes: int, flush: Callable[[], None]) -> None:
+    def __init__(self, buffer_bytes: int, flush: Callable[[], None], total_bytes: int, pinned: bool) -> None:
         self._part_bytes = max(buffer_bytes // 2, _MIB)
         self._flush = flush
+        self._left_bytes = total_bytes
+        self._pinned = pinned
         self._buffers: list[torch.Tensor] = []
-        self._parts = 0
+        self._buffers_filled = 0
+        self._buffer = torch.empty(0, dtype=torch.uint8)  # what is left of the one being filled
 
     def parts(self, tensors: list[torch.Tensor]) -> Iterator[torch.Tensor]:
         """The bytes of ``tensors``, row-major, one behind the other, as pieces in host memory. Each piece must have
-        been handed on when the next is asked for; ``flush`` may be called in between."""
+        been handed on when the next is asked for; ``flush`` may be called in between. A later call goes on filling the
+        buffer where this one ended: flushes depend on the bytes, not on the calls."""
         waiting: Iterator[torch.Tensor] = (
             piece for tensor in tensors for piece in split_rows(tensor, self._part_bytes)
         )
         ready = None
-        for batch in _batches(waiting, self._part_bytes):
+        for batch in self._batches(waiting):
             coming = self._copy(batch)
             if ready is not None:
                 yield ready[0]
@@ -256,35 +301,58 @@ class DeviceReader:
         if ready is not None:
             yield ready[0]
 
-    def _copy(self, pieces: list[torch.Tensor]) -> tuple[torch.Tensor, Callable[[], None]]:
+    def _batches(self, pieces: Iterator[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+        """What fits the rest of the buffer together; each is copied before the next is asked for."""
+        batch: list[torch.Tensor] = []
+        size = 0
+        room = self._buffer.nbytes
+        for piece in pieces:
+            if size + piece.nbytes > room:
+                if batch:
+                    yield batch
+                self._next_buffer()
+                batch, size, room = [], 0, self._buffer.nbytes
+            batch.append(piece)
+            size += piece.nbytes
+        if batch:
+            yield batch
+
+    def _copy(self, pieces: list[torch.Tensor]) -> tuple[torch.Tensor, Callable[[], Any]]:
         size = sum(piece.nbytes for piece in pieces)
-        device = next((piece.device for piece in pieces if piece.device.type != "cpu"), None)
-        buffer = self._buffer(size, device is not None)
+        memory, self._buffer = self._buffer[:size], self._buffer[size:]
+        self._left_bytes -= size
         start = 0
         for piece in pieces:
-            target = buffer[start : start + piece.nbytes]
-            _copy_bytes(target, piece)
+            _copy_bytes(memory[start : start + piece.nbytes], piece)
             start += piece.nbytes
-        if device is None:
-            return buffer[:size], lambda: None
-        module = torch.get_device_module(device)
-        event = module.Event()
-        event.record(module.current_stream(device))
-        return buffer[:size], event.synchronize
+        # An event is of one stream, and each device copies on its own: none speaks for the others.
+        devices = {piece.device for piece in pieces if piece.device.type != "cpu"}
+        events = [_record(device) for device in devices]
+        return memory, lambda: [event.synchronize() for event in events]
 
-    def _buffer(self, size: int, pinned: bool) -> torch.Tensor:
-        index = self._parts % 2
-        self._parts += 1
-        if self._parts > 2:
+    def _next_buffer(self) -> None:
+        index = self._buffers_filled % 2
+        self._buffers_filled += 1
+        if self._buffers_filled > 2:
             # This buffer's last part, and all before it, must be durable first.
             self._flush()
+        wanted = min(self._part_bytes, self._left_bytes)
         if index == len(self._buffers):
-            # A buffer that will be needed once only need not be larger than that.
-            wanted = size if index == 0 else self._part_bytes
-            self._buffers.append(torch.empty(max(wanted, size), dtype=torch.uint8, pin_memory=pinned))
-        elif self._buffers[index].nbytes < size:
-            self._buffers[index] = torch.empty(self._part_bytes, dtype=torch.uint8, pin_memory=pinned)
-        return self._buffers[index]
+            self._buffers.append(self._allocate(wanted))
+        elif self._buffers[index].nbytes < wanted:
+            self._buffers[index] = self._allocate(self._part_bytes)
+        self._buffer = self._buffers[index]
+
+    def _allocate(self, size_bytes: int) -> torch.Tensor:
+        return torch.empty(size_bytes, dtype=torch.uint8, pin_memory=self._pinned)
+
+
+def _record(device: torch.device) -> Any:
+    """An event that happens when what was asked of the device until now is done."""
+    module = torch.get_device_module(device)
+    event = module.Event()
+    event.record(module.current_stream(device))
+    return event
 
 
 def _copy_bytes(target: torch.Tensor, piece: torch.Tensor) -> None:
@@ -310,19 +378,6 @@ def split_rows(tensor: torch.Tensor, part_bytes: int) -> Iterator[torch.Tensor]:
             yield from split_rows(part.squeeze(0), part_bytes)
         else:
             yield part
-
-
-def _batches(pieces: Iterator[torch.Tensor], batch_bytes: int) -> Iterator[list[torch.Tensor]]:
-    batch: list[torch.Tensor] = []
-    size = 0
-    for piece in pieces:
-        if batch and size + piece.nbytes > batch_bytes:
-            yield batch
-            batch, size = [], 0
-        batch.append(piece)
-        size += piece.nbytes
-    if batch:
-        yield batch
 
 
 def _shared_memory_left() -> int:

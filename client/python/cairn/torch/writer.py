@@ -4,8 +4,9 @@ Every rank writes one shard, ``__{rank}_0.safetensors`` (see layout.py); the coo
 commits. Until then nothing is visible, and an older checkpoint of the same name stays whole. The coordinator begins
 the attempt and its number travels to the others with their plans, so that a rank of an earlier try is refused.
 
-Without collectives each rank joins by itself, writes ``__{rank}.metadata`` too, and all of them wait for the commit,
-which whoever comes last completes. Next on the data path: shard.py.
+Without collectives the number travels through the process group's store (see meeting.py); each rank writes
+``__{rank}.metadata`` too, and all of them wait for the commit, which whoever comes last completes. Next on the data
+path: shard.py.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ import os
 import pickle
 import threading
 import uuid
-from collections.abc import Callable
-from typing import Any, TypeVar
+import weakref
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from cairn.checkpoint import CheckpointWriter
 from cairn.client import Client
-from cairn.errors import Aborted, AlreadyExists, CairnError, FailedPrecondition, NotFound
+from cairn.errors import AlreadyExists, CairnError, FailedPrecondition, NotFound
 from cairn.torch.clients import checkpoint_path, is_checkpoint_id, shared_client
 from cairn.torch.layout import Encoding, Part, StoredItem, encode_tensor, lay_out
+from cairn.torch.meeting import Meeting
 from cairn.torch.shard import SMALL_BYTES, write_layout
 from cairn.torch.staging import HostStager
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
@@ -36,12 +38,11 @@ from torch.futures import Future
 
 __all__ = ["CairnStorageWriter"]
 
-T = TypeVar("T")
-
 # Other formats of DCP carry the version of theirs here; older releases have no such field.
 _DCP_VERSION = "1.0.0"
-# Tries of a rank that joined an attempt which another rank, restarted too, then gave up for a newer one.
-_JOINS_MAX = 4
+# How long, in seconds, an attempt is kept alive for a coordinator that DCP does not call again, because another rank
+# failed: twice the default timeout of a collective, after which the save has failed for all of them.
+_FORSAKEN_AFTER = 3600.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +65,9 @@ class CairnStorageWriter(StorageWriter, AsyncStager):
     is being sent. Pickles by the cluster's address; holds no connection of its own.
 
     Durability: when ``dcp.save`` returns (or the future of ``async_save`` is done), the checkpoint is on stable
-    storage and visible. When it raises, nothing is visible and the attempt is aborted. Overwriting is safe at any
-    time: the older checkpoint stays until the new one is committed.
+    storage and visible. When it raises, nothing of it is visible and the attempt is aborted, unless the cluster could
+    not be reached from the commit on: then it may be. Overwriting is safe at any time: the older checkpoint stays until
+    the new one is committed.
 
     Args:
         path: ``cairn://bucket/run/step-10`` or ``bucket/run/step-10``. None: given as ``checkpoint_id`` to each save.
@@ -74,7 +76,11 @@ class CairnStorageWriter(StorageWriter, AsyncStager):
         job: names the job; two live jobs saving under one name refuse each other.
         attempt: the attempt's number, where the job has one that grows with each restart; None: the next.
         overwrite: False: raise AlreadyExists where a checkpoint of that name is committed.
-        world_size: ranks that save together, without collectives; None: of the default process group.
+        process_group: the ranks that save together, without collectives: what is given to the save as such. None: the
+            default one.
+        world_size: their number, without collectives and without a process group, where ``attempt`` or torchrun's
+            environment tells a run from those before it.
+        rank: this one of them; None: as the save says.
         attributes: kept with the checkpoint and shown.
         commit_timeout: seconds that the commit waits for ranks. With collectives all have finished before it.
         staging_bytes: host memory for tensors that cannot be sent in place. What fits needs no extra sync.
@@ -89,7 +95,9 @@ class CairnStorageWriter(StorageWriter, AsyncStager):
         job: str = "",
         attempt: int | None = None,
         overwrite: bool = True,
+        process_group: dist.ProcessGroup | None = None,
         world_size: int | None = None,
+        rank: int | None = None,
         attributes: dict[str, str] | None = None,
         commit_timeout: float = 600.0,
         staging_bytes: int = 512 << 20,
@@ -100,20 +108,21 @@ class CairnStorageWriter(StorageWriter, AsyncStager):
         self.job = job
         self.attempt = attempt
         self.overwrite = overwrite
-        self.world_size = world_size
+        self._meeting = Meeting(process_group, world_size, rank)
         self.attributes = dict(attributes or {})
         self.commit_timeout = commit_timeout
         self.staging_bytes = staging_bytes
         self._stager = HostStager()
+        self._checkpoint: CheckpointWriter | None = None
+        self._watch: weakref.finalize[Any, Any] | None = None
         self._start_save()
 
     def _start_save(self) -> None:
+        self._give_up("another save began with its writer before this one was finished")
         self.save_id = str(uuid.uuid4())
         self.is_coordinator = False
         self.rank = 0
         self.use_collectives = True
-        self._checkpoint: CheckpointWriter | None = None
-        self._written: tuple[SavePlan, SavePlanner] | None = None  # without collectives
 
     # -- the protocol, in the order in which DCP calls it
 
@@ -126,10 +135,12 @@ class CairnStorageWriter(StorageWriter, AsyncStager):
         return StorageMeta(checkpoint_id=self.checkpoint_id, save_id=self.save_id)
 
     def set_up_storage_writer(self, is_coordinator: bool, *args: Any, **kwargs: Any) -> None:
+        self._give_up("another save began with its writer before this one was finished")
         self.is_coordinator = is_coordinator
         self.rank = kwargs.get("rank") or 0
         self.use_collectives = kwargs.get("use_collectives", True)
-        self._checkpoint = None
+        if not self.use_collectives:
+            self.rank = self._meeting.rank_of(self.rank)
 
     def prepare_local_plan(self, plan: SavePlan) -> SavePlan:
         if not self.path:
@@ -140,9 +151,10 @@ class CairnStorageWriter(StorageWriter, AsyncStager):
 
     def prepare_global_plan(self, plans: list[SavePlan]) -> list[SavePlan]:
         if not self.use_collectives:
-            self._checkpoint = self._begin(self.rank, self._world_size(), self.attempt or 0)
+            self._hold(self._meet())
             return plans
-        self._checkpoint = self._begin(self.rank, len(plans), self.attempt or 0)
+        self._hold(self._begin(self.rank, len(plans), self.attempt or 0))
+        assert self._checkpoint is not None
         common = (len(plans), str(uuid.uuid4()))
         number = self._checkpoint.attempt
         return [
@@ -151,15 +163,11 @@ class CairnStorageWriter(StorageWriter, AsyncStager):
         ]
 
     def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
-        if self.use_collectives:
-            checkpoint = self._checkpoint if self._checkpoint is not None else self._join(plan.storage_data)
-            with _AbortOnError(checkpoint, f"rank {self.rank}"):
-                results = self._write_shard(checkpoint, plan, planner)
-                if self._checkpoint is None:
-                    checkpoint.rank_done()
-        else:
-            results = self._alone(lambda checkpoint: self._write_shard(checkpoint, plan, planner))
-            self._written = (plan, planner)
+        checkpoint = self._checkpoint if self._checkpoint is not None else self._join(plan.storage_data)
+        with _AbortOnError(checkpoint, f"rank {self.rank}"):
+            results = self._write_shard(checkpoint, plan, planner)
+            if self._checkpoint is None:
+                checkpoint.rank_done()
         future: Future[list[WriteResult]] = Future()
         future.set_result(results)
         return future
@@ -169,18 +177,14 @@ class CairnStorageWriter(StorageWriter, AsyncStager):
             metadata.version = _DCP_VERSION
         metadata.storage_data = {result.index: result.storage_data for of_rank in results for result in of_rank}
         metadata.storage_meta = self.storage_meta()
-        encoded = pickle.dumps(metadata)
+        checkpoint = self._checkpoint
+        assert checkpoint is not None, "finish() belongs to a rank that prepared the plans"
         try:
-            if self.use_collectives:
-                assert self._checkpoint is not None, "finish() belongs to the rank that prepared the plans"
-                with _AbortOnError(self._checkpoint, "the coordinator"):
-                    self._complete(self._checkpoint, ".metadata", encoded)
-            else:
-                name = f"__{self.rank}.metadata"
-                self._alone(lambda checkpoint: self._complete(checkpoint, name, encoded))
+            with _AbortOnError(checkpoint, "the coordinator" if self.use_collectives else f"rank {self.rank}"):
+                name = ".metadata" if self.use_collectives else f"__{self.rank}.metadata"
+                self._complete(checkpoint, name, pickle.dumps(metadata))
         finally:
-            self._checkpoint = None
-            self._written = None
+            self._let_go()
 
     @property
     def checkpoint_id(self) -> str:
@@ -201,18 +205,47 @@ class CairnStorageWriter(StorageWriter, AsyncStager):
         """Nothing: ``stage`` has waited."""
 
     def close(self) -> None:
+        """Ends what a failed save left. The writer can be used again."""
+        self._give_up("the writer was closed before the save was complete")
         self._stager.close()
+
+    # -- the attempt
+
+    def _hold(self, checkpoint: CheckpointWriter) -> None:
+        """Keeps the attempt until ``finish``. DCP does not tell a coordinator that another rank failed, so it ends
+        with the next save, with this writer, and with its own patience at the latest."""
+        self._checkpoint = checkpoint
+        timer = threading.Timer(_FORSAKEN_AFTER, _abort, (checkpoint, "the save was not finished in time"))
+        timer.daemon = True
+        timer.start()
+        self._watch = weakref.finalize(self, _forsake, checkpoint, timer, os.getpid())
+        # At the end of the process its lease ends too, and the servers are not waited for.
+        self._watch.atexit = False
+
+    def _let_go(self) -> None:
+        self._checkpoint = None
+        if self._watch is not None:
+            forsaken = self._watch.detach()
+            self._watch = None
+            if forsaken is not None:
+                forsaken[2][1].cancel()
+
+    def _give_up(self, reason: str) -> None:
+        checkpoint = self._checkpoint
+        self._let_go()
+        if checkpoint is not None:
+            _abort(checkpoint, reason)
 
     # -- one rank's work
 
-    def _begin(self, rank: int, world_size: int, attempt: int) -> CheckpointWriter:
+    def _begin(self, rank: int, world_size: int, attempt: int, job: str | None = None) -> CheckpointWriter:
         def begin() -> CheckpointWriter:
             return self._client.begin_checkpoint(
                 self.path,
                 world_size=world_size,
                 rank=rank,
                 attempt=attempt,
-                job=self.job,
+                job=self.job if job is None else job,
                 attributes={"format": "torch.distributed.checkpoint", "torch": torch.__version__, **self.attributes},
             )
 
@@ -254,42 +287,40 @@ class CairnStorageWriter(StorageWriter, AsyncStager):
         with checkpoint.shard(metadata_name) as shard:
             shard.write(encoded)
         checkpoint.rank_done()
-        checkpoint.commit(self.commit_timeout)
-
-    def _alone(self, work: Callable[[CheckpointWriter], T]) -> T:
-        """Does ``work`` without collectives. Ranks find each other by joining whatever attempt is open, and that may
-        be one of a dead job, until a rank of ours starts the next: then this rank follows it there."""
-        assert self._checkpoint is not None, "write_data() and finish() come after prepare_global_plan()"
-        for joins_left in reversed(range(_JOINS_MAX)):
-            try:
-                with _AbortOnError(self._checkpoint, f"rank {self.rank}"):
-                    return work(self._checkpoint)
-            except Aborted:
-                if joins_left == 0 or self.attempt or not self._is_superseded(self._checkpoint.attempt):
-                    raise
-            self._checkpoint = self._begin(self.rank, self._world_size(), 0)
-            if self._written is not None:
-                self._write_shard(self._checkpoint, *self._written)
-        raise AssertionError("unreachable")
-
-    def _is_superseded(self, attempt: int) -> bool:
-        listed = self._client.list_checkpoints(self.path.rpartition("/")[0], include_writing=True)
-        return any(info.path == self.path and not info.committed and info.attempt > attempt for info in listed)
-
-    def _world_size(self) -> int:
-        if self.world_size is not None:
-            return self.world_size
-        return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-    def _is_committed(self) -> bool:
         try:
-            return self._client.show_checkpoint(self.path).committed
+            checkpoint.commit(self.commit_timeout)
+        except CairnError:
+            # The answer may have been lost, or another rank's abort came too late.
+            if not self._is_committed(checkpoint.attempt):
+                raise
+
+    def _meet(self) -> CheckpointWriter:
+        """This rank's part in the attempt of all, without collectives. Joining whatever attempt is open would not do:
+        it may be that of a run that was killed, some of whose ranks were done."""
+        world_size = self._meeting.world_size()
+        if self.attempt or world_size == 1:
+            return self._begin(self.rank, world_size, self.attempt or 0)
+        if not self._meeting.has_store():
+            return self._begin(self.rank, world_size, 0, job=self._meeting.job_of_this_run(self.job))
+        if self.rank == 0:
+            # An attempt that is certainly new: the first call may have joined an open one.
+            newest = self._begin(0, world_size, 0).attempt
+            checkpoint = self._begin(0, world_size, newest + 1)
+            self._meeting.tell(self.path, checkpoint.attempt)
+            return checkpoint
+        attempt = self._meeting.ask(self.path, self.commit_timeout)
+        return self._begin(self.rank, world_size, attempt)
+
+    def _is_committed(self, attempt: int | None = None) -> bool:
+        try:
+            shown = self._client.show_checkpoint(self.path)
         except NotFound:
             return False
+        return shown.committed and attempt in (None, shown.attempt)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        state.update(_checkpoint=None, _written=None, _stager=None)
+        state.update(_checkpoint=None, _watch=None, _stager=None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -312,10 +343,22 @@ class _AbortOnError:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if kind is None:
             return
-        try:
-            self._checkpoint.abort(f"{self._who} failed: {kind.__name__}: {error}"[:1000])
-        except CairnError:
-            pass  # the error of the block is the one to report; the lease ends the attempt anyway
+        _abort(self._checkpoint, f"{self._who} failed: {kind.__name__}: {error}")
+
+
+def _abort(checkpoint: CheckpointWriter, reason: str) -> None:
+    try:
+        checkpoint.abort(reason[:1000])
+    except CairnError:
+        pass  # it is over already, or its lease will end it
+
+
+def _forsake(checkpoint: CheckpointWriter, timer: threading.Timer, pid: int) -> None:
+    """What is left of a writer that went away in the middle of a save."""
+    timer.cancel()
+    if pid == os.getpid():
+        # On a thread of its own: whoever dropped the writer does not wait for servers.
+        threading.Thread(target=_abort, args=(checkpoint, "its writer went away"), daemon=True).start()
 
 
 def _to_part(item: WriteItem, data: Any) -> Part:
@@ -350,3 +393,12 @@ def _seen_before(assignment: _Assignment) -> bool:
             return True
         _seen.append(key)
         return False
+
+
+def _renew_locks() -> None:
+    # A thread that does not exist in this process may have held it.
+    global _seen_lock
+    _seen_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
