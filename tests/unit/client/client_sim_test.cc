@@ -347,16 +347,17 @@ Task<void> Fill(Target* target, uint64_t stripe_bytes) {
   }
 }
 
-// More groups than a writer rotates over, and all of those may be of full targets.
+// More targets than a writer rotates over, and all of those may be full.
 TEST(ClientSim, OneTargetWithRoomIsEnough) {
   SimNode::Options options;
-  options.targets = 8;
-  for (uint32_t roomy = 0; roomy < options.targets; ++roomy) {
-    ClientWorld world(20 + roomy, options);
+  options.targets = 24;
+  options.target_bytes = kTargetBytesMin;
+  for (uint32_t roomy = 0; roomy < options.targets; roomy += 8) {
+    ClientWorld world(40 + roomy, options);
     for (uint32_t i = 0; i < options.targets; ++i) {
       if (i != roomy) world.executor.Run(Fill(&world.node.target(i), options.stripe_bytes));
     }
-    const std::vector<Content> shards = {RandomContent(world.random, 3 * kMiB)};
+    const std::vector<Content> shards = {RandomContent(world.random, 1 * kMiB)};
     const absl::Status saved = world.executor.Run(world.Save(kNew, shards));
     ASSERT_TRUE(saved.ok()) << saved << ", target " << roomy;
     EXPECT_EQ(world.Matches(kNew, shards), absl::OkStatus());

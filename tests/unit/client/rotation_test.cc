@@ -38,18 +38,19 @@ TEST(Rotation, ConsecutiveStripesRotateOverSixteenGroups) {
   }
 }
 
+// Also those beyond the sixteen groups that it began with.
 TEST(Rotation, TargetsThatRefusedGetNothingMoreAndTheOthersAll) {
   SeededRandom random(1);
-  const wire::ClusterMap map = Map(8, 64);
+  const wire::ClusterMap map = Map(40, 80);
   Rotation rotation(map, random);
-  for (uint32_t refused = 1; refused < 8; ++refused) {
+  for (uint32_t refused = 1; refused < 40; ++refused) {
     ASSERT_TRUE(rotation.Usable().ok());
     rotation.Refuse(TargetId(refused), absl::ResourceExhaustedError("full"));
     for (uint64_t id = 0; id < 50; ++id) {
       EXPECT_GT(TargetOf(map, rotation.GroupOf(StripeId(id))), TargetId(refused));
     }
   }
-  rotation.Refuse(TargetId(8), absl::FailedPreconditionError("failed"));
+  rotation.Refuse(TargetId(40), absl::FailedPreconditionError("failed"));
   const absl::Status usable = rotation.Usable();
   EXPECT_TRUE(absl::IsResourceExhausted(usable)) << usable;
 }
