@@ -9,11 +9,13 @@ namespace cairn {
 namespace {
 
 Task<absl::Status> Ping(ClientWorld* world, uint32_t core) {
-  auto node = co_await world->session->MetaNode(world->Soon());
-  if (!node.ok()) co_return node.status();
-  const CallOptions options{world->Soon(), {}, {}};
-  auto reply = co_await (*node)->Call<google::protobuf::Empty>(
-      core, wire::PING, google::protobuf::Empty(), options);
+  auto map = co_await world->session->Map(world->Soon());
+  if (!map.ok()) co_return map.status();
+  const PgId group((*map)->groups(0).id());
+  auto route = co_await world->session->Route(group, 0, world->Soon());
+  if (!route.ok()) co_return route.status();
+  auto reply = co_await route->node->Call<google::protobuf::Empty>(
+      core, wire::PING, google::protobuf::Empty(), CallOptions{world->Soon(), {}, {}});
   co_return reply.status();
 }
 

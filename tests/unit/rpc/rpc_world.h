@@ -50,8 +50,13 @@ class ScriptService {
     }
     if (command == "pull" || command == "push") {
       const MutableBytes piece = slab_.first(context.bulk_bytes());
-      absl::Status moved =
-          command == "pull" ? co_await context.Pull(piece) : co_await context.Push(piece);
+      // Not with ?:, GCC 12 destroys the result of an awaited branch twice.
+      absl::Status moved;
+      if (command == "pull") {
+        moved = co_await context.Pull(piece);
+      } else {
+        moved = co_await context.Push(piece);
+      }
       CO_RETURN_IF_ERROR(moved);
     }
     if (command == "until deadline") {
