@@ -266,6 +266,14 @@ void LibfabricEndpoint::RemoveAddress(fi_addr_t address) {
   (void)fi_av_remove(addresses_.get(), &address, 1, 0);
 }
 
+bool LibfabricEndpoint::HasSameHostOptions(std::string_view address) const {
+  return tcp_sockets_ && AreOnOneHost(address_, address);
+}
+
+void LibfabricEndpoint::SetSameHostOptions(std::string_view address) {
+  SetSameHostOptionsTo(address);
+}
+
 bool LibfabricEndpoint::TryWait() {
   fid* const queue = &queue_->fid;
   fid* waited[] = {queue};

@@ -74,6 +74,10 @@ class LibfabricEndpoint {
   // INVALID_ARGUMENT when it is no address of this provider.
   absl::StatusOr<fi_addr_t> InsertAddress(std::string_view address);
   void RemoveAddress(fi_addr_t address);
+  // What can be tuned of connections within this machine, and doing it for those to `address` that
+  // are there now.
+  bool HasSameHostOptions(std::string_view address) const;
+  void SetSameHostOptions(std::string_view address);
 
   // Right before sleeping: false when completions are there.
   bool TryWait();

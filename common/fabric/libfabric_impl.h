@@ -99,6 +99,8 @@ struct LibfabricNet::Impl final : Poller {
   absl::flat_hash_map<PeerId, std::unique_ptr<Peer>> peers;
   absl::flat_hash_map<Peer*, std::unique_ptr<Peer>> removed_peers;
   absl::node_hash_map<std::string, AddressEntry> addresses;
+  // Peers on this machine, the connections to which are still to be tuned.
+  std::vector<std::string> untuned;
   absl::flat_hash_set<Peer*> waiting;
   TimerId retry_timer = 0;
   MonoTime retry_timer_at = MonoTime::Never();

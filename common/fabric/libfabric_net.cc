@@ -318,6 +318,11 @@ absl::StatusOr<PeerId> LibfabricNet::AddPeer(std::string_view address) {
   peer->id = id;
   peer->entry = &found->second;
   peer->address = key;
+  // Looking for sockets costs time with their number. Whoever has more peers than this is a node,
+  // and clients connect to it, not it to them.
+  constexpr size_t kTunedPeersMax = 64;
+  if (impl_->peers.size() < kTunedPeersMax && impl_->endpoint->HasSameHostOptions(address))
+    impl_->untuned.push_back(key);
   impl_->peers.emplace(id, std::move(peer));
   return id;
 }

@@ -292,6 +292,9 @@ void LibfabricNet::Impl::ReadError() {
 void LibfabricNet::Impl::Received(Operation* operation, uint64_t length_bytes) {
   ++counters.messages_received;
   operation->state = OpState::kNew;
+  // The connections that answers come on are there now.
+  for (const std::string& address : std::exchange(untuned, {}))
+    endpoint->SetSameHostOptions(address);
   const uint64_t began_with = generation;
   if (receiver && length_bytes <= kMaxMessageBytes) {
     receiver(ConstBytes(static_cast<const std::byte*>(operation->data), length_bytes));

@@ -17,6 +17,11 @@ constexpr int kKeepProbes = 4;
 // it, hence not shorter: people use debuggers.
 constexpr int kUserTimeoutMs = 60'000;
 
+// Within one machine there is no congestion to control. The system's choice may pace what it sends
+// (BBR does), at a fifth of all CPU time of a save; this one does not, and every process may choose
+// it.
+constexpr std::string_view kSameHostCongestionControl = "reno";
+
 void Set(int fd, int level, int name, int value) {
   // A kernel that refuses one notices a dead host later, nothing else.
   (void)setsockopt(fd, level, name, &value, sizeof value);
@@ -27,6 +32,18 @@ std::optional<SocketKey> KeyOf(int fd, int (*get)(int, sockaddr*, socklen_t*)) {
   socklen_t length = sizeof storage;
   if (get(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return std::nullopt;
   return ParseSocketKey({reinterpret_cast<const char*>(&storage), length});
+}
+
+void SetSameHostOptions(int fd) {
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, kSameHostCongestionControl.data(),
+                   kSameHostCongestionControl.size());
+}
+
+bool IsLoopback(const SocketKey& key) {
+  if (key.family == AF_INET) return key.host[0] == 127;
+  SocketKey loopback;
+  loopback.host.back() = 1;
+  return key.host == loopback.host;
 }
 
 bool IsListening(int fd) {
@@ -75,7 +92,24 @@ int FindListeningSocket(std::string_view address) {
   return found;
 }
 
+bool AreOnOneHost(std::string_view address, std::string_view other) {
+  const std::optional<SocketKey> a = ParseSocketKey(address);
+  const std::optional<SocketKey> b = ParseSocketKey(other);
+  return a.has_value() && b.has_value() && a->family == b->family &&
+         (a->host == b->host || IsLoopback(*b));
+}
+
+void SetSameHostOptionsTo(std::string_view address) {
+  const std::optional<SocketKey> peer = ParseSocketKey(address);
+  if (!peer.has_value()) return;
+  ForEachDescriptor([&](int fd) {
+    if (PeerKey(fd) == peer) SetSameHostOptions(fd);
+  });
+}
+
 void SetAcceptedOptions(int listening_fd, int buffer_bytes) {
+  if (const auto own = LocalKey(listening_fd); own.has_value() && IsLoopback(*own))
+    SetSameHostOptions(listening_fd);
   Set(listening_fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   Set(listening_fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepIdleSeconds);
   Set(listening_fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepIntervalSeconds);

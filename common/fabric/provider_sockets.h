@@ -40,6 +40,13 @@ int FindListeningSocket(std::string_view address);
 // noticed, and with `buffer_bytes` the socket buffers have that size (0: the kernel's choice).
 void SetAcceptedOptions(int listening_fd, int buffer_bytes);
 
+// Whether two endpoints, named by their addresses' bytes, are surely on one machine.
+bool AreOnOneHost(std::string_view address, std::string_view other);
+// Of the connections that this process has made to `address`, which is on this machine: bytes go
+// there without congestion control's pacing. Accepted ones inherit the same from a listening socket
+// that only this machine reaches.
+void SetSameHostOptionsTo(std::string_view address);
+
 // Calls `visit(fd)` for every descriptor of the process, which it may close. Allocates nothing:
 // also for a child right after fork().
 template <class Visitor>

@@ -203,6 +203,38 @@ TEST_F(LibfabricNetTest, AcceptedConnectionsNoticeADeadHost) {
   world_.Run(CheckKeepAlive(*a_, *b_, inbox));
 }
 
+std::string CongestionControlOf(int fd) {
+  char name[16] = {};
+  socklen_t length = sizeof name - 1;
+  EXPECT_EQ(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &length), 0);
+  return name;
+}
+
+Task<void> CheckSameHost(Net& a, Net& b, Inbox& inbox_a, Inbox& inbox_b) {
+  const absl::StatusOr<PeerId> there = a.AddPeer(b.address());
+  absl::Status sent = co_await a.Send(*there, BytesOf("hello"), InSeconds(5));
+  EXPECT_TRUE(sent.ok()) << sent;
+  co_await inbox_b.WaitFor(1);
+  const absl::StatusOr<PeerId> back = b.AddPeer(a.address());
+  sent = co_await b.Send(*back, BytesOf("hello"), InSeconds(5));
+  EXPECT_TRUE(sent.ok()) << sent;
+  co_await inbox_a.WaitFor(1);
+  const std::optional<SocketKey> address = ParseSocketKey(b.address());
+  int ends = 0;
+  ForEachDescriptor([&](int fd) {
+    if (!PeerKey(fd).has_value() || (PeerKey(fd) != address && LocalKey(fd) != address)) return;
+    ++ends;
+    EXPECT_EQ(CongestionControlOf(fd), "reno");
+  });
+  EXPECT_EQ(ends, 2);
+}
+
+TEST_F(LibfabricNetTest, ConnectionsWithinTheMachineAreNotPaced) {
+  Inbox inbox_a(*a_);
+  Inbox inbox_b(*b_);
+  world_.Run(CheckSameHost(*a_, *b_, inbox_a, inbox_b));
+}
+
 Task<void> CheckBuffers(Net& a, Net& b, Inbox& inbox) {
   const absl::StatusOr<PeerId> peer = a.AddPeer(b.address());
   absl::Status sent = co_await a.Send(*peer, BytesOf("hello"), InSeconds(5));
