@@ -27,6 +27,8 @@ namespace {
 
 // Ours beside RocksDB's own LOCK, whose error names no process.
 constexpr char kLockFile[] = "IN_USE";
+// A new log and manifest, which RocksDB preallocates, and what it has to write of the old log.
+constexpr uint64_t kOpenBytesMin = 16 * kMiB;
 
 rocksdb::Slice ToSlice(std::string_view text) { return {text.data(), text.size()}; }
 std::string_view FromSlice(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
@@ -173,6 +175,17 @@ absl::Status CheckSpace(const KvBatch& batch, const RocksKv::Options& options) {
                                              kept, " are kept in reserve; make room there"));
 }
 
+// RocksDB gets through no failed write while it opens: Debian's asserts in the middle of it.
+absl::Status CheckSpaceToOpen(const std::string& directory) {
+  struct statvfs filesystem {};
+  if (statvfs(directory.c_str(), &filesystem) != 0) return absl::OkStatus();
+  const uint64_t free_bytes = uint64_t{filesystem.f_bavail} * filesystem.f_frsize;
+  if (free_bytes >= kOpenBytesMin) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      StrCat("the filesystem of ", directory, " is full: ", free_bytes,
+             " bytes are free, and opening takes ", kOpenBytesMin, "; make room there"));
+}
+
 absl::StatusOr<int> LockDirectory(const std::string& directory) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
@@ -245,6 +258,7 @@ absl::StatusOr<std::unique_ptr<RocksKv>> RocksKv::Open(Options options) {
   auto impl = std::make_unique<Impl>();
   impl->options = options;
   ASSIGN_OR_RETURN(impl->lock_fd, LockDirectory(options.directory));
+  RETURN_IF_ERROR(CheckSpaceToOpen(options.directory));
   RETURN_IF_ERROR(CheckLogs(options.directory));
   ASSIGN_OR_RETURN(const std::vector<std::string> names,
                    FamiliesToOpen(options.directory, options.families));

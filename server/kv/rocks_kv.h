@@ -39,7 +39,8 @@ class RocksKv final : public Kv {
   };
 
   // Blocks. FAILED_PRECONDITION: in use by another process (named), or written by a newer version.
-  // DATA_LOSS: damaged; the message is RocksDB's. UNAVAILABLE: I/O.
+  // DATA_LOSS: damaged; the message is RocksDB's. RESOURCE_EXHAUSTED: the filesystem is full.
+  // UNAVAILABLE: I/O.
   static absl::StatusOr<std::unique_ptr<RocksKv>> Open(Options options);
   // Blocks until background work has ended. REQUIRES: no iterator is left.
   ~RocksKv() override;

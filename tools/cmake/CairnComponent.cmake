@@ -36,5 +36,6 @@ function(cairn_unit_tests name)
   add_dependencies(unit_tests ${name})
   add_test(NAME ${name} COMMAND ${name})
   # A death test's child starts the program anew: a fork of one with threads cannot run under ThreadSanitizer.
-  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT GTEST_DEATH_TEST_STYLE=threadsafe)
+  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT
+    "GTEST_DEATH_TEST_STYLE=threadsafe;LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/unit/known_leaks.txt")
 endfunction()

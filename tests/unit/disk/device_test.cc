@@ -131,7 +131,9 @@ TEST(Transfer, ErrorsKeepTheirMeaning) {
   EXPECT_EQ(advance(Transfer::Kind::kWrite, -ENOSPC), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(advance(Transfer::Kind::kWrite, 0), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(advance(Transfer::Kind::kRead, 0), absl::StatusCode::kDataLoss);
-  EXPECT_EQ(advance(Transfer::Kind::kRead, -ENODEV), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(advance(Transfer::Kind::kRead, -ENODEV), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(advance(Transfer::Kind::kWrite, -EROFS), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(advance(Transfer::Kind::kRead, -ENOMEM), absl::StatusCode::kUnavailable);
 }
 
 TEST(TransferDeathTest, MisalignedOrOutsideIsABug) {

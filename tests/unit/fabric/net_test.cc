@@ -229,8 +229,9 @@ Task<void> ReadInto(Net& net, PeerId peer, BulkDescriptor remote, MutableBytes l
 // valid.
 Task<void> ResetInitiator(Net& a, Net& b) {
   const absl::StatusOr<PeerId> peer = a.AddPeer(b.address());
-  std::vector<std::byte> remote = Pattern(16 * kMiB, 5);
-  std::vector<std::byte> local(16 * kMiB);
+  // More than sockets hold: one look at the fabric cannot move it all.
+  std::vector<std::byte> remote = Pattern(64 * kMiB, 5);
+  std::vector<std::byte> local(64 * kMiB);
   auto readable = b.Register(remote, MemoryAccess::kRemoteRead);
   auto own = a.Register(local, MemoryAccess::kLocal);
   std::vector<absl::Status> results(4);

@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/sim/seeds.h"
 #include "tests/unit/fabric/net_worlds.h"
 
 extern char** environ;
@@ -348,7 +349,8 @@ Task<void> KillInTransfers(LibfabricNet* net, PeerProcess* victim, PeerProcess* 
 
   Transfers transfers(direction == Direction::kRead ? kReads : kWrites);
   // Bounds those that had not begun: providers go on trying to connect to a dead peer.
-  const Deadline deadline = InSeconds(1.5);
+  // Sanitized, the other peer's transfers in between alone take as long.
+  const Deadline deadline = InSeconds(kSanitized ? 10 : 1.5);
   Scope scope;
   for (size_t i = 0; i < transfers.results.size(); ++i) {
     scope.Spawn(Move(&server, direction, killed, victim, deadline, &transfers, i));

@@ -225,7 +225,7 @@ void OpenOnAFullOne(FullFilesystem& filesystem) {
       EXPECT_TRUE(absl::IsResourceExhausted(PutSynced(**opened, kBefore)));
       opened->reset();
     } else {
-      EXPECT_TRUE(absl::IsUnavailable(opened.status())) << opened.status();
+      EXPECT_TRUE(absl::IsResourceExhausted(opened.status())) << opened.status();
     }
   }
   filesystem.MakeRoom();
