@@ -67,9 +67,9 @@ absl::StatusOr<uint64_t> DefaultTargetSize(const std::string& path) {
   const uint64_t free_bytes = uint64_t{filesystem.f_bavail} * filesystem.f_frsize;
   const uint64_t size = AlignDown(free_bytes / 2, kSlabBytes);
   if (size >= kTargetBytesMin) return size;
-  return absl::ResourceExhaustedError(
-      StrCat("no space for a target at ", path, ": its filesystem has ", HumanBytes(free_bytes),
-             " free; free some, or name another path"));
+  return absl::ResourceExhaustedError(StrCat("no space for a target at ", path,
+                                             ": its filesystem has ", HumanBytes(free_bytes),
+                                             " free; free some, or name another path"));
 }
 
 absl::StatusOr<IoEngine> ParseEngine(const std::string& name) {

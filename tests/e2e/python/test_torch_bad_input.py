@@ -44,7 +44,8 @@ def test_ranges_that_cannot_be_are_refused_before_memory_is_taken(client, bucket
 
 def test_a_wrong_endpoint_costs_a_load_seconds():
     begin = time.monotonic()
-    with pytest.raises(Exception, match="127.0.0.1:1"):
+    # PyTorch's CheckpointException is no Exception.
+    with pytest.raises(BaseException, match="127.0.0.1:1"):
         load({"a": torch.zeros(3)}, "bucket/step-1", endpoint="127.0.0.1:1")
     assert time.monotonic() - begin < 30, "once the 5 s of a connection, not twice the 60 s of a call"
 
