@@ -34,7 +34,7 @@ void AskEverything(cairn::Kv& kv) {
   list.set_path("default");
   CheckNotDamaged(store.Answer(list).status());
   CheckNotDamaged(store.Counters().status());
-  CheckNotDamaged(store.Reclaimable(UINT64_MAX, 100).status());
+  CheckNotDamaged(store.Reclaimable({}, UINT64_MAX, 100).status());
 }
 
 }  // namespace
