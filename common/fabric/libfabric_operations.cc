@@ -115,7 +115,7 @@ void LibfabricNet::Impl::Begin(Operation* operation) {
     ++counters.busy_retries;
     peer.retry_at = reactor.clock().Now() + kFirstBackoff;
   } else if (peer.queue.size() >= kPeerQueueMax) {
-    End(operation, absl::ResourceExhaustedError("too many operations wait for one peer"));
+    End(operation, absl::UnavailableError("too many operations wait for one peer"));
     return;
   }
   operation->state = OpState::kQueued;

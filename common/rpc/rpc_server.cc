@@ -210,7 +210,8 @@ absl::Status RpcServer::Impl::Admit(const wire::RequestHeader& header, const Kno
     return absl::DeadlineExceededError("the deadline had passed when the call arrived");
   }
   if (session.calls_running >= options.session_calls_max) {
-    return absl::ResourceExhaustedError(
+    // Not RESOURCE_EXHAUSTED, by which a writer takes a target for full: this passes.
+    return absl::UnavailableError(
         absl::StrCat("the session has its limit of ", options.session_calls_max, " calls running"));
   }
   return CheckBulks(header);

@@ -89,10 +89,14 @@ class Clients:
     def remove(self, path):
         """Removes a checkpoint and waits until its space is free again."""
         self._child.ask(f"remove {path}")
+        self.settle()
+
+    def settle(self):
+        """Waits until nothing of what was removed is still being cleaned up."""
         deadline = time.monotonic() + 60
         while self.status().get("reclaim_pending_bytes", 0) > 0:
             if time.monotonic() > deadline:
-                raise BenchError(f"the space of {path} did not come back within a minute")
+                raise BenchError("the space of removed checkpoints did not come back within a minute")
             time.sleep(0.05)
 
     def status(self):
