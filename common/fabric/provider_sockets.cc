@@ -18,8 +18,8 @@ constexpr int kKeepProbes = 4;
 constexpr int kUserTimeoutMs = 60'000;
 
 // Within one machine there is no congestion to control. The system's choice may pace what it sends
-// (BBR does), at a fifth of all CPU time of a save; this one does not, and every process may choose
-// it.
+// (BBR does), at an eighth of all CPU time of a save and a quarter of a restore's; this one does
+// not, and every process may choose it.
 constexpr std::string_view kSameHostCongestionControl = "reno";
 
 void Set(int fd, int level, int name, int value) {
