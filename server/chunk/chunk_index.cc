@@ -86,11 +86,10 @@ absl::StatusOr<ChunkIndex::Removed> ChunkIndex::Remove(std::span<const FragmentK
 absl::StatusOr<std::vector<FragmentKey>> ChunkIndex::List(FragmentKey from, StripeId end,
                                                           size_t limit) {
   std::vector<FragmentKey> keys;
-  const auto at = kv_.NewIterator(kFragments);
+  const auto at = kv_.NewIterator(kFragments, EncodeFragmentKey({.stripe = end}));
   for (at->Seek(EncodeFragmentKey(from)); at->Valid() && keys.size() < limit; at->Next()) {
     const std::optional<FragmentKey> key = DecodeFragmentKey(at->key());
     if (!key) return NoFragmentKey();
-    if (key->stripe >= end) break;
     keys.push_back(*key);
   }
   RETURN_IF_ERROR(at->status());
@@ -99,7 +98,7 @@ absl::StatusOr<std::vector<FragmentKey>> ChunkIndex::List(FragmentKey from, Stri
 
 absl::Status ChunkIndex::ForEach(
     const std::function<absl::Status(const FragmentKey&, const IndexRecord&)>& visit) {
-  const auto at = kv_.NewIterator(kFragments);
+  const auto at = kv_.NewIterator(kFragments, "");
   for (at->Seek(""); at->Valid(); at->Next()) {
     ASSIGN_OR_RETURN(const Entry entry, DecodeEntry(*at));
     RETURN_IF_ERROR(visit(entry.key, entry.record));

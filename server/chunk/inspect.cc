@@ -75,7 +75,7 @@ absl::StatusOr<std::string> DescribeIndex(Kv& index_store, uint64_t limit) {
   uint64_t damaged = 0;
   uint64_t content_bytes = 0;
   uint64_t extent_bytes = 0;
-  const auto at = index_store.NewIterator(0);
+  const auto at = index_store.NewIterator(0, "");
   for (at->Seek(""); at->Valid(); at->Next()) {
     const auto key = DecodeFragmentKey(at->key());
     absl::StatusOr<IndexRecord> record = absl::DataLossError("a key that is no fragment's");

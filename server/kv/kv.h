@@ -85,7 +85,9 @@ class Kv {
   // (I/O).
   virtual absl::StatusOr<std::optional<std::string>> Get(ColumnFamily family,
                                                          std::string_view key) = 0;
-  virtual std::unique_ptr<KvIterator> NewIterator(ColumnFamily family) = 0;
+  // Keys from `end` on do not exist for the walk; an empty `end` is none. A walk without one steps
+  // over whatever was deleted behind its last key.
+  virtual std::unique_ptr<KvIterator> NewIterator(ColumnFamily family, std::string_view end) = 0;
   // RESOURCE_EXHAUSTED: there is little space left, nothing was written, and the store goes on: the
   // one error that is not final.
   virtual absl::Status Write(const KvBatch& batch, KvDurability durability) = 0;

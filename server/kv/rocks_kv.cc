@@ -101,8 +101,13 @@ rocksdb::ColumnFamilyOptions MakeFamilyOptions(
 
 class RocksIterator final : public KvIterator {
  public:
-  RocksIterator(std::unique_ptr<rocksdb::Iterator> iterator, std::string directory)
-      : iterator_(std::move(iterator)), directory_(std::move(directory)) {}
+  // `read`: with the settings of the walk, its upper bound excepted, which is made here.
+  RocksIterator(rocksdb::DB& db, rocksdb::ColumnFamilyHandle* family, rocksdb::ReadOptions read,
+                std::string_view end, std::string directory)
+      : end_(end), end_slice_(end_), directory_(std::move(directory)) {
+    if (!end_.empty()) read.iterate_upper_bound = &end_slice_;
+    iterator_.reset(db.NewIterator(read, family));
+  }
   void Seek(std::string_view key) override { iterator_->Seek(ToSlice(key)); }
   void SeekForPrev(std::string_view key) override { iterator_->SeekForPrev(ToSlice(key)); }
   bool Valid() const override { return iterator_->Valid(); }
@@ -115,8 +120,10 @@ class RocksIterator final : public KvIterator {
   }
 
  private:
+  const std::string end_;
+  const rocksdb::Slice end_slice_;  // RocksDB keeps a pointer to it
+  const std::string directory_;
   std::unique_ptr<rocksdb::Iterator> iterator_;
-  std::string directory_;
 };
 
 // What a failed store gives for a walk: nothing, and why.
@@ -292,15 +299,14 @@ absl::StatusOr<std::optional<std::string>> RocksKv::Get(ColumnFamily family, std
   return error;
 }
 
-std::unique_ptr<KvIterator> RocksKv::NewIterator(ColumnFamily family) {
+std::unique_ptr<KvIterator> RocksKv::NewIterator(ColumnFamily family, std::string_view end) {
   CAIRN_CHECK(family < impl_->options.families.size());
   const absl::Status refusal = impl_->Refusal();
   if (!refusal.ok()) return std::make_unique<FailedIterator>(refusal);
   rocksdb::ReadOptions read;
   read.verify_checksums = true;
-  return std::make_unique<RocksIterator>(
-      std::unique_ptr<rocksdb::Iterator>(impl_->db->NewIterator(read, impl_->handles[family])),
-      impl_->options.directory);
+  return std::make_unique<RocksIterator>(*impl_->db, impl_->handles[family], read, end,
+                                         impl_->options.directory);
 }
 
 absl::Status RocksKv::Write(const KvBatch& batch, KvDurability durability) {

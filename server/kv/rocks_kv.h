@@ -47,7 +47,7 @@ class RocksKv final : public Kv {
 
   absl::StatusOr<std::optional<std::string>> Get(ColumnFamily family,
                                                  std::string_view key) override;
-  std::unique_ptr<KvIterator> NewIterator(ColumnFamily family) override;
+  std::unique_ptr<KvIterator> NewIterator(ColumnFamily family, std::string_view end) override;
   absl::Status Write(const KvBatch& batch, KvDurability durability) override;
 
  private:

@@ -41,23 +41,25 @@ absl::Status CheckShape(const wire::ExtentRun& run, uint64_t offset_bytes) {
   return absl::OkStatus();
 }
 
-absl::Status CheckGranted(const wire::ExtentRun& run, const GrantedRanges& granted) {
+// Returns where the range that holds the run begins.
+absl::StatusOr<uint64_t> CheckGranted(const wire::ExtentRun& run, const GrantedRanges& granted) {
   const uint64_t first = run.first_stripe(), count = run.stripe_count();
   for (const disk::IdRange& range : granted) {
     if (first >= range.first() && first - range.first() < range.count() &&
         count <= range.count() - (first - range.first())) {
-      return absl::OkStatus();
+      return range.first();
     }
   }
   return Bad("stripes ", first, " to ", first + count - 1, " were not granted to this writer");
 }
 
-// Only the holder of a grant uses its ids, so the run before the end of this one is the only one
-// that can overlap.
-absl::Status CheckUnused(const Transaction& txn, const wire::ExtentRun& run) {
+// Only the holder of a grant uses its ids, and no run leaves the grant it began in: the run before
+// the end of this one is the only one that can overlap, and only from the same grant.
+absl::Status CheckUnused(const Transaction& txn, const wire::ExtentRun& run,
+                         uint64_t granted_from) {
   const uint64_t first = run.first_stripe(), end = first + run.stripe_count();
   ASSIGN_OR_RETURN(const auto before,
-                   txn.FindLast(kFamilyStripeRun, StripeRunKey(0), StripeRunKey(end)));
+                   txn.FindLast(kFamilyStripeRun, StripeRunKey(granted_from), StripeRunKey(end)));
   if (!before.has_value()) return absl::OkStatus();
   disk::StripeRunRecord other;
   RETURN_IF_ERROR(ParseRecord(kFamilyStripeRun, before->second, other));
@@ -110,8 +112,8 @@ absl::StatusOr<uint64_t> AddExtents(Transaction& txn, InodeId inode, uint64_t of
                                     const WireExtents& extents, const GrantedRanges& granted) {
   for (const wire::ExtentRun& run : extents) {
     RETURN_IF_ERROR(CheckShape(run, offset_bytes));
-    RETURN_IF_ERROR(CheckGranted(run, granted));
-    RETURN_IF_ERROR(CheckUnused(txn, run));
+    ASSIGN_OR_RETURN(const uint64_t granted_from, CheckGranted(run, granted));
+    RETURN_IF_ERROR(CheckUnused(txn, run, granted_from));
     StoreRun(txn, inode, run);
     offset_bytes += run.length_bytes();
   }

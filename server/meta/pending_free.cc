@@ -35,14 +35,17 @@ struct LiveRuns {
   uint64_t known_below = 0;  // the scan stopped there
 };
 
-// The referenced runs that touch `range`, at most `limit` of them.
-absl::StatusOr<LiveRuns> FindLive(const Transaction& txn, StripeSpan range, size_t limit) {
+// The referenced runs that touch `range`, which is part of an entry that begins at `entry_first`,
+// at most `limit` of them. An entry begins where a grant or a run does, and no run leaves the grant
+// it began in: none from before the entry reaches into it.
+absl::StatusOr<LiveRuns> FindLive(const Transaction& txn, uint64_t entry_first, StripeSpan range,
+                                  size_t limit) {
   LiveRuns live;
   live.known_below = range.end();
   // The run that starts before the range may reach into it.
   uint64_t from = range.first;
-  ASSIGN_OR_RETURN(const auto before,
-                   txn.FindLast(kFamilyStripeRun, StripeRunKey(0), StripeRunKey(range.first)));
+  ASSIGN_OR_RETURN(const auto before, txn.FindLast(kFamilyStripeRun, StripeRunKey(entry_first),
+                                                   StripeRunKey(range.first)));
   if (before.has_value()) KeyReader(before->first).ReadU64(&from);
   Transaction::Scan scan(txn, kFamilyStripeRun, StripeRunKey(from), StripeRunKey(range.end()));
   for (; scan.Valid(); scan.Next()) {
@@ -105,7 +108,8 @@ absl::StatusOr<std::vector<ReclaimItem>> CollectReclaimable(const Transaction& t
       range = {from.stripe, range.end() - from.stripe};
     }
     // One more span than references lies between them.
-    ASSIGN_OR_RETURN(const LiveRuns live, FindLive(txn, range, std::min(runs_left, spans_left)));
+    ASSIGN_OR_RETURN(const LiveRuns live,
+                     FindLive(txn, record.first(), range, std::min(runs_left, spans_left)));
     item.next_stripe = live.known_below;
     item.stripes = SubtractLive({range.first, live.known_below - range.first}, live.spans);
     item.groups.assign(record.groups().begin(), record.groups().end());

@@ -45,7 +45,7 @@ void Transaction::Change(ColumnFamily family, std::string_view key,
 
 Transaction::Scan::Scan(const Transaction& txn, ColumnFamily family, std::string_view begin,
                         std::string_view end)
-    : txn_(&txn), end_(end), base_(txn.kv_->NewIterator(family)) {
+    : txn_(&txn), end_(end), base_(txn.kv_->NewIterator(family, end)) {
   base_->Seek(begin);
   const auto& overlay = txn.overlays_[family];
   overlay_ = overlay.lower_bound(begin);
@@ -82,9 +82,8 @@ void Transaction::Scan::Settle() {
 absl::StatusOr<std::optional<Transaction::KeyValue>> Transaction::FindLast(
     ColumnFamily family, std::string_view begin, std::string_view end) const {
   const Overlay& overlay = overlays_[family];
-  const std::unique_ptr<KvIterator> base = kv_->NewIterator(family);
+  const std::unique_ptr<KvIterator> base = kv_->NewIterator(family, end);
   base->SeekForPrev(end);
-  if (base->Valid() && base->key() >= end) base->Prev();
   auto above = overlay.lower_bound(end);
   for (;;) {
     const bool base_in = base->Valid() && base->key() >= begin;

@@ -81,7 +81,7 @@ class Transaction {
    private:
     using Overlay = std::map<std::string, std::optional<std::string>, std::less<>>;
     void Settle();
-    bool BaseIn() const { return base_->Valid() && base_->key() < end_; }
+    bool BaseIn() const { return base_->Valid(); }
     bool OverlayIn() const { return overlay_ != overlay_end_ && overlay_->first < end_; }
 
     const Transaction* txn_;
@@ -93,7 +93,7 @@ class Transaction {
   };
 
   using KeyValue = std::pair<std::string, std::string>;
-  // The last entry of [begin, end).
+  // The last entry of [begin, end). Steps over what was deleted there: choose `begin` close.
   absl::StatusOr<std::optional<KeyValue>> FindLast(ColumnFamily family, std::string_view begin,
                                                    std::string_view end) const;
 

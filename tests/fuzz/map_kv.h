@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "server/kv/kv.h"
@@ -22,8 +23,8 @@ class MapKv final : public Kv {
     if (found == families_.at(family).end()) return std::nullopt;
     return found->second;
   }
-  std::unique_ptr<KvIterator> NewIterator(ColumnFamily family) override {
-    return std::make_unique<Iterator>(families_.at(family));
+  std::unique_ptr<KvIterator> NewIterator(ColumnFamily family, std::string_view end) override {
+    return std::make_unique<Iterator>(families_.at(family), end);
   }
   absl::Status Write(const KvBatch& batch, KvDurability durability) override {
     for (const KvBatch::Entry& entry : batch.entries()) {
@@ -41,21 +42,28 @@ class MapKv final : public Kv {
   using Family = std::map<std::string, std::string, std::less<>>;
   class Iterator final : public KvIterator {
    public:
-    explicit Iterator(const Family& family) : family_(family), at_(family.end()) {}
-    void Seek(std::string_view key) override { at_ = family_.lower_bound(key); }
+    Iterator(const Family& family, std::string_view end)
+        : family_(family), end_(end.empty() ? family.end() : family.lower_bound(end)), at_(end_) {}
+    void Seek(std::string_view key) override { at_ = Within(family_.lower_bound(key), key); }
     void SeekForPrev(std::string_view key) override {
-      at_ = family_.upper_bound(key);
-      at_ = at_ == family_.begin() ? family_.end() : std::prev(at_);
+      at_ = Within(family_.upper_bound(key), key);
+      Prev();
     }
-    bool Valid() const override { return at_ != family_.end(); }
+    bool Valid() const override { return at_ != end_; }
     void Next() override { ++at_; }
-    void Prev() override { at_ = at_ == family_.begin() ? family_.end() : std::prev(at_); }
+    void Prev() override { at_ = at_ == family_.begin() ? end_ : std::prev(at_); }
     std::string_view key() const override { return at_->first; }
     std::string_view value() const override { return at_->second; }
     absl::Status status() const override { return absl::OkStatus(); }
 
    private:
+    Family::const_iterator Within(Family::const_iterator found, std::string_view key) const {
+      const bool is_behind = end_ != family_.end() && key >= end_->first;
+      return is_behind ? end_ : found;
+    }
+
     const Family& family_;
+    const Family::const_iterator end_;
     Family::const_iterator at_;
   };
   std::vector<Family> families_;

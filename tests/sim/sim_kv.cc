@@ -67,10 +67,12 @@ absl::StatusOr<std::optional<std::string>> SimKv::Get(ColumnFamily family, std::
   return found->second;
 }
 
-std::unique_ptr<KvIterator> SimKv::NewIterator(ColumnFamily family) {
+std::unique_ptr<KvIterator> SimKv::NewIterator(ColumnFamily family, std::string_view end) {
   const absl::Status refusal = Refusal();
   if (!refusal.ok()) return std::make_unique<SimIterator>(Family(), refusal);
-  return std::make_unique<SimIterator>(live_.at(family), absl::OkStatus());
+  const Family& all = live_.at(family);
+  Family seen(all.begin(), end.empty() ? all.end() : all.lower_bound(end));
+  return std::make_unique<SimIterator>(std::move(seen), absl::OkStatus());
 }
 
 absl::Status SimKv::Write(const KvBatch& batch, KvDurability durability) {

@@ -22,7 +22,7 @@ class SimKv final : public Kv {
 
   absl::StatusOr<std::optional<std::string>> Get(ColumnFamily family,
                                                  std::string_view key) override;
-  std::unique_ptr<KvIterator> NewIterator(ColumnFamily family) override;
+  std::unique_ptr<KvIterator> NewIterator(ColumnFamily family, std::string_view end) override;
   absl::Status Write(const KvBatch& batch, KvDurability durability) override;
 
   // The power goes: of the unsynced batches a prefix chosen by `seed` survives, and every call

@@ -65,8 +65,8 @@ class BuggyKv final : public Kv {
                                                  std::string_view key) override {
     return kv_.Get(family, key);
   }
-  std::unique_ptr<KvIterator> NewIterator(ColumnFamily family) override {
-    return kv_.NewIterator(family);
+  std::unique_ptr<KvIterator> NewIterator(ColumnFamily family, std::string_view end) override {
+    return kv_.NewIterator(family, end);
   }
   absl::Status Write(const KvBatch& batch, KvDurability durability) override {
     return kv_.Write(batch, bug_ == Bug::kUnsyncedIndex ? KvDurability::kUnsynced : durability);

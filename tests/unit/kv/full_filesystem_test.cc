@@ -120,7 +120,7 @@ void ExpectFailed(Kv& store) {
   EXPECT_TRUE(absl::IsFailedPrecondition(PutSynced(store, 0)));
   EXPECT_TRUE(absl::IsFailedPrecondition(DeleteSynced(store, 0)));
   EXPECT_TRUE(absl::IsFailedPrecondition(store.Get(0, KeyOf(0)).status()));
-  auto walk = store.NewIterator(0);
+  auto walk = store.NewIterator(0, "");
   walk->Seek("");
   EXPECT_FALSE(walk->Valid());
   EXPECT_TRUE(absl::IsFailedPrecondition(walk->status()));

@@ -54,7 +54,7 @@ class KvTest : public ::testing::Test {
   Kv& kv() { return world_.kv(); }
   std::vector<std::pair<std::string, std::string>> Scan(ColumnFamily family) {
     std::vector<std::pair<std::string, std::string>> all;
-    auto it = kv().NewIterator(family);
+    auto it = kv().NewIterator(family, "");
     for (it->Seek(""); it->Valid(); it->Next()) all.emplace_back(it->key(), it->value());
     EXPECT_TRUE(it->status().ok());
     return all;
@@ -97,7 +97,7 @@ TYPED_TEST(KvTest, WalkIsInByteOrderBothWays) {
   ASSERT_TRUE(this->kv().Write(batch, KvDurability::kUnsynced).ok());
   EXPECT_THAT(this->Scan(0),
               ElementsAre(Pair("a", ""), Pair("a\xff", ""), Pair("b", ""), Pair("c", "")));
-  auto it = this->kv().NewIterator(0);
+  auto it = this->kv().NewIterator(0, "");
   it->SeekForPrev("bb");
   ASSERT_TRUE(it->Valid());
   EXPECT_EQ(it->key(), "b");
@@ -108,11 +108,33 @@ TYPED_TEST(KvTest, WalkIsInByteOrderBothWays) {
   EXPECT_TRUE(it->status().ok());
 }
 
+TYPED_TEST(KvTest, WalkEndsAtItsEndBothWays) {
+  KvBatch batch;
+  for (const char* key : {"a", "b", "c", "d"}) batch.Put(0, key, "");
+  ASSERT_TRUE(this->kv().Write(batch, KvDurability::kUnsynced).ok());
+  std::string end = "c";
+  auto it = this->kv().NewIterator(0, end);
+  end = "z";  // the walk has its own copy
+  it->Seek("b");
+  ASSERT_TRUE(it->Valid());
+  EXPECT_EQ(it->key(), "b");
+  it->Next();
+  EXPECT_FALSE(it->Valid());
+  EXPECT_TRUE(it->status().ok());
+  for (const char* from : {"c", "d"}) {
+    it->Seek(from);
+    EXPECT_FALSE(it->Valid()) << from;
+    it->SeekForPrev(from);
+    ASSERT_TRUE(it->Valid()) << from;
+    EXPECT_EQ(it->key(), "b");
+  }
+}
+
 TYPED_TEST(KvTest, WalkSeesASnapshot) {
   KvBatch batch;
   batch.Put(0, "a", "1");
   ASSERT_TRUE(this->kv().Write(batch, KvDurability::kUnsynced).ok());
-  auto it = this->kv().NewIterator(0);
+  auto it = this->kv().NewIterator(0, "");
   KvBatch later;
   later.Put(0, "a", "2");
   later.Put(0, "b", "2");

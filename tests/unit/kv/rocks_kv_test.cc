@@ -149,7 +149,7 @@ int WriteUntilTheDiskRefuses(const std::string& directory) {
   if ((*store)->Write(batch, KvDurability::kSynced).code() != absl::StatusCode::kFailedPrecondition)
     return 4;
   if ((*store)->Get(0, "key").status().code() != absl::StatusCode::kFailedPrecondition) return 5;
-  auto walk = (*store)->NewIterator(0);
+  auto walk = (*store)->NewIterator(0, "");
   walk->Seek("");
   if (walk->Valid() || walk->status().code() != absl::StatusCode::kFailedPrecondition) return 6;
   walk.reset();
