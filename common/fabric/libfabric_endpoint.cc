@@ -274,6 +274,10 @@ void LibfabricEndpoint::SetSameHostOptions(std::string_view address) {
   SetSameHostOptionsTo(address);
 }
 
+void LibfabricEndpoint::EndIdleConnections(std::string_view peer_address, absl::Duration idle) {
+  cairn::EndIdleConnections(address_, peer_address, idle);
+}
+
 bool LibfabricEndpoint::TryWait() {
   fid* const queue = &queue_->fid;
   fid* waited[] = {queue};

@@ -20,6 +20,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/base/units.h"
 #include "common/fabric/net.h"
 
@@ -78,6 +79,11 @@ class LibfabricEndpoint {
   // are there now.
   bool HasSameHostOptions(std::string_view address) const;
   void SetSameHostOptions(std::string_view address);
+  // Whether a transfer may need the process at its other end to come to an end: there is no NIC
+  // that moves the bytes, or fails, without it.
+  bool NeedsPeerProcess() const { return tcp_sockets_; }
+  // Fails what has moved no byte to or from the peer's host for `idle`.
+  void EndIdleConnections(std::string_view peer_address, absl::Duration idle);
 
   // Right before sleeping: false when completions are there.
   bool TryWait();

@@ -63,6 +63,10 @@ struct LibfabricNet::Impl final : Poller {
   void RetryAll();
   void ArmRetryTimer();
 
+  // Transfers that a stopped peer keeps from ending.
+  void ArmOverdueTimer();
+  void EndOverdue();
+
   // Completions.
   void Completed(Operation* operation, uint64_t length_bytes);
   void ReadError();
@@ -102,6 +106,7 @@ struct LibfabricNet::Impl final : Poller {
   // Peers on this machine, the connections to which are still to be tuned.
   std::vector<std::string> untuned;
   absl::flat_hash_set<Peer*> waiting;
+  TimerId overdue_timer = 0;
   TimerId retry_timer = 0;
   MonoTime retry_timer_at = MonoTime::Never();
 

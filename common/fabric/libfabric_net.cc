@@ -162,6 +162,7 @@ void LibfabricNet::Impl::CloseEndpoint() {
   receives_to_post.clear();
   receives_to_post_later.clear();
   if (receive_timer != 0) reactor.CancelTimer(std::exchange(receive_timer, 0));
+  if (overdue_timer != 0) reactor.CancelTimer(std::exchange(overdue_timer, 0));
   for (Operation& receive : receives) receive.state = OpState::kNew;
   ArmRetryTimer();
 }
@@ -191,6 +192,7 @@ Task<absl::Status> LibfabricNet::Impl::RmaPiece(Kind kind, Peer* peer, BulkDescr
       End(operation, EndpointReset());
     } else {
       Begin(operation);
+      ArmOverdueTimer();
     }
     // Also after the deadline: until then the NIC may work on `local`.
     co_await OperationAwaiter{*operation};

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/fabric/net.h"
 #include "common/fabric/quirks.h"
 #include "common/reactor/reactor.h"
@@ -34,6 +35,10 @@ class LibfabricNet final : public Net {
     // SO_RCVBUF and SO_SNDBUF of the connections that others make to a TCP endpoint; 0 leaves them
     // to the kernel, which tunes them by itself. For measurements.
     int socket_buffer_bytes = 0;
+    // How long past its deadline a transfer may wait for a peer that moves no byte, where only the
+    // peer's process could end it (TCP: the process is stopped, its kernel lives). Then the
+    // connection is ended: a job that stands still must not keep a node's memory from all others.
+    absl::Duration overdue_patience = absl::Seconds(30);
   };
   // FAILED_PRECONDITION when the provider is not there or lacks what Cairn needs, in words.
   static absl::StatusOr<std::unique_ptr<LibfabricNet>> Create(Reactor& reactor, Options options);
@@ -54,8 +59,7 @@ class LibfabricNet final : public Net {
     uint64_t messages_received = 0;
     uint64_t bytes_read = 0;
     uint64_t bytes_written = 0;
-    uint64_t operations_in_flight =
-        0;  // now; after a peer stopped, the ones in quarantine stay here
+    uint64_t operations_in_flight = 0;  // now, the ones in quarantine among them
   };
   Counters counters() const;
 

@@ -25,6 +25,9 @@ constexpr absl::Duration kLastBackoff = absl::Milliseconds(16);
 // other buffers serve meanwhile.
 constexpr absl::Duration kReceivePause = absl::Milliseconds(10);
 
+// Looks for transfers that are overdue, per patience with them.
+constexpr int kOverdueLooks = 4;
+
 using Kind = Operation::Kind;
 using OpState = Operation::State;
 
@@ -224,6 +227,34 @@ void LibfabricNet::Impl::ArmRetryTimer() {
     retry_timer_at = MonoTime::Never();
     RetryAll();
   });
+}
+
+// --- Overdue transfers ---
+
+void LibfabricNet::Impl::ArmOverdueTimer() {
+  if (overdue_timer != 0 || !endpoint->NeedsPeerProcess()) return;
+  overdue_timer =
+      reactor.AddTimer(reactor.clock().Now() + options.overdue_patience / kOverdueLooks, [this] {
+        overdue_timer = 0;
+        EndOverdue();
+      });
+}
+
+void LibfabricNet::Impl::EndOverdue() {
+  const MonoTime now = reactor.clock().Now();
+  bool under_way = false;
+  absl::flat_hash_set<std::string> stalled;
+  for (const Operation& operation : slots) {
+    const bool rma = operation.kind == Kind::kRead || operation.kind == Kind::kWrite;
+    if (!rma || operation.state != OpState::kPosted) continue;
+    under_way = true;
+    if (operation.deadline.at() + options.overdue_patience <= now)
+      stalled.insert(operation.peer->address);
+  }
+  // The provider reports the transfers' failure like that of any lost connection.
+  for (const std::string& address : stalled)
+    endpoint->EndIdleConnections(address, options.overdue_patience);
+  if (under_way) ArmOverdueTimer();
 }
 
 // --- Completions ---

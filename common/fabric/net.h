@@ -116,8 +116,9 @@ class Net {
 
   // Server-driven RMA. `local` lies in a region registered kLocal and belongs to the endpoint until
   // the call returns. It returns only when the NIC works on that memory no more, which after a
-  // passed deadline can be long after it (a stopped peer): the buffer is in quarantine meanwhile.
-  // Reset() ends all of them at once.
+  // passed deadline can be long after it (a stopped peer): the buffer is in quarantine meanwhile,
+  // of bounded length where the provider has no NIC to bound it (LibfabricNet::Options). Reset()
+  // ends all of them at once.
   //
   // Read pulls remote[offset, offset + local.size()) into `local`.
   virtual Task<absl::Status> Read(PeerId peer, const BulkDescriptor& remote, uint64_t offset_bytes,

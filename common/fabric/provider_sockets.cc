@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace cairn {
@@ -44,6 +45,14 @@ bool IsLoopback(const SocketKey& key) {
   SocketKey loopback;
   loopback.host.back() = 1;
   return key.host == loopback.host;
+}
+
+// How long ago a byte was sent or received; probes and acknowledgements do not count.
+absl::Duration IdleFor(int fd) {
+  tcp_info info = {};
+  socklen_t length = sizeof info;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return absl::ZeroDuration();
+  return absl::Milliseconds(std::min(info.tcpi_last_data_sent, info.tcpi_last_data_recv));
 }
 
 bool IsListening(int fd) {
@@ -104,6 +113,20 @@ void SetSameHostOptionsTo(std::string_view address) {
   if (!peer.has_value()) return;
   ForEachDescriptor([&](int fd) {
     if (PeerKey(fd) == peer) SetSameHostOptions(fd);
+  });
+}
+
+void EndIdleConnections(std::string_view own, std::string_view peer, absl::Duration idle) {
+  const std::optional<SocketKey> own_key = ParseSocketKey(own);
+  const std::optional<SocketKey> peer_key = ParseSocketKey(peer);
+  if (!own_key.has_value() || !peer_key.has_value()) return;
+  ForEachDescriptor([&](int fd) {
+    const std::optional<SocketKey> there = PeerKey(fd);
+    const std::optional<SocketKey> here = LocalKey(fd);
+    if (!there.has_value() || !here.has_value() || there->host != peer_key->host) return;
+    const bool accepted = here->port == own_key->port;
+    const bool made = there->port == peer_key->port;
+    if ((accepted || made) && IdleFor(fd) >= idle) (void)shutdown(fd, SHUT_RDWR);
   });
 }
 

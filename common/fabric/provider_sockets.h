@@ -16,6 +16,8 @@
 #include <optional>
 #include <string_view>
 
+#include "absl/time/time.h"
+
 namespace cairn {
 
 // An IP address and port, comparable whatever fills the rest of a sockaddr.
@@ -46,6 +48,12 @@ bool AreOnOneHost(std::string_view address, std::string_view other);
 // there without congestion control's pacing. Accepted ones inherit the same from a listening socket
 // that only this machine reaches.
 void SetSameHostOptionsTo(std::string_view address);
+
+// Ends those connections between the endpoint at `own`, whoever made them, and the host of the
+// endpoint at `peer` on which no byte has moved for `idle`. An accepted connection does not tell
+// which process is at its other end, so that others of the host may lose theirs too; whoever needs
+// one makes it again.
+void EndIdleConnections(std::string_view own, std::string_view peer, absl::Duration idle);
 
 // Calls `visit(fd)` for every descriptor of the process, which it may close. Allocates nothing:
 // also for a child right after fork().

@@ -340,6 +340,38 @@ TYPED_TEST(PeerProcessTest, ResetEndsTheQuarantineAndNothingLateArrives) {
   this->world_.Run(ResetInQuarantine(this->net_.get(), &this->victim_, &this->other_));
 }
 
+// The way out that needs no reset of everybody's endpoint.
+Task<void> LosePatience(LibfabricNet* net, PeerProcess* victim, PeerProcess* other) {
+  Server server(*net);
+  const PeerId stopped = server.Add(*victim);
+  const PeerId living = server.Add(*other);
+  co_await ExpectServed(net, stopped, victim);
+  Transfers reads(kReads);
+  Scope scope;
+  for (size_t i = 0; i < kReads; ++i) {
+    scope.Spawn(Move(&server, Direction::kRead, stopped, victim, InSeconds(0.2), &reads, i));
+  }
+  co_await reads.one_ended;
+  victim->Stop();
+  co_await scope.Join();
+  EXPECT_GT(reads.failed(), 0u);
+  EXPECT_EQ(net->counters().operations_in_flight, 0u);
+  std::fill(server.local.begin(), server.local.end(), std::byte{0x5a});
+  co_await ExpectServed(net, living, other);
+  victim->Resume();
+  co_await ExpectServed(net, stopped, victim);
+  EXPECT_EQ(std::count(server.local.begin(), server.local.end(), std::byte{0x5a}),
+            static_cast<std::ptrdiff_t>(kMemoryBytes));
+}
+
+TYPED_TEST(PeerProcessTest, StoppedPeerLosesItsConnectionWhenPatienceEnds) {
+  auto impatient =
+      LibfabricNet::Create(this->world_.reactor(),
+                           {.bind_host = "127.0.0.1", .overdue_patience = absl::Milliseconds(500)});
+  ASSERT_TRUE(impatient.ok()) << impatient.status();
+  this->world_.Run(LosePatience(impatient->get(), &this->victim_, &this->other_));
+}
+
 Task<void> KillInTransfers(LibfabricNet* net, PeerProcess* victim, PeerProcess* other,
                            Direction direction) {
   Server server(*net);
