@@ -50,7 +50,7 @@ struct Options {
   std::string endpoint;
   int clients = 4;
   uint64_t mib = 1024;
-  int window = 8;
+  int window = ClientOptions().window;
   double timeout_s = 120;
 };
 

@@ -37,34 +37,37 @@ Matrix OneBit() {
   return matrix;
 }
 
-// Appends `length` zero bytes.
-Matrix ZeroBytes(uint64_t length) {
-  Matrix result{};
-  for (size_t i = 0; i < 32; ++i) result[i] = uint32_t{1} << i;  // identity
+// Element i appends 2^i zero bytes.
+using Powers = std::array<Matrix, 64>;
+
+Powers ZeroBytePowers() {
+  Powers powers;
   Matrix power = OneBit();
   for (int i = 0; i < 3; ++i) power = Product(power, power);  // one byte
-  for (; length != 0; length >>= 1) {
-    if (length & 1) result = Product(power, result);
+  for (Matrix& each : powers) {
+    each = power;
     power = Product(power, power);
   }
-  return result;
+  return powers;
 }
 
 }  // namespace
 
 uint32_t CombineCrc32c(uint32_t crc_a, uint32_t crc_b, uint64_t length_b) {
-  return Times(ZeroBytes(length_b), crc_a) ^ crc_b;
+  static const Powers powers = ZeroBytePowers();
+  for (size_t i = 0; length_b != 0; ++i, length_b >>= 1) {
+    if (length_b & 1) crc_a = Times(powers[i], crc_a);
+  }
+  return crc_a ^ crc_b;
 }
 
 uint32_t CombineBlockCrcs(std::span<const uint32_t> block_crcs, uint64_t length_bytes) {
   CAIRN_CHECK(block_crcs.size() == DivideUp(length_bytes, kBlockBytes));
-  static const Matrix whole_block = ZeroBytes(kBlockBytes);
   uint32_t crc = 0;
   for (uint32_t block : block_crcs) {
     const uint64_t length = std::min(length_bytes, kBlockBytes);
     length_bytes -= length;
-    crc =
-        length == kBlockBytes ? Times(whole_block, crc) ^ block : CombineCrc32c(crc, block, length);
+    crc = CombineCrc32c(crc, block, length);
   }
   return crc;
 }

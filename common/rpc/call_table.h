@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "common/base/ids.h"
 #include "common/fabric/net.h"
@@ -43,10 +44,12 @@ class CallContext {
   // The sum of the caller's bulks. Checked against overflow when the header was parsed.
   uint64_t bulk_bytes() const;
 
+  // Told of pulled bytes: each once, in order, as soon as it and all before it are there.
+  using Arrived = absl::AnyInvocable<void(ConstBytes bytes)>;
   // Pull reads the concatenation of the caller's bulks into `into`; Push writes `from` to it. Both
   // in registered memory, several RMA calls side by side, one iov each. REQUIRES: the size is
   // bulk_bytes().
-  Task<absl::Status> Pull(MutableBytes into);
+  Task<absl::Status> Pull(MutableBytes into, Arrived arrived);
   Task<absl::Status> Push(ConstBytes from);
 
  private:

@@ -35,10 +35,11 @@ class SessionTable final : public HelloHandler {
     // Everything of the reply but session and credits.
     wire::HelloReply identity;
     size_t sessions_max = 20'000;
-    // Slabs of the node; credits are their fair share, between 1 and credits_max. Eight stripes
-    // keep network and disk busy at once; more would only wait in line.
+    // Slabs of the node; credits are their fair share, between 1 and credits_max. Disks stand still
+    // for tens of milliseconds now and then; sixteen stripes keep the network busy meanwhile, and
+    // the disk afterwards.
     uint32_t slabs = 32;
-    uint32_t credits_max = 8;
+    uint32_t credits_max = 16;
   };
   // Calls `on_ended` on the listening executor when a session is over (the client closed or died).
   SessionTable(Options options, Random& random, std::function<void(SessionId)> on_ended);

@@ -38,9 +38,9 @@ absl::Status ReleaseExtents(Transaction& txn, InodeId inode, size_t* budget);
 absl::StatusOr<wire::StripeRange> GrantStripes(Transaction& txn, uint64_t wanted,
                                                GrantedRanges* granted);
 
-// What a rank gets that does not say: 256 GiB in stripes of 4 MiB, more than a rank holds; ids cost
-// nothing.
-inline constexpr uint64_t kDefaultGrant = 65536;
+// What a rank or a file gets that does not say: 16 TiB in stripes of 4 MiB, more than either holds.
+// Ids cost nothing: at 10,000 ranks a minute, 64 bits of them last for centuries.
+inline constexpr uint64_t kDefaultGrant = 1 << 22;
 inline constexpr uint64_t kMaxGrant = 1 << 24;
 // Bounds the record of a rank. Ranges that follow each other count once.
 inline constexpr int kMaxGrantedRanges = 64;

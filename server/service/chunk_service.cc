@@ -12,13 +12,12 @@
 namespace cairn {
 namespace {
 
-// Stripes that one seal or discard may name: a rank's 256 GiB in 4 MiB stripes.
+// Stripes that one seal or discard may name: 256 GiB in stripes of 4 MiB. Longer saves say it in
+// several calls.
 constexpr uint64_t kSealStripesMax = 65'536;
 
-absl::Status CheckCrcs(ConstBytes data, const wire::WriteFragmentRequest& request) {
-  BlockCrcs crcs;
-  crcs.Add(data);
-  const std::vector<uint32_t> computed = crcs.Finish();
+absl::Status CheckCrcs(const std::vector<uint32_t>& computed,
+                       const wire::WriteFragmentRequest& request) {
   const auto [wrong, expected] = std::mismatch(
       computed.begin(), computed.end(), request.block_crcs().begin(), request.block_crcs().end());
   if (wrong == computed.end() && expected == request.block_crcs().end()) return absl::OkStatus();
@@ -100,9 +99,11 @@ Task<absl::StatusOr<wire::WriteFragmentReply>> ChunkService::Write(
   absl::StatusOr<Slab> slab = co_await slabs_.Acquire(call.deadline());
   if (!slab.ok()) co_return slab.status();
   const MutableBytes data = slab->bytes().first(length);
-  absl::Status pulled = co_await call.Pull(data);
+  BlockCrcs computed;
+  absl::Status pulled =
+      co_await call.Pull(data, [&computed](ConstBytes bytes) { computed.Add(bytes); });
   if (!pulled.ok()) co_return pulled;
-  absl::Status intact = CheckCrcs(data, request);
+  absl::Status intact = CheckCrcs(computed.Finish(), request);
   if (!intact.ok()) co_return intact;
   const MutableBytes padded = slab->bytes().first(AlignUp(length, kUnitBytes));
   std::memset(padded.data() + length, 0, padded.size() - length);

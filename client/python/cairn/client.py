@@ -44,7 +44,7 @@ class Client:
     Every method may raise Unavailable (no node answered; safe to try again) and DeadlineExceeded.
     """
 
-    def __init__(self, endpoint: str | None = None, *, timeout: float = 60.0, window: int = 8) -> None:
+    def __init__(self, endpoint: str | None = None, *, timeout: float = 60.0, window: int = 16) -> None:
         self._endpoint = endpoint
         self._timeout = float(timeout)
         self._window = int(window)

@@ -30,6 +30,17 @@ TEST(CombineCrc32c, EqualsTheCrcOfTheConcatenation) {
   }
 }
 
+TEST(CombineCrc32c, TakesLengthsOfPetabytes) {
+  // All bits of a length take part: appended step by step or at once.
+  uint32_t by_steps = 0x12345678;
+  uint64_t length = 0;
+  for (uint64_t step : {uint64_t{1} << 40, uint64_t{77} << 33, (uint64_t{1} << 50) + 12'345}) {
+    by_steps = CombineCrc32c(by_steps, 0, step);
+    length += step;
+  }
+  EXPECT_EQ(CombineCrc32c(0x12345678, 0, length), by_steps);
+}
+
 TEST(CombineBlockCrcs, EqualsTheCrcOfTheStream) {
   for (size_t length : {size_t{0}, size_t{1}, size_t{kBlockBytes}, size_t{kBlockBytes * 3 + 5}}) {
     const std::vector<std::byte> bytes = RandomBytes(length, length);

@@ -2,6 +2,7 @@
 // does, who is fenced.
 #include <algorithm>
 
+#include "server/meta/extents.h"
 #include "tests/unit/meta/meta_fixture.h"
 
 namespace cairn {
@@ -52,7 +53,7 @@ TEST_F(CheckpointTest, AppearsWholeWithItsCommit) {
   EXPECT_EQ(rank0->attempt(), 1u);
   EXPECT_EQ(rank1->attempt(), 1u);
   EXPECT_EQ(rank0->lease(), rank1->lease());
-  EXPECT_EQ(rank1->stripes().first(), rank0->stripes().first() + 65536);
+  EXPECT_EQ(rank1->stripes().first(), rank0->stripes().first() + kDefaultGrant);
   EXPECT_EQ(rank0->lease_ttl_ms(), 60'000u);
 
   EXPECT_EQ(Done(kPath, 1, 0, {Shard("a", 10 << 20, rank0->stripes().first())})->ranks_done(), 1u);
@@ -338,7 +339,7 @@ TEST_F(CheckpointTest, AShardStagedInPartMayBeginAgain) {
   auto shard = Shard("long", 300, first);
   ASSERT_THAT(Stage(0, shard, true), IsOk());
   // Of another rank it may not.
-  EXPECT_THAT(Stage(1, Shard("long", 300, first + 65536), true),
+  EXPECT_THAT(Stage(1, Shard("long", 300, first + kDefaultGrant), true),
               Fails(kExists, "was begun already, by rank 0"));
   ASSERT_THAT(Stage(0, Shard("long", 200, first + 1), true), IsOk());
   EXPECT_THAT(Done(kPath, 1, 0), Fails(kPrecondition, "has 1 shards that are not closed"));
@@ -347,7 +348,8 @@ TEST_F(CheckpointTest, AShardStagedInPartMayBeginAgain) {
   ASSERT_THAT(Commit(kPath, 1), IsOk());
   EXPECT_EQ(Stat(StrCat(kPath, "/long"))->entry().size_bytes(), 100u);
   // All but the last try's stripe comes back.
-  EXPECT_THAT(ReclaimAll(), ElementsAre(StripeSpan{first, 2}, StripeSpan{first + 3, 131069}));
+  EXPECT_THAT(ReclaimAll(),
+              ElementsAre(StripeSpan{first, 2}, StripeSpan{first + 3, 2 * kDefaultGrant - 3}));
   EXPECT_EQ(Counters().files, 1u);
 }
 
@@ -375,7 +377,7 @@ TEST_F(CheckpointTest, AbortLeavesNothing) {
       Commit(kPath, 1),
       Fails(kAborted, "attempt 1 of \"default/run/step-7\" was aborted: out of \\x01memory"));
   EXPECT_THAT(Begin(kPath, {.attempt = 1}), Fails(kAborted, "was aborted"));
-  EXPECT_THAT(ReclaimAll(), ElementsAre(StripeSpan{1, 65536}));
+  EXPECT_THAT(ReclaimAll(), ElementsAre(StripeSpan{1, kDefaultGrant}));
   for (const auto family : {kFamilyExtent, kFamilyStripeRun, kFamilyCheckpoint, kFamilyAttemptRank,
                             kFamilyLease, kFamilyCleanup, kFamilyPendingFree}) {
     EXPECT_THAT(kv_.family(family), IsEmpty()) << family;
@@ -436,7 +438,8 @@ TEST_F(CheckpointTest, OverwritingKeepsTheOldVersionUntilTheCommit) {
   EXPECT_EQ(Counters().checkpoints, 1u);
   EXPECT_EQ(Counters().files, 1u);
   // The old version's stripe and what the new one did not use.
-  EXPECT_THAT(ReclaimAll(), ElementsAre(StripeSpan{1, 1}, StripeSpan{65538, 65535}));
+  EXPECT_THAT(ReclaimAll(),
+              ElementsAre(StripeSpan{1, 1}, StripeSpan{kDefaultGrant + 2, kDefaultGrant - 1}));
 }
 
 TEST_F(CheckpointTest, PinsHoldAcrossOverwritesAndAgainstRemoval) {
@@ -499,7 +502,7 @@ TEST_F(CheckpointTest, RemovalForgetsAllButTheStripesToFree) {
   ASSERT_THAT(Remove(kPath), IsOk());
   EXPECT_THAT(Show(kPath), Fails(kNotFound, "there is no \"default/run/step-7\""));
   EXPECT_THAT(Commit(kPath, 1), Fails(kNotFound, "no checkpoint"));
-  EXPECT_THAT(ReclaimAll(), ElementsAre(StripeSpan{1, 65536}));
+  EXPECT_THAT(ReclaimAll(), ElementsAre(StripeSpan{1, kDefaultGrant}));
   EXPECT_EQ(kv_.family(kFamilyInode).size(), 3u);
 }
 

@@ -1,5 +1,6 @@
 // Plain files through the engine: extents that are checked, replacement, leases, reclaim of what
 // was not used.
+#include "server/meta/extents.h"
 #include "tests/unit/meta/meta_fixture.h"
 
 namespace cairn {
@@ -13,7 +14,7 @@ class FileTest : public MetaTest {};
 TEST_F(FileTest, IsVisibleOnlyOnceCommitted) {
   const auto begun = BeginFile("default/dir/f");
   ASSERT_THAT(begun, IsOk());
-  EXPECT_EQ(begun->stripes().count(), 65536u);
+  EXPECT_EQ(begun->stripes().count(), kDefaultGrant);
   EXPECT_EQ(begun->lease_ttl_ms(), 60'000u);
   EXPECT_THAT(Stat("default/dir/f"), Fails(kNotFound, ""));
   ASSERT_THAT(
@@ -45,7 +46,7 @@ TEST_F(FileTest, ReplacesWholeAndFreesTheOld) {
   // Both grants but the one stripe that is in use.
   const uint64_t kept = after->extents(0).first_stripe();
   EXPECT_THAT(ReclaimAll(),
-              ElementsAre(StripeSpan{1, kept - 1}, StripeSpan{kept + 1, 2 * 65536 - kept}));
+              ElementsAre(StripeSpan{1, kept - 1}, StripeSpan{kept + 1, 2 * kDefaultGrant - kept}));
 }
 
 TEST_F(FileTest, CreateOnlyRefusesToReplace) {
@@ -166,7 +167,8 @@ TEST_F(FileTest, RefusesExtentsThatAreWrong) {
   EXPECT_THAT(commit({changed([](auto& r) { r.set_length_bytes(UINT64_MAX); })}),
               Fails(kInvalid, ""));
   EXPECT_THAT(commit({RunOf(0, 10, first - 1)}), Fails(kInvalid, "were not granted"));
-  EXPECT_THAT(commit({RunOf(0, 10 << 20, first + 65534)}), Fails(kInvalid, "were not granted"));
+  EXPECT_THAT(commit({RunOf(0, 10 << 20, first + kDefaultGrant - 2)}),
+              Fails(kInvalid, "were not granted"));
   EXPECT_THAT(commit({RunOf(0, 10, UINT64_MAX)}), Fails(kInvalid, "were not granted"));
   EXPECT_THAT(commit({RunOf(0, 5 << 20, first), RunOf(5 << 20, 10, first + 1)}),
               Fails(kInvalid, "used already"));
@@ -197,7 +199,7 @@ TEST_F(FileTest, AbortAndExpiryGiveEverythingBack) {
   executor_.RunFor(options_.lease_ttl + absl::Seconds(10));
   EXPECT_THAT(CommitFile("default/e", expired->lease(), {}), Fails(kAborted, "has ended"));
   EXPECT_THAT(*List("default"), IsEmpty());
-  EXPECT_THAT(ReclaimAll(), ElementsAre(StripeSpan{1, 2 * 65536}));
+  EXPECT_THAT(ReclaimAll(), ElementsAre(StripeSpan{1, 2 * kDefaultGrant}));
   EXPECT_THAT(kv_.family(kFamilyLease), IsEmpty());
   EXPECT_THAT(kv_.family(kFamilyStripeRun), IsEmpty());
   EXPECT_THAT(kv_.family(kFamilyPendingFree), IsEmpty());
@@ -251,7 +253,7 @@ TEST_F(FileTest, ReclaimGoesOnInSmallStepsAndAfterARestart) {
   uint64_t count = 0;
   for (const StripeSpan& span : freed) count += span.count;
   for (const StripeSpan& span : first[0].stripes) count += span.count;
-  EXPECT_EQ(count, 65536u - 100);
+  EXPECT_EQ(count, kDefaultGrant - 100);
   EXPECT_THAT(kv_.family(kFamilyPendingFree), IsEmpty());
 }
 

@@ -61,13 +61,13 @@ TYPED_TEST(RpcTest, ErrorsOfHandlersAndOfFramesReachTheCaller) { this->Run(Error
 template <class Fixture>
 Task<void> Bulks(Fixture& test) {
   std::unique_ptr<NodeConnection> connection = co_await MustConnect(test);
-  // A gather list: three pieces of different memory, out of order.
-  std::vector<std::byte> memory = Pattern(3 * kMiB, 8);
+  // A gather list: pieces of different memory, out of order, the first too long for one RMA call.
+  std::vector<std::byte> memory = Pattern(5 * kMiB, 8);
   const std::vector<std::byte> original = memory;
   auto readable = test.client_net_->Register(memory, MemoryAccess::kRemoteRead);
   auto writable = test.client_net_->Register(memory, MemoryAccess::kRemoteWrite);
   const std::vector<std::pair<uint64_t, uint64_t>> pieces = {
-      {2 * kMiB, kMiB}, {100, 1}, {5000, 100'000}};
+      {2 * kMiB, 5 * kMiB / 2}, {100, 1}, {5000, 100'000}, {300'000, kMiB}};
   CallOptions pull = Within(10);
   CallOptions push = Within(10);
   std::vector<std::byte> expected;

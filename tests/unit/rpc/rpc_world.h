@@ -53,7 +53,14 @@ class ScriptService {
       // Not with ?:, GCC 12 destroys the result of an awaited branch twice.
       absl::Status moved;
       if (command == "pull") {
-        moved = co_await context.Pull(piece);
+        size_t told = 0;
+        moved = co_await context.Pull(piece, [&told, piece](ConstBytes bytes) {
+          EXPECT_EQ(bytes.data(), piece.data() + told);
+          told += bytes.size();
+        });
+        if (moved.ok()) {
+          EXPECT_EQ(told, piece.size());
+        }
       } else {
         moved = co_await context.Push(piece);
       }

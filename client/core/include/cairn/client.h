@@ -49,8 +49,9 @@ struct ClientOptions {
   absl::Duration timeout = absl::Seconds(60);
   // For Connect() alone, where people wait for the answer and a wrong address shall show soon.
   absl::Duration connect_timeout = absl::InfiniteDuration();
-  // Fragments on their way at once, all nodes together. Four of 4 MiB keep one node busy.
-  int window = 8;
+  // Fragments (of 4 MiB) on their way at once, all nodes together. Fewer do not outlast the pauses
+  // that disks make.
+  int window = 16;
 };
 
 // ---- what is stored ----
