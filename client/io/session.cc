@@ -71,7 +71,12 @@ Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::MetaNode(Deadline
   for (size_t i = 0; i < options_.endpoints.size(); ++i) {
     const size_t choice = (preferred_endpoint_ + i) % options_.endpoints.size();
     const std::string& endpoint = options_.endpoints[choice];
-    absl::StatusOr<std::shared_ptr<NodeConnection>> node = co_await Node(endpoint, deadline);
+    // A silent one must leave time for the others.
+    const Clock& clock = Executor::Current().clock();
+    const auto left = static_cast<int64_t>(options_.endpoints.size() - i);
+    const Deadline share = Deadline::After(clock, deadline.Remaining(clock) / left);
+    absl::StatusOr<std::shared_ptr<NodeConnection>> node =
+        co_await Node(endpoint, Earlier(deadline, share));
     if (node.ok()) {
       preferred_endpoint_ = choice;
       co_return node;

@@ -3,6 +3,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -25,6 +26,11 @@ constexpr unsigned kWantedFlags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFE
                                   IORING_SETUP_SUBMIT_ALL;
 // Waiting with a timeout without a timeout entry, and no lost completions (Linux 5.11).
 constexpr unsigned kNeededFeatures = IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP;
+
+// Counts rings closed. A new ring may be given the memory of one that another thread has closed;
+// the kernel sees to the order, and this tells ThreadSanitizer, which does not see liburing's
+// munmap().
+std::atomic<uint64_t> rings_closed = 0;
 
 uint64_t PollData(RingOperation* operation) {
   return reinterpret_cast<uint64_t>(operation) | kPollTag;
@@ -85,6 +91,7 @@ absl::StatusOr<std::unique_ptr<RingBackend>> RingBackend::Create(unsigned entrie
     backend->ring_.ring_fd = -1;
     return Refusal(-result);
   }
+  (void)rings_closed.load(std::memory_order_acquire);
   if ((params.features & kNeededFeatures) != kNeededFeatures) return Refusal(EINVAL);
   return backend;
 }
@@ -92,7 +99,9 @@ absl::StatusOr<std::unique_ptr<RingBackend>> RingBackend::Create(unsigned entrie
 RingBackend::~RingBackend() {
   // The kernel may still write to the memory of whatever is outstanding.
   CAIRN_CHECK(outstanding_ == 0);
-  if (ring_.ring_fd >= 0) io_uring_queue_exit(&ring_);
+  if (ring_.ring_fd < 0) return;
+  rings_closed.fetch_add(1, std::memory_order_release);
+  io_uring_queue_exit(&ring_);
 }
 
 void RingBackend::BindToThread() {

@@ -39,7 +39,7 @@ class Node {
   // HOST:PORT for clients.
   const std::string& endpoint() const { return endpoint_; }
   // What cairnd prints when ready: where it is and lines to paste.
-  std::string Board() const;
+  std::string Board();
 
  private:
   explicit Node(config::Server config) : config_(std::move(config)) {}

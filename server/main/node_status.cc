@@ -9,12 +9,15 @@
 
 namespace cairn {
 
-std::string Node::Board() const {
+std::string Node::Board() {
   uint64_t capacity = 0, used = 0;
   for (const auto& core : cores_) {
-    for (const auto& target : core->targets()) {
-      capacity += target->usage().capacity;
-      used += target->usage().used;
+    // Clients may be writing by now.
+    const CoreStatus status =
+        core->thread().RunBlocking<CoreStatus>([&core] { return core->CollectStatus(); });
+    for (const TargetStatus& target : status.targets) {
+      capacity += target.usage.capacity;
+      used += target.usage.used;
     }
   }
   const size_t targets = static_cast<size_t>(config_.targets_size());

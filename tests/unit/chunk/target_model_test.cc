@@ -296,7 +296,8 @@ class Model {
 
 TEST(TargetModel, WhatWasSealedSurvivesAnyPowerCut) {
   uint64_t first = 1;
-  uint64_t count = SeedsHere(40);
+  // One thread: nothing for ThreadSanitizer, under which a seed takes a minute.
+  uint64_t count = kSanitized ? 1 : 40;
   if (const char* seeds = std::getenv("CAIRN_TEST_SEEDS"))
     count = std::strtoull(seeds, nullptr, 10);
   if (const char* seed = std::getenv("CAIRN_TEST_SEED")) {
@@ -316,7 +317,7 @@ TEST(TargetModel, WhatWasSealedSurvivesAnyPowerCut) {
   }
   std::printf("%d stripes sealed, %d reads, %d freed\n", sealed, reads, freed);
   if (count == 1) return;
-  EXPECT_GT(std::min({sealed, reads, freed}), kSanitized ? 10 : 100) << "the workers did not work";
+  EXPECT_GT(std::min({sealed, reads, freed}), 100) << "the workers did not work";
 }
 
 // The number of seeds that it takes to find the bug; 0 when none of `limit` did.
