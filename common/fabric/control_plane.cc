@@ -8,12 +8,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <list>
+#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/fabric/fork_guard.h"
@@ -82,8 +82,8 @@ struct Listener {
 
 // How resolver threads reach the reactor: not at all once the plane is gone.
 struct Mailbox {
-  absl::Mutex mutex;
-  Reactor* reactor ABSL_GUARDED_BY(mutex) = nullptr;
+  std::mutex mutex;
+  Reactor* reactor = nullptr;  // under the mutex
 };
 
 struct Resolution {
@@ -257,7 +257,7 @@ Task<absl::StatusOr<std::vector<SocketAddress>>> ResolveElsewhere(State& state, 
   absl::StatusOr<std::thread> resolver =
       StartThread([mailbox = state.mailbox, where = std::move(where), resolution]() mutable {
         auto addresses = ResolveHost(where, NameLookup::kBlocking);
-        absl::MutexLock lock(&mailbox->mutex);
+        const std::lock_guard<std::mutex> lock(mailbox->mutex);
         if (mailbox->reactor == nullptr) return;
         mailbox->reactor->PostRemote(
             [resolution = std::move(resolution), addresses = std::move(addresses)]() mutable {
@@ -332,13 +332,13 @@ absl::Status Annotate(const absl::Status& status, const std::string& host_port) 
 }  // namespace
 
 ControlPlane::ControlPlane(Reactor& reactor) : state_(std::make_shared<State>(reactor)) {
-  absl::MutexLock lock(&state_->mailbox->mutex);
+  const std::lock_guard<std::mutex> lock(state_->mailbox->mutex);
   state_->mailbox->reactor = &reactor;
 }
 
 ControlPlane::~ControlPlane() {
   {
-    absl::MutexLock lock(&state_->mailbox->mutex);
+    const std::lock_guard<std::mutex> lock(state_->mailbox->mutex);
     state_->mailbox->reactor = nullptr;
   }
   StopListening();

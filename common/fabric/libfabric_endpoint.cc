@@ -5,9 +5,9 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
 #include "common/fabric/provider_sockets.h"
@@ -28,8 +28,8 @@ bool IsWildcard(const std::string& host) {
 
 // libfabric reads its variables once, at the first call of the process.
 void SetEnvironment(const ProviderQuirks& quirks) {
-  static absl::Mutex mutex;
-  absl::MutexLock lock(&mutex);
+  static std::mutex mutex;
+  const std::lock_guard<std::mutex> lock(mutex);
   for (const EnvironmentSetting& setting : quirks.environment) {
     if (setting.name != nullptr) setenv(setting.name, setting.value, /*overwrite=*/0);
   }

@@ -9,9 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/synchronization/mutex.h"
 #include "common/base/random.h"
 #include "common/fabric/net.h"
 #include "proto/wire/rpc.pb.h"
