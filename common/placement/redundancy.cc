@@ -1,8 +1,10 @@
 #include "common/placement/redundancy.h"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 
+#include "common/base/crc32c.h"
 #include "common/base/strings.h"
 #include "common/base/units.h"
 
@@ -30,8 +32,17 @@ absl::Status Unknown(std::string_view text) {
 
 }  // namespace
 
-uint64_t Redundancy::FragmentBytes(uint64_t stripe_length_bytes) const {
-  return DivideUp(stripe_length_bytes, uint64_t{data_fragments});
+uint64_t Redundancy::FragmentSpan(uint64_t stripe_length_bytes) const {
+  if (scheme == Scheme::kReplica) return stripe_length_bytes;
+  return AlignUp(DivideUp(stripe_length_bytes, uint64_t{data_fragments}), kBlockBytes);
+}
+
+uint64_t Redundancy::FragmentLength(uint64_t stripe_length_bytes, uint32_t index) const {
+  if (scheme == Scheme::kReplica) return stripe_length_bytes;
+  const uint64_t span = FragmentSpan(stripe_length_bytes);
+  if (index >= data_fragments) return std::min(span, stripe_length_bytes);
+  const uint64_t begin = std::min(index * span, stripe_length_bytes);
+  return std::min(span, stripe_length_bytes - begin);
 }
 
 absl::StatusOr<Redundancy> ParseRedundancy(std::string_view text) {

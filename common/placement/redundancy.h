@@ -27,9 +27,13 @@ struct Redundancy {
   uint32_t width() const { return data_fragments + parity_fragments; }
   // Domains that may be lost at once.
   uint32_t tolerance() const { return parity_fragments; }
-  // Each fragment of a stripe of so many bytes; 0 of none. The last data fragment of a short stripe
-  // may hold less, and counts as if filled with zeros.
-  uint64_t FragmentBytes(uint64_t stripe_length_bytes) const;
+  // Data fragment i of a stripe holds its bytes from i * FragmentSpan() on, as many at most. Spans
+  // are whole blocks, so that the stripe's block checksums are its fragments'; hence a short stripe
+  // may leave data fragments empty, and those are not stored.
+  uint64_t FragmentSpan(uint64_t stripe_length_bytes) const;
+  // What fragment `index` holds. Parity is as long as the longest data fragment; to encode, shorter
+  // ones count as if filled with zeros.
+  uint64_t FragmentLength(uint64_t stripe_length_bytes, uint32_t index) const;
   // What is stored for a byte of content, parity included.
   double overhead() const { return static_cast<double>(width()) / data_fragments; }
 
