@@ -151,6 +151,7 @@ int RunCommandLine(std::vector<std::string> arguments, Context& context) {
   AddPutCommand(&app, &chosen);
   AddGetCommands(&app, &chosen);
   AddFileCommands(&app, &chosen);
+  AddBucketCommands(&app, &chosen);
   AddCheckpointCommands(&app, &chosen);
   AddBenchCommands(&app, &chosen);
   try {

@@ -49,6 +49,7 @@ void AddFileCommands(CLI::App* app, Command* chosen);
 void AddCheckpointCommands(CLI::App* app, Command* chosen);
 void AddVerifyCommand(CLI::App* checkpoint, Command* chosen);
 void AddRetentionCommands(CLI::App* checkpoint, Command* chosen);
+void AddBucketCommands(CLI::App* app, Command* chosen);
 void AddBenchCommands(CLI::App* app, Command* chosen);
 
 // Parses `arguments` (without the program's name), runs the command and returns the exit code.

@@ -33,7 +33,7 @@ class CheckpointImpl final : public ShardSink, public std::enable_shared_from_th
         rank_(rank),
         attempt_(begun.attempt()),
         ids_(std::make_shared<StripeIds>(LeaseId(begun.lease()), begun.stripes().first(),
-                                         begun.stripes().count())) {}
+                                         begun.stripes().count(), begun.redundancy())) {}
   ~CheckpointImpl() override {
     if (!client_->CheckUsable().ok()) return;
     (void)client_->Run<absl::Status>([this] { return Forget(); });

@@ -150,6 +150,38 @@ absl::Status Client::MakeDirectory(std::string_view path) {
   return impl_->Meta<wire::MakeDirectoryReply>(wire::MAKE_DIRECTORY, request).status();
 }
 
+namespace {
+
+wire::DomainLevel LevelOf(BucketOptions::Spread spread) {
+  return spread == BucketOptions::Spread::kTargets ? wire::DOMAIN_TARGET : wire::DOMAIN_NODE;
+}
+
+}  // namespace
+
+absl::Status Client::MakeBucket(std::string_view name, const BucketOptions& options) {
+  wire::MakeBucketRequest request;
+  request.set_name(std::string(name));
+  request.set_redundancy(options.redundancy);
+  request.set_level(LevelOf(options.spread));
+  return impl_->Meta<wire::MakeBucketReply>(wire::MAKE_BUCKET, request).status();
+}
+
+absl::Status Client::SetBucket(std::string_view name, const BucketOptions& options) {
+  wire::SetBucketRequest request;
+  request.set_name(std::string(name));
+  request.set_redundancy(options.redundancy);
+  request.set_level(LevelOf(options.spread));
+  return impl_->Meta<wire::SetBucketReply>(wire::SET_BUCKET, request).status();
+}
+
+absl::StatusOr<BucketInfo> Client::ShowBucket(std::string_view name) {
+  wire::GetBucketRequest request;
+  request.set_name(std::string(name));
+  ASSIGN_OR_RETURN(const wire::GetBucketReply reply,
+                   impl_->Meta<wire::GetBucketReply>(wire::GET_BUCKET, request));
+  return BucketInfo{std::string(name), reply.redundancy()};
+}
+
 absl::StatusOr<std::string> Client::StatusJson() {
   ASSIGN_OR_RETURN(wire::StatusReply reply,
                    impl_->Meta<wire::StatusReply>(wire::STATUS, wire::StatusRequest()));

@@ -73,7 +73,8 @@ absl::StatusOr<ShardWriter> Client::CreateFile(std::string_view path) {
                    impl_->Meta<wire::BeginFileReply>(wire::BEGIN_FILE, request));
   const LeaseId lease(begun.lease());
   impl_->KeepLease(lease, absl::Milliseconds(static_cast<int64_t>(begun.lease_ttl_ms())));
-  auto ids = std::make_shared<StripeIds>(lease, begun.stripes().first(), begun.stripes().count());
+  auto ids = std::make_shared<StripeIds>(lease, begun.stripes().first(), begun.stripes().count(),
+                                         begun.redundancy());
   auto sink = std::make_shared<client_internal::FileSink>(impl_, lease);
   return ShardWriter(std::make_shared<client_internal::ShardImpl>(
       impl_, std::move(sink), std::string(path), std::move(ids)));

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "client/io/group_redundancy.h"
 #include "common/base/crc32c.h"
+#include "common/base/erasure_code.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/task/scope.h"
+#include "common/task/when_all.h"
 #include "proto/wire/chunk.pb.h"
 #include "proto/wire/meta.pb.h"
 
@@ -18,14 +21,25 @@ constexpr absl::Duration kRetryPause = absl::Milliseconds(50);
 // A transfer can be damaged on the way, a disk block stays damaged: one more try tells them apart.
 constexpr int kDamagedReadsMax = 2;
 
+// A stripe that lacks a fragment is recovered in parts, for which so much of the others is in
+// memory at once, and a block of each at least.
+constexpr uint64_t kRecoveryBytes = kMiB;
+
+using Regions = std::vector<std::unique_ptr<MemoryRegion>>;
+
 // What the reads of one call share. Lives in ReadRanges' frame.
 struct Shared {
   Session& session;
-  const std::vector<std::unique_ptr<MemoryRegion>>& regions;
+  const Regions& regions;
   absl::Duration timeout;
   absl::Status failure;
   Scope scope;
 };
+
+bool NodeIsGone(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         absl::IsCancelled(status);
+}
 
 // Compares the pieces with `crcs`: one for each part into which the fragment's block boundaries cut
 // the range.
@@ -61,11 +75,13 @@ absl::Status Verify(const FragmentRead& read, const wire::ReadFragmentReply& rep
   return absl::OkStatus();
 }
 
-// Moves `deadline` on by the time spent waiting for the node's window: it is for the call.
-Task<absl::Status> ReadOnce(Shared& shared, const FragmentRead& read, Deadline& deadline) {
+// From fragment `index`, into memory of `regions`. Moves `deadline` on by the time spent waiting
+// for the node's window: it is for the call.
+Task<absl::Status> ReadOnce(Shared& shared, const FragmentRead& read, uint32_t index,
+                            const Regions& regions, Deadline& deadline) {
   const Clock& clock = Executor::Current().clock();
   absl::StatusOr<TargetRoute> route = co_await shared.session.Route(
-      read.group, 0, Earlier(deadline, Deadline::After(clock, kTryTimeout)));
+      read.group, index, Earlier(deadline, Deadline::After(clock, kTryTimeout)));
   if (!route.ok()) co_return route.status();
   const MonoTime queued = clock.Now();
   absl::Status admitted = co_await shared.session.TakeTurn(route->node->window(), shared.timeout);
@@ -74,11 +90,12 @@ Task<absl::Status> ReadOnce(Shared& shared, const FragmentRead& read, Deadline& 
   wire::ReadFragmentRequest request;
   request.set_target(route->target.value());
   request.mutable_key()->set_stripe(read.stripe.value());
+  request.mutable_key()->set_index(index);
   request.set_offset_bytes(read.offset_bytes);
   request.set_length_bytes(read.length_bytes);
   CallOptions options{Earlier(deadline, Deadline::After(clock, kTryTimeout)), {}, {}};
   for (const ReadPiece& piece : read.pieces) {
-    BulkDescriptor bulk = shared.regions[piece.range]->descriptor();
+    BulkDescriptor bulk = regions[piece.range]->descriptor();
     bulk.address += piece.range_offset_bytes;
     bulk.length_bytes = piece.bytes.size();
     options.bulks.push_back(bulk);
@@ -92,15 +109,154 @@ Task<absl::Status> ReadOnce(Shared& shared, const FragmentRead& read, Deadline& 
   co_return Verify(read, *reply);
 }
 
+// --- Without the fragment ---
+
+// From the other copies, one after the other.
+Task<absl::Status> ReadReplica(Shared& shared, const FragmentRead& read, Deadline& deadline) {
+  absl::Status last = absl::UnavailableError("there is no other copy");
+  for (uint32_t i = 0; i < read.redundancy.width(); ++i) {
+    if (i == read.index) continue;
+    last = co_await ReadOnce(shared, read, i, shared.regions, deadline);
+    if (last.ok()) co_return last;
+  }
+  co_return last;
+}
+
+// Bytes [offset, offset + length) of all the stripe's fragments, whole blocks.
+struct Part {
+  uint64_t offset_bytes = 0;
+  uint64_t length_bytes = 0;
+  std::unique_ptr<std::byte[]> memory;  // of k fragments, one behind the other
+  Regions regions;
+  MutableBytes slot(size_t i) const { return {memory.get() + i * length_bytes, length_bytes}; }
+};
+
+// What the fragment lacks at its end counts as zeros.
+Task<absl::Status> ReadSource(Shared* shared, const FragmentRead* read, const Part* part,
+                              uint32_t index, size_t slot, Deadline deadline) {
+  const MutableBytes into = part->slot(slot);
+  const uint64_t held = read->redundancy.FragmentLength(read->stripe_length_bytes, index);
+  const uint64_t end = std::min(held, part->offset_bytes + part->length_bytes);
+  const uint64_t length = end - std::min(end, part->offset_bytes);
+  std::fill(into.begin() + static_cast<ptrdiff_t>(length), into.end(), std::byte{0});
+  if (length == 0) co_return absl::OkStatus();
+  FragmentRead source = *read;
+  source.index = index;
+  source.offset_bytes = part->offset_bytes;
+  source.length_bytes = length;
+  source.pieces = {{0, slot * part->length_bytes, into.first(length)}};
+  absl::Status done = co_await ReadOnce(*shared, source, index, part->regions, deadline);
+  co_return done;
+}
+
+// Any k of the other fragments, a further one for each that fails. The memory of one that failed is
+// used again: its call has ended.
+Task<absl::StatusOr<std::vector<CodedFragment>>> ReadSources(Shared& shared,
+                                                             const FragmentRead& read,
+                                                             const Part& part, Deadline deadline) {
+  std::vector<CodedFragment> present;
+  std::vector<size_t> free_slots;
+  for (size_t i = read.redundancy.data_fragments; i > 0; --i) free_slots.push_back(i - 1);
+  absl::Status last;
+  uint32_t next = 0;
+  while (!free_slots.empty()) {
+    std::vector<Task<absl::Status>> reads;
+    std::vector<std::pair<uint32_t, size_t>> asked;
+    for (; next < read.redundancy.width() && asked.size() < free_slots.size(); ++next) {
+      if (next == read.index) continue;
+      asked.emplace_back(next, free_slots[asked.size()]);
+    }
+    if (asked.size() < free_slots.size()) {
+      // What there is would not do. Of the reasons one is as good as another.
+      co_return last.ok() ? absl::DataLossError("too few fragments are left") : last;
+    }
+    for (const auto& [index, slot] : asked)
+      reads.push_back(ReadSource(&shared, &read, &part, index, slot, deadline));
+    const std::vector<absl::Status> results = co_await WhenAll(std::move(reads));
+    free_slots.clear();
+    for (size_t i = 0; i < results.size(); ++i) {
+      const auto [index, slot] = asked[i];
+      if (results[i].ok()) {
+        present.push_back({index, part.slot(slot)});
+      } else {
+        last = results[i];
+        free_slots.push_back(slot);
+      }
+    }
+  }
+  co_return present;
+}
+
+// `from` begins at byte `from_offset` of the fragment.
+void CopyToPieces(const FragmentRead& read, ConstBytes from, uint64_t from_offset) {
+  uint64_t at = read.offset_bytes;
+  for (const ReadPiece& piece : read.pieces) {
+    const uint64_t begin = std::max(at, from_offset);
+    const uint64_t end = std::min(at + piece.bytes.size(), from_offset + from.size());
+    if (begin < end) {
+      const ConstBytes bytes = from.subspan(begin - from_offset, end - begin);
+      std::copy(bytes.begin(), bytes.end(),
+                piece.bytes.begin() + static_cast<ptrdiff_t>(begin - at));
+    }
+    at += piece.bytes.size();
+  }
+}
+
+Task<absl::Status> Reconstruct(Shared& shared, const FragmentRead& read, Deadline deadline) {
+  const Redundancy& redundancy = read.redundancy;
+  const uint32_t k = redundancy.data_fragments;
+  CO_ASSIGN_OR_RETURN(const ErasureCode code, ErasureCode::Create(k, redundancy.parity_fragments));
+  const uint64_t begin = AlignDown(read.offset_bytes, kBlockBytes);
+  const uint64_t end = std::min(AlignUp(read.offset_bytes + read.length_bytes, kBlockBytes),
+                                redundancy.FragmentLength(read.stripe_length_bytes, k));
+  const uint64_t step = std::max(kBlockBytes, AlignDown(kRecoveryBytes / k, kBlockBytes));
+  Part part;
+  part.memory = std::make_unique_for_overwrite<std::byte[]>(k * std::min(step, end - begin));
+  const MutableBytes all(part.memory.get(), k * std::min(step, end - begin));
+  absl::StatusOr<std::unique_ptr<MemoryRegion>> region =
+      shared.session.net().Register(all, MemoryAccess::kRemoteWrite);
+  if (!region.ok()) co_return region.status();
+  part.regions.push_back(*std::move(region));
+  std::vector<std::byte> recovered(std::min(step, end - begin));
+  for (part.offset_bytes = begin; part.offset_bytes < end; part.offset_bytes += step) {
+    part.length_bytes = std::min(step, end - part.offset_bytes);
+    const absl::StatusOr<std::vector<CodedFragment>> present =
+        co_await ReadSources(shared, read, part, deadline);
+    if (!present.ok()) co_return present.status();
+    const MutableBytes into = MutableBytes(recovered).first(part.length_bytes);
+    const WantedFragment wanted[] = {{read.index, into}};
+    CO_RETURN_IF_ERROR(code.Reconstruct(*present, wanted));
+    CopyToPieces(read, into, part.offset_bytes);
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> ReadWithoutFragment(Shared& shared, const FragmentRead& read,
+                                       Deadline& deadline) {
+  if (read.redundancy.scheme == Redundancy::Scheme::kReplica) {
+    absl::Status copied = co_await ReadReplica(shared, read, deadline);
+    co_return copied;
+  }
+  absl::Status reconstructed = co_await Reconstruct(shared, read, deadline);
+  co_return reconstructed;
+}
+
+// --- Reading ---
+
 Task<absl::Status> ReadWithRetries(Shared& shared, const FragmentRead& read) {
   Deadline deadline = Deadline::After(Executor::Current().clock(), shared.timeout);
   int damaged = 0;
   while (true) {
-    absl::Status status = co_await ReadOnce(shared, read, deadline);
+    absl::Status status = co_await ReadOnce(shared, read, read.index, shared.regions, deadline);
     if (status.ok() || !shared.failure.ok()) co_return status;
-    const bool node_is_gone = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
-                              absl::IsCancelled(status);
-    const bool retry = node_is_gone || (absl::IsDataLoss(status) && ++damaged < kDamagedReadsMax);
+    if (read.redundancy.width() > 1) {
+      absl::Status recovered = co_await ReadWithoutFragment(shared, read, deadline);
+      if (recovered.ok() || !shared.failure.ok()) co_return recovered;
+      // What waiting may mend tells more than what is lost for good.
+      if (NodeIsGone(recovered)) status = recovered;
+    }
+    const bool retry =
+        NodeIsGone(status) || (absl::IsDataLoss(status) && ++damaged < kDamagedReadsMax);
     if (!retry || deadline.Remaining(Executor::Current().clock()) <= kRetryPause) co_return status;
     absl::Status paused = co_await shared.session.Pause(kRetryPause);
     if (!paused.ok()) co_return paused;
@@ -138,8 +294,13 @@ Task<absl::Status> ExplainMissing(Session& session, OpenedFile file, absl::Statu
 Task<absl::Status> ReadPlanned(Session& session, const OpenedFile& file,
                                std::vector<WantedRange> ranges, absl::Duration timeout) {
   std::erase_if(ranges, [](const WantedRange& range) { return range.destination.empty(); });
+  const absl::StatusOr<std::shared_ptr<const wire::ClusterMap>> map =
+      co_await session.Map(Deadline::After(Executor::Current().clock(), timeout));
+  if (!map.ok()) co_return map.status();
+  const GroupTable groups(**map);
+  const auto redundancy_of = [&groups](PgId group) { return groups.Find(group); };
   absl::StatusOr<std::vector<FragmentRead>> reads =
-      PlanReads(file.extents, file.size_bytes, ranges);
+      PlanReads(file.extents, file.size_bytes, ranges, redundancy_of);
   if (!reads.ok()) co_return reads.status();
   std::vector<std::unique_ptr<MemoryRegion>> regions;
   regions.reserve(ranges.size());

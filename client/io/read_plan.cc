@@ -19,14 +19,15 @@ const wire::ExtentRun* FindRun(std::span<const wire::ExtentRun> extents, uint64_
   return offset - run.offset_bytes() < run.length_bytes() ? &run : nullptr;
 }
 
-// Whether a piece at `offset` of `stripe` goes on where `read` ends.
-bool Continues(const FragmentRead& read, StripeId stripe, uint64_t offset) {
-  return read.stripe == stripe && read.offset_bytes + read.length_bytes == offset &&
-         read.pieces.size() < kReadPiecesMax;
+// Whether a piece at `offset` of the stripe's fragment `index` goes on where `read` ends.
+bool Continues(const FragmentRead& read, StripeId stripe, uint32_t index, uint64_t offset) {
+  return read.stripe == stripe && read.index == index &&
+         read.offset_bytes + read.length_bytes == offset && read.pieces.size() < kReadPiecesMax;
 }
 
 absl::Status AppendRange(std::span<const wire::ExtentRun> extents, const WantedRange& range,
-                         size_t index, std::vector<FragmentRead>& reads) {
+                         size_t index, RedundancyOfGroup redundancy_of,
+                         std::vector<FragmentRead>& reads) {
   uint64_t done = 0;
   while (done < range.destination.size()) {
     const uint64_t position = range.offset_bytes + done;
@@ -39,13 +40,23 @@ absl::Status AppendRange(std::span<const wire::ExtentRun> extents, const WantedR
     const uint64_t in_stripe = in_run % run->stripe_bytes();
     const uint64_t stripe_length = std::min<uint64_t>(
         run->stripe_bytes(), run->length_bytes() - stripe_index * run->stripe_bytes());
-    const uint64_t length =
-        std::min<uint64_t>(stripe_length - in_stripe, range.destination.size() - done);
     const StripeId stripe(run->first_stripe() + stripe_index);
     const PgId group(
         run->groups(static_cast<int>(stripe_index % static_cast<uint64_t>(run->groups_size()))));
-    if (reads.empty() || !Continues(reads.back(), stripe, in_stripe)) {
-      reads.push_back({stripe, group, in_stripe, 0, {}});
+    const bool known = !reads.empty() && reads.back().group == group;
+    Redundancy redundancy;
+    if (known) {
+      redundancy = reads.back().redundancy;
+    } else {
+      ASSIGN_OR_RETURN(redundancy, redundancy_of(group));
+    }
+    const uint64_t span = redundancy.FragmentSpan(stripe_length);
+    const auto fragment = static_cast<uint32_t>(in_stripe / span);
+    const uint64_t in_fragment = in_stripe % span;
+    const uint64_t length = std::min<uint64_t>(
+        {stripe_length - in_stripe, span - in_fragment, range.destination.size() - done});
+    if (reads.empty() || !Continues(reads.back(), stripe, fragment, in_fragment)) {
+      reads.push_back({stripe, group, redundancy, stripe_length, fragment, in_fragment, 0, {}});
     }
     reads.back().pieces.push_back({index, done, range.destination.subspan(done, length)});
     reads.back().length_bytes += length;
@@ -58,7 +69,8 @@ absl::Status AppendRange(std::span<const wire::ExtentRun> extents, const WantedR
 
 absl::StatusOr<std::vector<FragmentRead>> PlanReads(std::span<const wire::ExtentRun> extents,
                                                     uint64_t size_bytes,
-                                                    std::span<const WantedRange> ranges) {
+                                                    std::span<const WantedRange> ranges,
+                                                    RedundancyOfGroup redundancy_of) {
   std::vector<size_t> order(ranges.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(),
@@ -72,7 +84,7 @@ absl::StatusOr<std::vector<FragmentRead>> PlanReads(std::span<const wire::Extent
           StrCat("bytes [", range.offset_bytes, ", +", range.destination.size(),
                  ") are past the end of a file of ", size_bytes, " bytes"));
     }
-    RETURN_IF_ERROR(AppendRange(extents, range, index, reads));
+    RETURN_IF_ERROR(AppendRange(extents, range, index, redundancy_of, reads));
   }
   return reads;
 }

@@ -6,9 +6,11 @@
 #include <span>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "common/base/ids.h"
 #include "common/base/units.h"
+#include "common/placement/redundancy.h"
 #include "proto/wire/meta.pb.h"
 
 namespace cairn {
@@ -33,15 +35,22 @@ struct ReadPiece {
 struct FragmentRead {
   StripeId stripe;
   PgId group;
-  uint64_t offset_bytes = 0;  // in the stripe
+  Redundancy redundancy;
+  uint64_t stripe_length_bytes = 0;
+  uint32_t index = 0;         // the data fragment that holds them; of replicas any
+  uint64_t offset_bytes = 0;  // in the fragment
   uint64_t length_bytes = 0;
   std::vector<ReadPiece> pieces;
 };
 
+// What the cluster map says of a group.
+using RedundancyOfGroup = absl::FunctionRef<absl::StatusOr<Redundancy>(PgId)>;
+
 // `extents` cover [0, size_bytes) in order. OUT_OF_RANGE when a range ends past the file; DATA_LOSS
-// when the extents have a hole.
+// when the extents have a hole; an error of `redundancy_of`.
 absl::StatusOr<std::vector<FragmentRead>> PlanReads(std::span<const wire::ExtentRun> extents,
                                                     uint64_t size_bytes,
-                                                    std::span<const WantedRange> ranges);
+                                                    std::span<const WantedRange> ranges,
+                                                    RedundancyOfGroup redundancy_of);
 
 }  // namespace cairn

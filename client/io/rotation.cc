@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "client/io/group_redundancy.h"
 #include "common/base/check.h"
 #include "common/base/strings.h"
 
@@ -14,6 +15,12 @@ namespace {
 // that no target gets more than a few percent over its share.
 constexpr size_t kRotationMax = 16;
 
+// Nobody answered, as opposed to a target that is full or has failed.
+bool IsSilence(const absl::Status& refusal) {
+  return absl::IsUnavailable(refusal) || absl::IsDeadlineExceeded(refusal) ||
+         absl::IsCancelled(refusal);
+}
+
 bool IsUp(const wire::ClusterMap& map, uint32_t id) {
   return std::any_of(map.targets().begin(), map.targets().end(), [id](const auto& target) {
     return target.id() == id && target.state() == wire::TARGET_UP;
@@ -22,8 +29,10 @@ bool IsUp(const wire::ClusterMap& map, uint32_t id) {
 
 }  // namespace
 
-Rotation::Rotation(const wire::ClusterMap& map, Random& random) {
+Rotation::Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, Random& random)
+    : redundancy_(FormatRedundancy(redundancy)) {
   for (const wire::PlacementGroup& group : map.groups()) {
+    if (RedundancyTextOf(group) != redundancy_) continue;
     const bool healthy = std::all_of(group.targets().begin(), group.targets().end(),
                                      [&map](uint32_t id) { return IsUp(map, id); });
     if (!healthy) continue;
@@ -41,10 +50,20 @@ void Rotation::Choose() {
   chosen_.clear();
   for (const Group& group : groups_) {
     if (chosen_.size() == kRotationMax) return;
-    const bool refused = std::any_of(group.targets.begin(), group.targets.end(),
-                                     [this](TargetId target) { return refused_.contains(target); });
-    if (!refused) chosen_.push_back(group.id);
+    if (!IsRefused(group)) chosen_.push_back(group.id);
   }
+}
+
+bool Rotation::IsRefused(const Group& group) const {
+  return std::any_of(group.targets.begin(), group.targets.end(),
+                     [this](TargetId target) { return refused_.contains(target); });
+}
+
+bool Rotation::CanAvoid(TargetId target) const {
+  return std::any_of(groups_.begin(), groups_.end(), [this, target](const Group& group) {
+    return !IsRefused(group) &&
+           std::find(group.targets.begin(), group.targets.end(), target) == group.targets.end();
+  });
 }
 
 // By the id, so that consecutive ids rotate.
@@ -54,13 +73,19 @@ PgId Rotation::GroupOf(StripeId stripe) const {
 }
 
 void Rotation::Refuse(TargetId target, absl::Status why) {
-  if (refused_.emplace(target, std::move(why)).second) Choose();
+  if (!refused_.emplace(target, std::move(why)).second) return;
+  Choose();
+  if (!chosen_.empty()) return;
+  // Those that were only silent may be back, and are better than none.
+  std::erase_if(refused_, [](const auto& refusal) { return IsSilence(refusal.second); });
+  Choose();
 }
 
 absl::Status Rotation::Usable() const {
   if (!chosen_.empty()) return absl::OkStatus();
   if (groups_.empty()) {
-    return absl::UnavailableError("no target of the cluster is up; `cairn status` shows why");
+    return absl::UnavailableError(StrCat("no placement group for ", redundancy_,
+                                         " has all its targets up; `cairn status` shows why"));
   }
   const auto full = std::find_if(refused_.begin(), refused_.end(), [](const auto& refusal) {
     return absl::IsResourceExhausted(refusal.second);

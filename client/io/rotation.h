@@ -3,26 +3,31 @@
 #pragma once
 
 #include <map>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "common/base/ids.h"
 #include "common/base/random.h"
+#include "common/placement/redundancy.h"
 #include "proto/wire/meta.pb.h"
 
 namespace cairn {
 
 class Rotation {
  public:
-  // Over the groups of `map` whose targets are all up, in the map's order from a random one on, so
-  // that ranks spread.
-  Rotation(const wire::ClusterMap& map, Random& random);
+  // Over the groups of `map` that have `redundancy` and whose targets are all up, in the map's
+  // order from a random one on, so that ranks spread.
+  Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, Random& random);
 
   // REQUIRES: Usable() is OK.
   PgId GroupOf(StripeId stripe) const;
-  // The target is full or has failed: no later stripe of this write is meant for it. What has
-  // refused once is not asked again, so that a full cluster is found out in one round.
+  // The target is full or has failed, or its node is silent: no later stripe of this write is meant
+  // for it. What has refused once is not asked again, so that a full cluster is found out in one
+  // round; what was silent is, once nothing else is left.
   void Refuse(TargetId target, absl::Status why);
+  // Whether stripes could go on without the target.
+  bool CanAvoid(TargetId target) const;
   // OK while a group is left. RESOURCE_EXHAUSTED: all targets that work are full. UNAVAILABLE: none
   // was up. FAILED_PRECONDITION: those that were have failed.
   absl::Status Usable() const;
@@ -33,7 +38,9 @@ class Rotation {
     std::vector<TargetId> targets;
   };
   void Choose();
+  bool IsRefused(const Group& group) const;
 
+  const std::string redundancy_;
   std::vector<Group> groups_;
   std::vector<PgId> chosen_;
   std::map<TargetId, absl::Status> refused_;

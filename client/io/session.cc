@@ -14,6 +14,8 @@ namespace {
 // A node that answers at all answers within this; a longer silence is worth another try on a new
 // connection.
 constexpr absl::Duration kTryTimeout = absl::Seconds(15);
+// Parity of twelve stripes of ec:4+2. With the rest of the SDK below what a rank may take.
+constexpr uint64_t kParityBytesMax = 24 * kMiB;
 constexpr absl::Duration kDialTimeout = absl::Seconds(5);
 // Leases in one renewal: ten bytes each, and so many again in a reply that says they have ended.
 constexpr size_t kLeasesPerCall = 4096;
@@ -33,6 +35,7 @@ Session::Session(Net& net, Random& random, Options options)
       options_(std::move(options)),
       rpc_(net, random, options_.name),
       window_(options_.window),
+      parity_(net, kParityBytesMax),
       request_client_(random.Next()) {
   CAIRN_CHECK(!options_.endpoints.empty());
 }
@@ -158,11 +161,12 @@ Task<absl::StatusOr<std::shared_ptr<const wire::ClusterMap>>> Session::Map(Deadl
   co_return map_;
 }
 
-Task<absl::StatusOr<TargetRoute>> Session::Route(PgId group, uint32_t index, Deadline deadline) {
+Task<absl::StatusOr<TargetRoute>> Session::Route(PgId group, uint32_t index, Deadline deadline,
+                                                 std::optional<TargetId>* asked) {
   while (true) {
     absl::StatusOr<std::shared_ptr<const wire::ClusterMap>> map = co_await Map(deadline);
     if (!map.ok()) co_return map.status();
-    absl::StatusOr<TargetRoute> route = co_await RouteBy(**map, group, index, deadline);
+    absl::StatusOr<TargetRoute> route = co_await RouteBy(**map, group, index, deadline, asked);
     // The hello of a node that has restarted tells of a newer map, in which the target may be on
     // another core. Ends, because the map is a newer one each time.
     const bool stale = route.ok() && route->node->map_version() > (*map)->version();
@@ -176,7 +180,8 @@ Task<absl::StatusOr<TargetRoute>> Session::Route(PgId group, uint32_t index, Dea
 }
 
 Task<absl::StatusOr<TargetRoute>> Session::RouteBy(const wire::ClusterMap& cluster, PgId group,
-                                                   uint32_t index, Deadline deadline) {
+                                                   uint32_t index, Deadline deadline,
+                                                   std::optional<TargetId>* asked) {
   const auto pg = std::find_if(cluster.groups().begin(), cluster.groups().end(),
                                [group](const auto& g) { return g.id() == group.value(); });
   if (pg == cluster.groups().end() || index >= static_cast<uint32_t>(pg->targets_size())) {
@@ -189,6 +194,7 @@ Task<absl::StatusOr<TargetRoute>> Session::RouteBy(const wire::ClusterMap& clust
   if (target == cluster.targets().end()) {
     co_return absl::FailedPreconditionError(StrCat("the cluster map has no target ", target_id));
   }
+  if (asked != nullptr) *asked = TargetId(target_id);
   const uint32_t node_id = target->node();
   const auto info = std::find_if(cluster.nodes().begin(), cluster.nodes().end(),
                                  [node_id](const auto& n) { return n.id() == node_id; });
@@ -253,6 +259,7 @@ Task<void> Session::Stop() {
   co_await rpc_.Stop();
   co_await scope_.Join();
   nodes_.clear();
+  parity_.Drop();
 }
 
 }  // namespace cairn

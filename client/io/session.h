@@ -6,11 +6,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "client/io/parity_pool.h"
 #include "common/base/ids.h"
 #include "common/base/random.h"
 #include "common/rpc/rpc_client.h"
@@ -58,8 +60,11 @@ class Session {
   // The cluster map, asked for once and again when a reply has named a newer version.
   Task<absl::StatusOr<std::shared_ptr<const wire::ClusterMap>>> Map(Deadline deadline);
   // The target of fragment `index` of a stripe in `group`. FAILED_PRECONDITION when the target has
-  // failed.
-  Task<absl::StatusOr<TargetRoute>> Route(PgId group, uint32_t index, Deadline deadline);
+  // failed. `target`, if not null, is told it also where its node cannot be reached.
+  Task<absl::StatusOr<TargetRoute>> Route(PgId group, uint32_t index, Deadline deadline,
+                                          std::optional<TargetId>* target = nullptr);
+  // What parity of all this client's shards is made in.
+  ParityPool& parity() { return parity_; }
 
   // Takes part in every bulk call, beside the connection's own window.
   Semaphore& window() { return window_; }
@@ -90,7 +95,8 @@ class Session {
   Task<absl::Status> FetchMap(uint64_t version, Deadline deadline);
   // `cluster` stays alive meanwhile.
   Task<absl::StatusOr<TargetRoute>> RouteBy(const wire::ClusterMap& cluster, PgId group,
-                                            uint32_t index, Deadline deadline);
+                                            uint32_t index, Deadline deadline,
+                                            std::optional<TargetId>* asked);
   Task<void> RenewLeases();
   Task<absl::Status> RenewAll(Deadline deadline);
 
@@ -105,6 +111,7 @@ class Session {
   Options options_;
   RpcClient rpc_;
   Semaphore window_;
+  ParityPool parity_;
   MonoTime last_progress_;
   StopSource stop_;
   Scope scope_;

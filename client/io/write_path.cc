@@ -25,6 +25,9 @@ constexpr int kLossesMax = 8;
 constexpr absl::Duration kRoomPause = absl::Milliseconds(500);
 // Stripes that one seal names: well below what a server takes in one call.
 constexpr size_t kSealStripesMax = 16'384;
+// A node that has not answered for so long is avoided, where there are others: restarts and
+// switched links are over by then, and a save must not stand still for a dead node.
+constexpr absl::Duration kMoveAfter = absl::Seconds(2);
 // A damaged transfer is sent again; one that stays damaged means broken memory or a broken network.
 constexpr int kDamagedSendsMax = 3;
 
@@ -79,7 +82,15 @@ Task<absl::Status> WritePath::Start() {
   const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
   absl::StatusOr<std::shared_ptr<const wire::ClusterMap>> map = co_await session_.Map(deadline);
   if (!map.ok()) co_return map.status();
-  rotation_ = std::make_unique<Rotation>(**map, session_.random());
+  if (!ids_->redundancy().empty()) {
+    CO_ASSIGN_OR_RETURN(redundancy_, ParseRedundancy(ids_->redundancy()));
+  }
+  if (redundancy_.scheme == Redundancy::Scheme::kErasureCode) {
+    CO_ASSIGN_OR_RETURN(ErasureCode code, ErasureCode::Create(redundancy_.data_fragments,
+                                                              redundancy_.parity_fragments));
+    code_.emplace(std::move(code));
+  }
+  rotation_ = std::make_unique<Rotation>(**map, redundancy_, session_.random());
   CO_RETURN_IF_ERROR(rotation_->Usable());
   stripe_bytes_ = (*map)->stripe_bytes();
   cutter_ = std::make_unique<StripeCutter>(stripe_bytes_);
@@ -120,14 +131,24 @@ absl::StatusOr<PlacedStripe> WritePath::Place(uint64_t length_bytes) {
   return PlacedStripe{id, rotation_->GroupOf(id), length_bytes};
 }
 
-absl::Status WritePath::Move(Stripe* stripe, const absl::Status& refusal) {
-  // Refused before a target was found, by the map say: nowhere else is better.
-  if (!stripe->target.has_value()) return refusal;
-  rotation_->Refuse(*stripe->target, refusal);
+absl::Status WritePath::Move(Stripe* stripe) {
   RETURN_IF_ERROR(rotation_->Usable());
   ASSIGN_OR_RETURN(stripe->placed, Place(stripe->placed.length_bytes));
-  stripe->state = Stripe::State::kUnsent;
+  for (uint32_t i = 0; i < stripe->fragments.size(); ++i) {
+    if (redundancy_.FragmentLength(stripe->placed.length_bytes, i) > 0)
+      stripe->fragments[i].state = Fragment::State::kUnsent;
+  }
   return absl::OkStatus();
+}
+
+bool WritePath::RefuseFor(const Fragment& fragment, const absl::Status& error, MonoTime since) {
+  // Refused before a target was found, by the map say: nowhere else is better.
+  if (!fragment.target.has_value()) return false;
+  const bool gone = NodeIsGone(error) && Executor::Current().clock().Now() - since >= kMoveAfter &&
+                    rotation_->CanAvoid(*fragment.target);
+  if (!gone && !TargetRefuses(error)) return false;
+  rotation_->Refuse(*fragment.target, error);
+  return true;
 }
 
 Task<absl::Status> WritePath::Launch() {
@@ -142,6 +163,11 @@ Task<absl::Status> WritePath::Launch() {
   Stripe& stripe = unsealed_.emplace_back();
   stripe.placed = *placed;
   stripe.segments = std::move(segments);
+  stripe.fragments.resize(redundancy_.width());
+  for (uint32_t i = 0; i < stripe.fragments.size(); ++i) {
+    if (redundancy_.FragmentLength(length, i) == 0)
+      stripe.fragments[i].state = Fragment::State::kSealed;
+  }
   scope_.Spawn(SendInWindow(&stripe));
   co_return failure_;
 }
@@ -153,37 +179,125 @@ Task<void> WritePath::SendInWindow(Stripe* stripe) {
 }
 
 Task<absl::Status> WritePath::Send(Stripe* stripe) {
-  if (stripe->block_crcs.empty()) {
-    BlockCrcs crcs;
-    for (const Segment& segment : stripe->segments) crcs.Add(segment.bytes);
-    stripe->block_crcs = crcs.Finish();
-  }
-  Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
-  int damaged = 0;
   while (true) {
-    absl::Status sent = co_await SendOnce(stripe, deadline);
-    if (sent.ok()) co_return sent;
+    ParityPool::Buffer parity;
+    const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
+    absl::Status encoded = co_await Encode(stripe, &parity, deadline);
+    if (!encoded.ok()) co_return encoded;
+    const Sent sent = co_await SendFragments(stripe, &parity);
+    if (sent.status.ok()) co_return sent.status;
     // The shard has failed elsewhere or was abandoned: nobody waits for this stripe any more.
     if (!failure_.ok()) co_return failure_;
-    if (TargetRefuses(sent)) {
-      CO_RETURN_IF_ERROR(Move(stripe, sent));
-      continue;
-    }
-    const bool retry = NodeIsGone(sent) || (absl::IsDataLoss(sent) && ++damaged < kDamagedSendsMax);
-    if (!retry || deadline.Remaining(Executor::Current().clock()) <= kRetryPause) co_return sent;
-    absl::Status paused = co_await session_.Pause(kRetryPause);
-    if (!paused.ok()) co_return paused;
+    if (!sent.move) co_return sent.status;
+    CO_RETURN_IF_ERROR(Move(stripe));
   }
 }
 
-// OK also when the target wants a seal first; the stripe is unsent then.
-Task<absl::Status> WritePath::SendOnce(Stripe* stripe, Deadline& deadline) {
+Task<absl::Status> WritePath::Encode(Stripe* stripe, ParityPool::Buffer* parity,
+                                     Deadline deadline) {
+  const uint32_t k = redundancy_.data_fragments;
+  if (!code_.has_value()) {
+    if (stripe->crcs.content.empty()) stripe->crcs.content = ContentCrcs(stripe->segments);
+    co_return absl::OkStatus();
+  }
+  const auto first_parity = stripe->fragments.begin() + k;
+  const bool wanted = std::any_of(
+      first_parity, stripe->fragments.end(),
+      [](const Fragment& fragment) { return fragment.state == Fragment::State::kUnsent; });
+  if (!wanted) co_return absl::OkStatus();
+  const uint64_t length = redundancy_.FragmentLength(stripe->placed.length_bytes, k);
+  absl::StatusOr<ParityPool::Buffer> taken =
+      co_await session_.parity().Take(length * redundancy_.parity_fragments, deadline);
+  if (!taken.ok()) co_return taken.status();
+  *parity = *std::move(taken);
+  std::vector<MutableBytes> buffers;
+  for (uint32_t i = 0; i < redundancy_.parity_fragments; ++i)
+    buffers.push_back(parity->bytes().subspan(i * length, length));
+  stripe->crcs = EncodeStripe(*code_, redundancy_, stripe->segments, buffers);
+  co_return absl::OkStatus();
+}
+
+// All side by side; the first error, and one that asks to move before others.
+Task<WritePath::Sent> WritePath::SendFragments(Stripe* stripe, const ParityPool::Buffer* parity) {
+  std::vector<Task<Sent>> sends;
+  for (uint32_t i = 0; i < stripe->fragments.size(); ++i) {
+    if (stripe->fragments[i].state == Fragment::State::kUnsent)
+      sends.push_back(SendFragment(stripe, i, parity));
+  }
+  const std::vector<Sent> results = co_await WhenAll(std::move(sends));
+  Sent all;
+  for (const Sent& each : results) {
+    if (each.status.ok() || all.move) continue;
+    if (all.status.ok() || each.move) all = each;
+  }
+  co_return all;
+}
+
+Task<WritePath::Sent> WritePath::SendFragment(Stripe* stripe, uint32_t index,
+                                              const ParityPool::Buffer* parity) {
+  Fragment& fragment = stripe->fragments[index];
   const Clock& clock = Executor::Current().clock();
-  stripe->target.reset();
+  Deadline deadline = Deadline::After(clock, timeout_);
+  MonoTime since = clock.Now();
+  int damaged = 0;
+  while (true) {
+    const Deadline before = deadline;
+    absl::Status sent = co_await SendOnce(stripe, index, parity, deadline);
+    // Neither counts the time in line.
+    since = since + (deadline.at() - before.at());
+    if (sent.ok() || !failure_.ok()) co_return Sent{sent};
+    if (RefuseFor(fragment, sent, since)) co_return Sent{sent, true};
+    const bool retry = NodeIsGone(sent) || (absl::IsDataLoss(sent) && ++damaged < kDamagedSendsMax);
+    if (!retry || deadline.Remaining(clock) <= kRetryPause) co_return Sent{sent};
+    absl::Status paused = co_await session_.Pause(kRetryPause);
+    if (!paused.ok()) co_return Sent{paused};
+  }
+}
+
+std::span<const uint32_t> WritePath::CrcsOf(const Stripe& stripe, uint32_t index) const {
+  if (!code_.has_value()) return stripe.crcs.content;
+  const uint32_t k = redundancy_.data_fragments;
+  if (index >= k) return stripe.crcs.parity[index - k];
+  const uint64_t length = stripe.placed.length_bytes;
+  const uint64_t first = index * redundancy_.FragmentSpan(length) / kBlockBytes;
+  const uint64_t count = DivideUp(redundancy_.FragmentLength(length, index), kBlockBytes);
+  return std::span(stripe.crcs.content).subspan(first, count);
+}
+
+std::vector<BulkDescriptor> WritePath::BulksOf(const Stripe& stripe, uint32_t index,
+                                               const ParityPool::Buffer* parity) const {
+  const uint32_t k = redundancy_.data_fragments;
+  const uint64_t length = redundancy_.FragmentLength(stripe.placed.length_bytes, index);
+  if (code_.has_value() && index >= k) return {parity->Describe((index - k) * length, length)};
+  const uint64_t span = redundancy_.FragmentSpan(stripe.placed.length_bytes);
+  const uint64_t begin = code_.has_value() ? index * span : 0;
+  std::vector<BulkDescriptor> bulks;
+  uint64_t at = 0;
+  for (const Segment& segment : stripe.segments) {
+    const uint64_t from = std::max(at, begin);
+    const uint64_t to = std::min(at + segment.bytes.size(), begin + length);
+    if (from < to) {
+      // Asked anew at each try: a reset of the endpoint changes the keys.
+      BulkDescriptor bulk = regions_[segment.registration]->descriptor();
+      bulk.address += segment.offset_bytes + (from - at);
+      bulk.length_bytes = to - from;
+      bulks.push_back(bulk);
+    }
+    at += segment.bytes.size();
+  }
+  return bulks;
+}
+
+// OK also when the target wants a seal first; the fragment is unsent then.
+Task<absl::Status> WritePath::SendOnce(Stripe* stripe, uint32_t index,
+                                       const ParityPool::Buffer* parity, Deadline& deadline) {
+  const Clock& clock = Executor::Current().clock();
+  Fragment& fragment = stripe->fragments[index];
+  fragment.target.reset();
   absl::StatusOr<TargetRoute> route = co_await session_.Route(
-      stripe->placed.group, 0, Earlier(deadline, Deadline::After(clock, kTryTimeout)));
+      stripe->placed.group, index, Earlier(deadline, Deadline::After(clock, kTryTimeout)),
+      &fragment.target);
   if (!route.ok()) co_return route.status();
-  stripe->target = route->target;
   const MonoTime queued = clock.Now();
   absl::Status admitted = co_await session_.TakeTurn(route->node->window(), timeout_);
   if (!admitted.ok()) co_return admitted;
@@ -192,17 +306,12 @@ Task<absl::Status> WritePath::SendOnce(Stripe* stripe, Deadline& deadline) {
   wire::WriteFragmentRequest request;
   request.set_target(route->target.value());
   request.mutable_key()->set_stripe(stripe->placed.id.value());
+  request.mutable_key()->set_index(index);
   request.set_lease(ids_->lease().value());
-  request.set_length_bytes(stripe->placed.length_bytes);
-  for (uint32_t crc : stripe->block_crcs) request.add_block_crcs(crc);
-  CallOptions options{Earlier(deadline, Deadline::After(clock, kTryTimeout)), {}, {}};
-  for (const Segment& segment : stripe->segments) {
-    // Asked anew at each try: a reset of the endpoint changes the keys.
-    BulkDescriptor bulk = regions_[segment.registration]->descriptor();
-    bulk.address += segment.offset_bytes;
-    bulk.length_bytes = segment.bytes.size();
-    options.bulks.push_back(bulk);
-  }
+  request.set_length_bytes(redundancy_.FragmentLength(stripe->placed.length_bytes, index));
+  for (uint32_t crc : CrcsOf(*stripe, index)) request.add_block_crcs(crc);
+  CallOptions options{
+      Earlier(deadline, Deadline::After(clock, kTryTimeout)), BulksOf(*stripe, index, parity), {}};
   absl::StatusOr<wire::WriteFragmentReply> reply =
       co_await route->node->Call<wire::WriteFragmentReply>(route->core, wire::WRITE_FRAGMENT,
                                                            request, std::move(options));
@@ -212,7 +321,7 @@ Task<absl::Status> WritePath::SendOnce(Stripe* stripe, Deadline& deadline) {
   if (reply->seal_first()) {
     seal_wanted_ = true;
   } else {
-    stripe->state = Stripe::State::kWritten;
+    fragment.state = Fragment::State::kWritten;
   }
   co_return absl::OkStatus();
 }
@@ -240,31 +349,39 @@ Task<absl::Status> WritePath::SealLaunched() {
 void WritePath::Settle() {
   for (const Stripe& stripe : unsealed_) {
     const uint64_t length = stripe.placed.length_bytes;
-    crc32c_ = CombineCrc32c(crc32c_, CombineBlockCrcs(stripe.block_crcs, length), length);
+    crc32c_ = CombineCrc32c(crc32c_, CombineBlockCrcs(stripe.crcs.content, length), length);
     sealed_.push_back(stripe.placed);
   }
   unsealed_.clear();
 }
 
-bool WritePath::Any(Stripe::State state) const {
+bool WritePath::Stripe::Any(Fragment::State state) const {
+  return std::any_of(fragments.begin(), fragments.end(),
+                     [state](const Fragment& fragment) { return fragment.state == state; });
+}
+
+bool WritePath::Any(Fragment::State state) const {
   return std::any_of(unsealed_.begin(), unsealed_.end(),
-                     [state](const Stripe& stripe) { return stripe.state == state; });
+                     [state](const Stripe& stripe) { return stripe.Any(state); });
 }
 
 // Ends, because each round without an error has sealed or sent something, no stripe is lost or
 // moved for ever, and errors are borne with until the deadline only.
 Task<absl::Status> WritePath::SealAll() {
-  Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
+  const Clock& clock = Executor::Current().clock();
+  Deadline deadline = Deadline::After(clock, timeout_);
+  MonoTime since = clock.Now();
   while (true) {
-    absl::Status sealed = co_await SealOnce(deadline);
+    absl::Status sealed = co_await SealOnce(deadline, since);
     CO_RETURN_IF_ERROR(failure_);
     if (sealed.ok()) {
-      if (!Any(Stripe::State::kUnsent) && !Any(Stripe::State::kWritten)) co_return sealed;
+      if (!Any(Fragment::State::kUnsent) && !Any(Fragment::State::kWritten)) co_return sealed;
       seal_wanted_ = false;
       absl::Status sent = co_await SendUnsent();
       if (!sent.ok()) co_return sent;
-      if (Any(Stripe::State::kWritten)) {
-        deadline = Deadline::After(Executor::Current().clock(), timeout_);
+      if (Any(Fragment::State::kWritten)) {
+        deadline = Deadline::After(clock, timeout_);
+        since = clock.Now();
         continue;
       }
       sealed = absl::ResourceExhaustedError(
@@ -273,8 +390,7 @@ Task<absl::Status> WritePath::SealAll() {
     }
     const bool full = absl::IsResourceExhausted(sealed);
     const absl::Duration pause = full ? kRoomPause : kRetryPause;
-    const bool retry =
-        (full || NodeIsGone(sealed)) && deadline.Remaining(Executor::Current().clock()) > pause;
+    const bool retry = (full || NodeIsGone(sealed)) && deadline.Remaining(clock) > pause;
     if (!retry) co_return sealed;
     absl::Status paused = co_await session_.Pause(pause);
     if (!paused.ok()) co_return paused;
@@ -284,8 +400,11 @@ Task<absl::Status> WritePath::SealAll() {
 Task<absl::Status> WritePath::SendUnsent() {
   absl::Status refused;
   for (Stripe& stripe : unsealed_) {
-    if (stripe.state != Stripe::State::kUnsent) continue;
-    if (stripe.losses > kLossesMax) {
+    if (!stripe.Any(Fragment::State::kUnsent)) continue;
+    const bool lost_often =
+        std::any_of(stripe.fragments.begin(), stripe.fragments.end(),
+                    [](const Fragment& fragment) { return fragment.losses > kLossesMax; });
+    if (lost_often) {
       refused = absl::UnavailableError(
           "targets keep losing unsealed fragments: is a node restarting in a loop?");
       break;
@@ -300,51 +419,77 @@ Task<absl::Status> WritePath::SendUnsent() {
   co_return failure_;
 }
 
-Task<absl::Status> WritePath::SealOnce(Deadline deadline) {
+Task<absl::Status> WritePath::SealOnce(Deadline deadline, MonoTime since) {
   deadline = Earlier(deadline, Deadline::After(Executor::Current().clock(), kTryTimeout));
-  std::map<TargetId, std::pair<TargetRoute, std::vector<Stripe*>>> by_target;
+  std::map<TargetId, std::pair<TargetRoute, std::vector<FragmentOf>>> by_target;
+  absl::Status unrouted;
   for (Stripe& stripe : unsealed_) {
-    if (stripe.state != Stripe::State::kWritten) continue;
-    absl::StatusOr<TargetRoute> route = co_await session_.Route(stripe.placed.group, 0, deadline);
-    if (!route.ok()) co_return route.status();
-    auto& entry = by_target[route->target];
-    entry.first = *std::move(route);
-    entry.second.push_back(&stripe);
+    for (uint32_t i = 0; i < stripe.fragments.size(); ++i) {
+      Fragment& fragment = stripe.fragments[i];
+      if (fragment.state != Fragment::State::kWritten) continue;
+      absl::StatusOr<TargetRoute> route =
+          co_await session_.Route(stripe.placed.group, i, deadline, &fragment.target);
+      if (!route.ok()) {
+        // Its node cannot be reached; the others' seals need not wait for it.
+        unrouted.Update(OnSealed({{&stripe, i}}, route.status(), since));
+        break;
+      }
+      auto& entry = by_target[route->target];
+      entry.first = *std::move(route);
+      entry.second.push_back({&stripe, i});
+    }
   }
   // Bounded by the rotation: a few more than it has groups, when some were replaced.
   std::vector<Task<Missing>> seals;
-  for (auto& [target, entry] : by_target) {
-    std::vector<StripeId> ids;
-    for (const Stripe* stripe : entry.second) ids.push_back(stripe->placed.id);
-    seals.push_back(SealTarget(std::move(entry.first), std::move(ids), deadline));
-  }
+  for (auto& [target, entry] : by_target)
+    seals.push_back(SealTarget(entry.first, entry.second, deadline));
   const std::vector<Missing> results = co_await WhenAll(std::move(seals));
-  absl::Status all;
+  absl::Status all = unrouted;
   auto result = results.begin();
-  for (const auto& [target, entry] : by_target) all.Update(OnSealed(entry.second, *result++));
+  for (const auto& [target, entry] : by_target)
+    all.Update(OnSealed(entry.second, *result++, since));
   co_return all;
 }
 
-// What the answer of one target means for the stripes that it was asked to seal.
-absl::Status WritePath::OnSealed(const std::vector<Stripe*>& stripes, const Missing& missing) {
-  if (absl::IsFailedPrecondition(missing.status())) {
-    // It has failed, and with it all that it had not sealed.
-    for (Stripe* stripe : stripes) {
+// What the answer of one target means for the fragments that it was asked to seal. OK also for an
+// error that the stripes' move to other targets has mended.
+absl::Status WritePath::OnSealed(const std::vector<FragmentOf>& fragments, const Missing& missing,
+                                 MonoTime since) {
+  // What is written needs no more room but for its records, which comes back.
+  if (absl::IsResourceExhausted(missing.status())) return missing.status();
+  if (!missing.ok()) {
+    // The target has failed, and with it all that it had not sealed; or nobody has heard from its
+    // node for a while.
+    bool moved = false;
+    for (const FragmentOf& each : fragments) {
+      Fragment& fragment = each.stripe->fragments[each.index];
+      // Another of the stripe's fragments may have moved it already.
+      if (fragment.state != Fragment::State::kWritten) continue;
+      const bool refused =
+          RefuseFor(fragment, missing.status(), since) || (moved && fragment.target.has_value());
+      if (!refused) return missing.status();
+      moved = true;
       // Nothing that waiting would help against.
-      if (failure_.ok()) failure_ = Move(stripe, missing.status());
+      absl::Status found = Move(each.stripe);
+      if (!found.ok() && failure_.ok()) failure_ = found;
+      RETURN_IF_ERROR(failure_);
     }
-    return failure_;
+    return absl::OkStatus();
   }
-  RETURN_IF_ERROR(missing.status());
   // A reply names only so many, and seals nothing when it names any: the others are asked about
   // again.
   const absl::flat_hash_set<uint64_t> lost(missing->begin(), missing->end());
   size_t found = 0;
-  for (Stripe* stripe : stripes) {
-    if (lost.empty()) stripe->state = Stripe::State::kSealed;
-    if (!lost.contains(stripe->placed.id.value())) continue;
-    stripe->state = Stripe::State::kUnsent;
-    ++stripe->losses;
+  for (const FragmentOf& each : fragments) {
+    Fragment& fragment = each.stripe->fragments[each.index];
+    if (fragment.state != Fragment::State::kWritten) {
+      ++found;  // moved meanwhile
+      continue;
+    }
+    if (lost.empty()) fragment.state = Fragment::State::kSealed;
+    if (!lost.contains(each.stripe->placed.id.value())) continue;
+    fragment.state = Fragment::State::kUnsent;
+    ++fragment.losses;
     ++found;
   }
   if (found == 0 && !lost.empty()) {
@@ -353,29 +498,36 @@ absl::Status WritePath::OnSealed(const std::vector<Stripe*>& stripes, const Miss
   return absl::OkStatus();
 }
 
-Task<WritePath::Missing> WritePath::SealTarget(TargetRoute route, std::vector<StripeId> stripes,
+Task<WritePath::Missing> WritePath::SealTarget(TargetRoute route, std::vector<FragmentOf> fragments,
                                                Deadline deadline) {
   // Runs of one stride, so that a rotation over many targets stays short. Each is about 16 bytes on
   // the wire; this many fit a message with room to spare.
   constexpr int kRunsMax = 1500;
-  std::sort(stripes.begin(), stripes.end());
+  using Key = std::pair<uint32_t, uint64_t>;
+  std::vector<Key> keys;
+  for (const FragmentOf& each : fragments)
+    keys.emplace_back(each.index, each.stripe->placed.id.value());
+  std::sort(keys.begin(), keys.end());
   std::vector<uint64_t> missing;
   size_t next = 0;
-  while (next < stripes.size()) {
+  while (next < keys.size()) {
     wire::SealRequest request;
     request.set_target(route.target.value());
     request.set_lease(ids_->lease().value());
-    const size_t end = std::min(stripes.size(), next + kSealStripesMax);
+    const size_t end = std::min(keys.size(), next + kSealStripesMax);
     while (next < end && request.runs_size() < kRunsMax) {
       wire::FragmentRun* run = request.add_runs();
-      const uint64_t first = stripes[next].value();
-      uint64_t stride = next + 1 < end ? stripes[next + 1].value() - first : 1;
+      const auto [index, first] = keys[next];
+      uint64_t stride = 1;
+      if (next + 1 < end && keys[next + 1].first == index) stride = keys[next + 1].second - first;
       if (stride > UINT32_MAX) stride = 1;
       uint32_t count = 1;
-      while (next + count < end && stripes[next + count].value() == first + count * stride) ++count;
+      while (next + count < end && keys[next + count] == Key(index, first + count * stride))
+        ++count;
       run->set_first_stripe(first);
       run->set_stride(static_cast<uint32_t>(stride));
       run->set_count(count);
+      run->set_index(index);
       next += count;
     }
     absl::StatusOr<wire::SealReply> reply = co_await route.node->Call<wire::SealReply>(

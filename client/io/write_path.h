@@ -1,6 +1,7 @@
-// The save, client side: gather list → stripes → CRCs → one WRITE_FRAGMENT a fragment, pulled by
-// the server from the caller's memory → SEAL on every target touched. Nothing is copied here. Next:
-// server/service/chunk_service.h.
+// The save, client side: gather list → stripes → CRCs and parity → one WRITE_FRAGMENT a fragment,
+// pulled by the servers from the caller's memory → SEAL on every target touched. Nothing is copied
+// here; parity is the only memory made. A stripe that a target does not take moves as a whole, to
+// other targets and under a new id. Next: server/service/chunk_service.h.
 #pragma once
 
 #include <cstdint>
@@ -8,23 +9,31 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "client/io/parity_pool.h"
 #include "client/io/rotation.h"
 #include "client/io/session.h"
 #include "client/io/stripe_cutter.h"
+#include "client/io/stripe_encoder.h"
+#include "common/base/erasure_code.h"
 #include "common/task/scope.h"
 
 namespace cairn {
 
 // The stripe ids that one lease grants to one rank, handed to its shards in blocks so that each
-// shard's ids stay consecutive and its extents short.
+// shard's ids stay consecutive and its extents short; and the redundancy that the bucket asks for.
 class StripeIds {
  public:
-  StripeIds(LeaseId lease, uint64_t first, uint64_t count)
-      : lease_(lease), next_(first), left_(count) {}
+  StripeIds(LeaseId lease, uint64_t first, uint64_t count, std::string redundancy)
+      : lease_(lease), next_(first), left_(count), redundancy_(std::move(redundancy)) {}
   LeaseId lease() const { return lease_; }
+  // As the service names it; "": the default.
+  const std::string& redundancy() const { return redundancy_; }
   // A block of 1 to kBlock ids; RESOURCE_EXHAUSTED when all are used.
   struct Block {
     uint64_t next = 0;
@@ -39,6 +48,7 @@ class StripeIds {
   LeaseId lease_;
   uint64_t next_;
   uint64_t left_;
+  const std::string redundancy_;
   std::vector<Block> spare_;  // at most one a shard
 };
 
@@ -66,44 +76,71 @@ class WritePath {
   std::vector<wire::ExtentRun> Extents() const;
 
  private:
-  struct Stripe {
+  struct Fragment {
     enum class State {
       kUnsent,   // or lost, or meant for another target now
       kWritten,  // not durable
-      kSealed,
+      kSealed,   // or without content, which needs none
     };
-    PlacedStripe placed;
-    std::vector<Segment> segments;
-    std::vector<uint32_t> block_crcs;
     State state = State::kUnsent;
     std::optional<TargetId> target;  // of the last try
     int losses = 0;                  // how often a target had lost it
+  };
+  struct Stripe {
+    PlacedStripe placed;
+    std::vector<Segment> segments;
+    StripeCrcs crcs;
+    std::vector<Fragment> fragments;
+    bool Any(Fragment::State state) const;
+  };
+  // One of a stripe's, on its way to a seal.
+  struct FragmentOf {
+    Stripe* stripe = nullptr;
+    uint32_t index = 0;
+  };
+  // How one try at a stripe or fragment ended.
+  struct Sent {
+    absl::Status status;
+    bool move = false;  // the error is a target's that the stripe had better avoid
   };
   using Missing = absl::StatusOr<std::vector<uint64_t>>;
 
   Task<absl::Status> Start();
   Task<absl::Status> Launch();
   absl::StatusOr<PlacedStripe> Place(uint64_t length_bytes);
-  // Gives the stripe to another target, under a new id. The error when none is left.
-  absl::Status Move(Stripe* stripe, const absl::Status& refusal);
+  // Gives the stripe to other targets, under a new id. The error when none are left.
+  absl::Status Move(Stripe* stripe);
   Task<void> SendInWindow(Stripe* stripe);
   Task<absl::Status> Send(Stripe* stripe);
+  // Checksums, once, and parity, whenever there is some to send.
+  Task<absl::Status> Encode(Stripe* stripe, ParityPool::Buffer* parity, Deadline deadline);
+  Task<Sent> SendFragments(Stripe* stripe, const ParityPool::Buffer* parity);
+  Task<Sent> SendFragment(Stripe* stripe, uint32_t index, const ParityPool::Buffer* parity);
   // Moves `deadline` on by the time spent waiting for the node's window.
-  Task<absl::Status> SendOnce(Stripe* stripe, Deadline& deadline);
+  Task<absl::Status> SendOnce(Stripe* stripe, uint32_t index, const ParityPool::Buffer* parity,
+                              Deadline& deadline);
+  std::vector<BulkDescriptor> BulksOf(const Stripe& stripe, uint32_t index,
+                                      const ParityPool::Buffer* parity) const;
+  std::span<const uint32_t> CrcsOf(const Stripe& stripe, uint32_t index) const;
+  // Whether the error is a target's that the stripe had better avoid, which it then does.
+  bool RefuseFor(const Fragment& fragment, const absl::Status& error, MonoTime since);
   Task<absl::Status> SendUnsent();
   // Makes what was launched so far durable.
   Task<absl::Status> SealLaunched();
   Task<absl::Status> SealAll();
-  Task<absl::Status> SealOnce(Deadline deadline);
-  Task<Missing> SealTarget(TargetRoute route, std::vector<StripeId> stripes, Deadline deadline);
-  absl::Status OnSealed(const std::vector<Stripe*>& stripes, const Missing& missing);
-  bool Any(Stripe::State state) const;
+  Task<absl::Status> SealOnce(Deadline deadline, MonoTime since);
+  Task<Missing> SealTarget(TargetRoute route, std::vector<FragmentOf> fragments, Deadline deadline);
+  absl::Status OnSealed(const std::vector<FragmentOf>& fragments, const Missing& missing,
+                        MonoTime since);
+  bool Any(Fragment::State state) const;
   void Settle();
 
   Session& session_;
   std::shared_ptr<StripeIds> ids_;
   absl::Duration timeout_;
   StripeIds::Block block_;
+  Redundancy redundancy_;
+  std::optional<ErasureCode> code_;
   std::unique_ptr<Rotation> rotation_;
   uint64_t stripe_bytes_ = 0;
   std::unique_ptr<StripeCutter> cutter_;

@@ -36,7 +36,8 @@ void Multiply(const std::vector<uint8_t>& tables, std::span<const ConstBytes> in
     for (size_t i = 0; i < from.size(); ++i) {
       from[i] = reinterpret_cast<uint8_t*>(const_cast<std::byte*>(inputs[i].data())) + at;
     }
-    for (size_t i = 0; i < to.size(); ++i) to[i] = reinterpret_cast<uint8_t*>(outputs[i].data()) + at;
+    for (size_t i = 0; i < to.size(); ++i)
+      to[i] = reinterpret_cast<uint8_t*>(outputs[i].data()) + at;
     ec_encode_data(static_cast<int>(std::min(kPieceBytes, length - at)),
                    static_cast<int>(from.size()), static_cast<int>(to.size()),
                    const_cast<uint8_t*>(tables.data()), from.data(), to.data());
@@ -49,9 +50,9 @@ absl::StatusOr<ErasureCode> ErasureCode::Create(uint32_t data_fragments,
                                                 uint32_t parity_fragments) {
   if (data_fragments == 0 || data_fragments > kFragmentsMax ||
       parity_fragments > kFragmentsMax - data_fragments) {
-    return absl::InvalidArgumentError(
-        StrCat("ec:", data_fragments, "+", parity_fragments,
-               " is no erasure code: 1 data fragment at least, ", kFragmentsMax, " in all at most"));
+    return absl::InvalidArgumentError(StrCat("ec:", data_fragments, "+", parity_fragments,
+                                             " is no erasure code: 1 data fragment at least, ",
+                                             kFragmentsMax, " in all at most"));
   }
   return ErasureCode(data_fragments, parity_fragments);
 }
@@ -71,9 +72,9 @@ void ErasureCode::Encode(std::span<const ConstBytes> data,
 absl::Status ErasureCode::Reconstruct(std::span<const CodedFragment> present,
                                       std::span<const WantedFragment> wanted) const {
   if (present.size() < data_) {
-    return absl::DataLossError(
-        StrCat("of ", data_ + parity_, " fragments of a stripe ", present.size(),
-               " can be read, and any ", data_, " are needed"));
+    return absl::DataLossError(StrCat("of ", data_ + parity_, " fragments of a stripe ",
+                                      present.size(), " can be read, and any ", data_,
+                                      " are needed"));
   }
   const size_t k = data_;
   std::vector<uint8_t> of_present(k * k);

@@ -24,10 +24,10 @@ std::optional<uint32_t> ParseNumber(std::string_view text) {
 }
 
 absl::Status Unknown(std::string_view text) {
-  return absl::InvalidArgumentError(
-      StrCat("\"", std::string(text), "\" is no redundancy: write replica:N (1 to ",
-             Redundancy::kReplicasMax, " copies) or ec:K+M (2 to ", Redundancy::kDataMax,
-             " data and 1 to ", Redundancy::kParityMax, " parity fragments), as replica:3 or ec:4+2"));
+  return absl::InvalidArgumentError(StrCat(
+      "\"", std::string(text), "\" is no redundancy: write replica:N (1 to ",
+      Redundancy::kReplicasMax, " copies) or ec:K+M (2 to ", Redundancy::kDataMax,
+      " data and 1 to ", Redundancy::kParityMax, " parity fragments), as replica:3 or ec:4+2"));
 }
 
 }  // namespace

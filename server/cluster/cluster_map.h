@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
+#include "common/placement/redundancy.h"
 #include "proto/wire/meta.pb.h"
 
 namespace cairn {
@@ -17,5 +18,13 @@ namespace cairn {
 absl::StatusOr<wire::ClusterMap> MergeClusterMap(const wire::ClusterMap& stored,
                                                  const wire::ClusterMap& present,
                                                  uint32_t groups_per_target);
+
+// `map` with placement groups for `redundancy`, fragments apart by `level`, over all targets that
+// have not failed: `groups_per_target` for each, give or take a few. As it is when it has some
+// already. The version grows if something changed. FAILED_PRECONDITION when there are too few
+// domains, saying what would fit.
+absl::StatusOr<wire::ClusterMap> AddGroupsFor(const wire::ClusterMap& map,
+                                              const Redundancy& redundancy, wire::DomainLevel level,
+                                              uint32_t groups_per_target);
 
 }  // namespace cairn

@@ -279,7 +279,14 @@ absl::Status Node::Listen() {
   sessions.slabs = static_cast<uint32_t>(cores_[0]->slabs().slab_count() * cores_.size());
   sessions_ = std::make_unique<SessionTable>(std::move(sessions), random_, [](SessionId) {});
   sessions_->SetMapVersion(map_.version());
-  meta_service_ = std::make_unique<MetaService>(*meta_, [this] { return map_; });
+  map_keeper_ =
+      std::make_unique<MapKeeper>(*meta_, map_, kGroupsPerTarget,
+                                  [this](uint64_t version) { sessions_->SetMapVersion(version); });
+  meta_service_ = std::make_unique<MetaService>(
+      *meta_, [this] { return map_; },
+      [this](std::string redundancy, wire::DomainLevel level) {
+        return map_keeper_->MakeGroups(std::move(redundancy), level);
+      });
   meta_service_->Register(cores_[0]->table());
   status_service_ = std::make_unique<StatusService>([this] { return CollectStatus(); });
   status_service_->Register(cores_[0]->table());

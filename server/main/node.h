@@ -19,6 +19,7 @@
 #include "server/main/data_directory.h"
 #include "server/meta/meta_engine.h"
 #include "server/repair/reclaim_loop.h"
+#include "server/service/map_keeper.h"
 #include "server/service/meta_service.h"
 
 namespace cairn {
@@ -82,7 +83,8 @@ class Node {
   std::unique_ptr<StatusService> status_service_;
   std::unique_ptr<SessionTable> sessions_;
   std::unique_ptr<ReclaimLoop> reclaim_;
-  wire::ClusterMap map_;  // fixed once listening
+  wire::ClusterMap map_;  // once listening, the keeper's, on core 0
+  std::unique_ptr<MapKeeper> map_keeper_;
   std::string endpoint_;
   bool stopped_ = false;
 };

@@ -6,6 +6,7 @@
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "server/meta/bucket.h"
 #include "server/meta/cleanup.h"
 #include "server/meta/extents.h"
 #include "server/meta/keys.h"
@@ -233,6 +234,7 @@ absl::StatusOr<wire::BeginCheckpointReply> BeginCheckpoint(
   reply.set_attempt(attempt.record.number());
   reply.set_lease(attempt.record.lease());
   *reply.mutable_stripes() = range;
+  ASSIGN_OR_RETURN(*reply.mutable_redundancy(), RedundancyAt(txn, request.path()));
   return reply;
 }
 

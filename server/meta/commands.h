@@ -81,6 +81,14 @@ struct Mutation<wire::MakeDirectoryRequest> : Answer<wire::MakeDirectoryReply> {
   static auto* Body(disk::Command& command) { return command.mutable_make_directory(); }
 };
 template <>
+struct Mutation<wire::MakeBucketRequest> : Answer<wire::MakeBucketReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_make_bucket(); }
+};
+template <>
+struct Mutation<wire::SetBucketRequest> : Answer<wire::SetBucketReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_set_bucket(); }
+};
+template <>
 struct Mutation<disk::ExpireLease> : Answer<disk::ExpireLeaseReply> {
   static auto* Body(disk::Command& command) { return command.mutable_expire_lease(); }
 };
@@ -117,6 +125,8 @@ template <>
 struct Query<wire::ListRequest> : Answer<wire::ListReply> {};
 template <>
 struct Query<wire::GetExtentsRequest> : Answer<wire::GetExtentsReply> {};
+template <>
+struct Query<wire::GetBucketRequest> : Answer<wire::GetBucketReply> {};
 template <>
 struct Query<wire::GetMapRequest> : Answer<wire::GetMapReply> {};
 

@@ -6,6 +6,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "server/meta/attempt.h"
+#include "server/meta/bucket.h"
 #include "server/meta/cleanup.h"
 #include "server/meta/extents.h"
 #include "server/meta/keys.h"
@@ -99,6 +100,7 @@ absl::StatusOr<wire::BeginFileReply> BeginFile(Transaction& txn,
   Store(txn, kFamilyLease, LeaseKey(LeaseId(lease)), record);
   txn.effects().granted_leases.push_back(LeaseId(lease));
   reply.set_lease(lease);
+  ASSIGN_OR_RETURN(*reply.mutable_redundancy(), RedundancyAt(txn, request.path()));
   return reply;
 }
 

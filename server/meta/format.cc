@@ -5,8 +5,8 @@
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "server/meta/bucket.h"
 #include "server/meta/keys.h"
-#include "server/meta/namespace.h"
 #include "server/meta/records.h"
 #include "server/meta/tree.h"
 
@@ -18,7 +18,7 @@ absl::Status Format(Kv& kv, const std::string& cluster_id, int64_t now_ns) {
   ASSIGN_OR_RETURN(const NewNode root, NewInode(txn, disk::INODE_DIRECTORY, now_ns));
   CAIRN_CHECK(root.id == kRootInode);
   StoreInode(txn, root.id, root.record);
-  RETURN_IF_ERROR(MakeBucket(txn, "default", now_ns).status());
+  RETURN_IF_ERROR(AddBucket(txn, "default", "replica:1", now_ns).status());
   disk::SystemRecord system;
   system.set_format_version(kMetaFormatVersion);
   system.set_cluster_id(cluster_id);

@@ -5,6 +5,7 @@
 
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "server/meta/bucket.h"
 #include "server/meta/checkpoint.h"
 #include "server/meta/cluster_map_record.h"
 #include "server/meta/keys.h"
@@ -354,6 +355,10 @@ absl::StatusOr<wire::LatestCheckpointReply> MetaStore::Answer(
     const wire::LatestCheckpointRequest& request) {
   return LookAgain(kv_, [&](const Transaction& txn) { return LatestCheckpoint(txn, request); });
 }
+absl::StatusOr<wire::GetBucketReply> MetaStore::Answer(const wire::GetBucketRequest& request) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return GetBucket(txn, request); });
+}
+
 absl::StatusOr<wire::GetRetentionReply> MetaStore::Answer(
     const wire::GetRetentionRequest& request) {
   return LookAgain(kv_, [&](const Transaction& txn) { return GetRetention(txn, request); });

@@ -32,6 +32,7 @@ class MetaStore {
   absl::StatusOr<wire::ListCheckpointsReply> Answer(const wire::ListCheckpointsRequest& request);
   absl::StatusOr<wire::ShowCheckpointReply> Answer(const wire::ShowCheckpointRequest& request);
   absl::StatusOr<wire::LatestCheckpointReply> Answer(const wire::LatestCheckpointRequest& request);
+  absl::StatusOr<wire::GetBucketReply> Answer(const wire::GetBucketRequest& request);
   absl::StatusOr<wire::GetRetentionReply> Answer(const wire::GetRetentionRequest& request);
   absl::StatusOr<wire::StatReply> Answer(const wire::StatRequest& request);
   absl::StatusOr<wire::ListReply> Answer(const wire::ListRequest& request);

@@ -6,6 +6,7 @@
 
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "server/meta/bucket.h"
 #include "server/meta/checkpoint.h"
 #include "server/meta/cleanup.h"
 #include "server/meta/keys.h"
@@ -115,21 +116,13 @@ absl::Status UnlinkTop(Transaction& txn, const Resolved& top, int64_t now_ns) {
 
 }  // namespace
 
-absl::StatusOr<InodeId> MakeBucket(Transaction& txn, std::string_view name, int64_t now_ns) {
-  ASSIGN_OR_RETURN(const InodeId bucket, LinkNewDirectory(txn, kRootInode, name, now_ns));
-  disk::BucketRecord record;
-  record.set_redundancy("replica:1");
-  Store(txn, kFamilyPolicy, BucketKey(bucket), record);
-  return bucket;
-}
-
 absl::StatusOr<wire::MakeDirectoryReply> MakeDirectory(Transaction& txn,
                                                        const wire::MakeDirectoryRequest& request,
                                                        const CommandFacts& facts) {
   ASSIGN_OR_RETURN(const std::vector<std::string_view> components, SplitPath(request.path()));
   ASSIGN_OR_RETURN(const std::optional<Node> bucket, FindEntry(txn, kRootInode, components[0]));
   if (!bucket.has_value() && (components.size() == 1 || request.parents())) {
-    RETURN_IF_ERROR(MakeBucket(txn, components[0], facts.now_ns()).status());
+    RETURN_IF_ERROR(AddBucket(txn, components[0], "replica:1", facts.now_ns()).status());
   }
   if (components.size() == 1) return wire::MakeDirectoryReply();
   ASSIGN_OR_RETURN(

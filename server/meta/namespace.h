@@ -21,7 +21,4 @@ absl::StatusOr<wire::RemoveReply> Remove(Transaction& txn, const wire::RemoveReq
 absl::StatusOr<wire::RenameReply> Rename(Transaction& txn, const wire::RenameRequest& request,
                                          const CommandFacts& facts);
 
-// A bucket is a directory in the root with a policy. REQUIRES: the name is free.
-absl::StatusOr<InodeId> MakeBucket(Transaction& txn, std::string_view name, int64_t now_ns);
-
 }  // namespace cairn

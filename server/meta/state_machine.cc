@@ -4,6 +4,7 @@
 
 #include "common/base/status_macros.h"
 #include "server/meta/attempt.h"
+#include "server/meta/bucket.h"
 #include "server/meta/checkpoint.h"
 #include "server/meta/cleanup.h"
 #include "server/meta/cluster_map_record.h"
@@ -56,6 +57,10 @@ absl::StatusOr<std::string> Dispatch(const disk::Command& command, Transaction& 
       return Serialize(Rename(txn, command.rename(), facts));
     case disk::Command::kMakeDirectory:
       return Serialize(MakeDirectory(txn, command.make_directory(), facts));
+    case disk::Command::kMakeBucket:
+      return Serialize(MakeBucket(txn, command.make_bucket(), facts));
+    case disk::Command::kSetBucket:
+      return Serialize(SetBucket(txn, command.set_bucket()));
     case disk::Command::kExpireLease:
       return Serialize(ExpireLease(txn, command.expire_lease(), facts));
     case disk::Command::kRunCleanup:

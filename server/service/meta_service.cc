@@ -4,8 +4,9 @@
 
 namespace cairn {
 
-MetaService::MetaService(MetaEngine& engine, std::function<wire::ClusterMap()> map)
-    : engine_(engine), map_(std::move(map)) {}
+MetaService::MetaService(MetaEngine& engine, std::function<wire::ClusterMap()> map,
+                         MakeGroups make_groups)
+    : engine_(engine), map_(std::move(map)), make_groups_(std::move(make_groups)) {}
 
 void MetaService::Register(CallTable& table) {
   table.Add(wire::GET_MAP, this, &MetaService::GetMap);
@@ -24,8 +25,11 @@ void MetaService::Register(CallTable& table) {
   table.Add(wire::ABORT_FILE, this, &MetaService::Mutate<wire::AbortFileRequest>);
   table.Add(wire::REMOVE, this, &MetaService::Mutate<wire::RemoveRequest>);
   table.Add(wire::RENAME, this, &MetaService::Mutate<wire::RenameRequest>);
+  table.Add(wire::MAKE_BUCKET, this, &MetaService::MutateBucket<wire::MakeBucketRequest>);
+  table.Add(wire::SET_BUCKET, this, &MetaService::MutateBucket<wire::SetBucketRequest>);
   table.Add(wire::MAKE_DIRECTORY, this, &MetaService::Mutate<wire::MakeDirectoryRequest>);
 
+  table.Add(wire::GET_BUCKET, this, &MetaService::Query<wire::GetBucketRequest>);
   table.Add(wire::LIST_CHECKPOINTS, this, &MetaService::Query<wire::ListCheckpointsRequest>);
   table.Add(wire::SHOW_CHECKPOINT, this, &MetaService::Query<wire::ShowCheckpointRequest>);
   table.Add(wire::LATEST_CHECKPOINT, this, &MetaService::Query<wire::LatestCheckpointRequest>);

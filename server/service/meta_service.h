@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 
 #include "common/rpc/call_table.h"
 #include "proto/wire/meta.pb.h"
@@ -14,8 +15,10 @@ namespace cairn {
 // Lives on core 0's reactor.
 class MetaService {
  public:
+  // Sees to it that the cluster map has groups for a redundancy that a bucket asks for.
+  using MakeGroups = std::function<Task<absl::Status>(std::string redundancy, wire::DomainLevel)>;
   // `map` answers the cluster map of the moment.
-  MetaService(MetaEngine& engine, std::function<wire::ClusterMap()> map);
+  MetaService(MetaEngine& engine, std::function<wire::ClusterMap()> map, MakeGroups make_groups);
 
   void Register(CallTable& table);
 
@@ -45,8 +48,18 @@ class MetaService {
     co_return co_await engine_.Query(Request(request));
   }
 
+  // A bucket's redundancy, and groups for it first: a bucket without could not be written to.
+  template <class Request>
+  Task<absl::StatusOr<MutationReply<Request>>> MutateBucket(CallContext& call,
+                                                            const Request& request) {
+    absl::Status made = co_await make_groups_(request.redundancy(), request.level());
+    if (!made.ok()) co_return made;
+    co_return co_await Mutate<Request>(call, request);
+  }
+
   MetaEngine& engine_;
   std::function<wire::ClusterMap()> map_;
+  MakeGroups make_groups_;
   Counters counters_;
 };
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "client/io/group_redundancy.h"
 #include "client/io/read_plan.h"
 #include "proto/wire/chunk.pb.h"
 #include "proto/wire/meta.pb.h"
@@ -37,7 +38,7 @@ void PlanFromExtents(const cairn::wire::StatReply& reply) {
   const std::vector<cairn::wire::ExtentRun> extents(reply.extents().begin(), reply.extents().end());
   const std::vector<cairn::WantedRange> ranges = {{0, memory},
                                                   {reply.entry().size_bytes() / 2, memory}};
-  (void)cairn::PlanReads(extents, reply.entry().size_bytes(), ranges);
+  (void)cairn::PlanReads(extents, reply.entry().size_bytes(), ranges, cairn::OneReplica);
 }
 
 }  // namespace

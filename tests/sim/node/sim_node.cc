@@ -16,6 +16,7 @@
 #include "server/repair/free_spans.h"
 #include "server/repair/reclaim_loop.h"
 #include "server/service/chunk_service.h"
+#include "server/service/map_keeper.h"
 #include "server/service/meta_service.h"
 
 namespace cairn {
@@ -65,6 +66,7 @@ struct SimNode::Life {
   std::vector<std::unique_ptr<Core>> cores;
   std::vector<std::unique_ptr<Target>> targets;
   std::unique_ptr<MetaEngine> meta;
+  std::unique_ptr<MapKeeper> map_keeper;
   std::unique_ptr<MetaService> meta_service;
   std::unique_ptr<SessionTable> sessions;
   std::unique_ptr<ReclaimLoop> reclaim;
@@ -196,7 +198,14 @@ absl::Status SimNode::Serve(Life& life) {
   life.sessions =
       std::make_unique<SessionTable>(std::move(sessions), executor_.random(), [](SessionId) {});
   life.sessions->SetMapVersion(life.map.version());
-  life.meta_service = std::make_unique<MetaService>(*life.meta, [map = &life.map] { return *map; });
+  life.map_keeper = std::make_unique<MapKeeper>(
+      *life.meta, life.map, kGroupsPerTarget,
+      [sessions = life.sessions.get()](uint64_t version) { sessions->SetMapVersion(version); });
+  life.meta_service = std::make_unique<MetaService>(
+      *life.meta, [map = &life.map] { return *map; },
+      [keeper = life.map_keeper.get()](std::string redundancy, wire::DomainLevel level) {
+        return keeper->MakeGroups(std::move(redundancy), level);
+      });
   life.meta_service->Register(life.cores[0]->table);
   for (const auto& core : life.cores) {
     core->chunks = std::make_unique<ChunkService>(

@@ -93,7 +93,8 @@ TEST(ErasureCodeTest, PiecesEncodeAsTheWholeDoes) {
   ASSERT_TRUE(code.ok());
   const Fragments all = Encoded(*code, 1000, 3);
   Fragments parity(2, std::vector<std::byte>(1000));
-  for (size_t at = 0, length = 1; at < 1000; at += length, length = std::min(length * 3, 1000 - at)) {
+  for (size_t at = 0, length = 1; at < 1000;
+       at += length, length = std::min(length * 3, 1000 - at)) {
     std::vector<ConstBytes> data;
     std::vector<MutableBytes> made;
     for (size_t i = 0; i < 4; ++i) data.push_back(ConstBytes(all[i]).subspan(at, length));

@@ -64,6 +64,11 @@ TEST_F(CliTest, EveryCommandHasHelpWithExamples) {
                                              {"rm"},
                                              {"mv"},
                                              {"mkdir"},
+                                             {"bucket"},
+                                             {"bucket", "create"},
+                                             {"bucket", "set"},
+                                             {"bucket", "show"},
+                                             {"bucket", "ls"},
                                              {"ckpt"},
                                              {"ckpt", "ls"},
                                              {"ckpt", "show"},
@@ -102,6 +107,20 @@ TEST_F(CliTest, PathsNamedLikeCommandsAreJustPaths) {
   EXPECT_EQ(Run({"mkdir", "status", "ckpt"}).code, 0);
   EXPECT_TRUE(cluster_.directories.contains("ckpt"));
   EXPECT_EQ(Run({"rm", "status"}).code, 0);
+}
+
+TEST_F(CliTest, BucketsAreMadeChangedAndShown) {
+  EXPECT_EQ(Run({"bucket", "create", "models", "--redundancy", "ec:4+2"}).out,
+            "made models: new files get ec:4+2\n");
+  EXPECT_EQ(Run({"bucket", "create", "models"}).code, 1);
+  EXPECT_EQ(Run({"bucket", "set", "models", "-r", "replica:3", "-o", "json"}).json()["redundancy"],
+            "replica:3");
+  EXPECT_EQ(Run({"bucket", "show", "models"}).out, "bucket      models\nredundancy  replica:3\n");
+  const auto list = Run({"bucket", "ls", "-o", "json"}).json();
+  ASSERT_EQ(list.size(), 1u);
+  EXPECT_EQ(list[0]["name"], "models");
+  EXPECT_EQ(Run({"bucket", "show", "other"}).code, 1);
+  EXPECT_EQ(Run({"bucket", "set", "models"}).code, 1);
 }
 
 TEST_F(CliTest, UnreachableExitsFour) {

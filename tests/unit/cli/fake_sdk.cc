@@ -431,6 +431,35 @@ absl::Status Client::Rename(std::string_view from, std::string_view to) {
   return absl::OkStatus();
 }
 
+absl::Status Client::MakeBucket(std::string_view name, const BucketOptions& options) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor(std::string(name)));
+  cluster.directories.emplace(name, EntryType::kDirectory);
+  if (!cluster.buckets.emplace(name, options.redundancy).second)
+    return absl::AlreadyExistsError("there is a bucket of that name already");
+  return absl::OkStatus();
+}
+
+absl::Status Client::SetBucket(std::string_view name, const BucketOptions& options) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor(std::string(name)));
+  const auto found = cluster.buckets.find(std::string(name));
+  if (found == cluster.buckets.end()) return absl::NotFoundError("there is no such bucket");
+  found->second = options.redundancy;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<BucketInfo> Client::ShowBucket(std::string_view name) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor(std::string(name)));
+  const auto found = cluster.buckets.find(std::string(name));
+  if (found == cluster.buckets.end()) return absl::NotFoundError("there is no such bucket");
+  return BucketInfo{found->first, found->second};
+}
+
 absl::Status Client::MakeDirectory(std::string_view view) {
   auto& cluster = FakeCluster::Get();
   std::lock_guard lock(cluster.mutex);

@@ -25,6 +25,7 @@ struct FakeFile {
 struct FakeCluster {
   std::mutex mutex;
   std::map<std::string, FakeFile> files;
+  std::map<std::string, std::string> buckets;    // to their redundancy
   std::map<std::string, EntryType> directories;  // kDirectory or kCheckpoint
   std::map<std::string, CheckpointInfo> checkpoints;
   std::map<std::string, std::vector<ShardInfo>> shards;

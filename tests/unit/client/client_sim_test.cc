@@ -492,7 +492,7 @@ TEST(ClientSim, SpaceOfAClientThatDiedComesBack) {
       world.session->Meta<wire::BeginCheckpointReply>(wire::BEGIN_CHECKPOINT, begin, world.Soon()));
   ASSERT_TRUE(begun.ok());
   auto ids = std::make_shared<StripeIds>(LeaseId(begun->lease()), begun->stripes().first(),
-                                         begun->stripes().count());
+                                         begun->stripes().count(), begun->redundancy());
   wire::ShardRecord record;
   ASSERT_TRUE(world.executor.Run(world.WriteShard(ids, shards[0], &record)).ok());
   EXPECT_EQ(world.Usage().used, world.SpaceOf(shards));
@@ -533,7 +533,7 @@ TEST(ClientSim, WriterThatSleptThroughItsLeaseIsRefusedAndLeaksNothing) {
       world.session->Meta<wire::BeginCheckpointReply>(wire::BEGIN_CHECKPOINT, begin, world.Soon()));
   ASSERT_TRUE(begun.ok());
   auto ids = std::make_shared<StripeIds>(LeaseId(begun->lease()), begun->stripes().first(),
-                                         begun->stripes().count());
+                                         begun->stripes().count(), begun->redundancy());
   const Content content = RandomContent(world.random, 1 * kMiB);
   {
     WritePath path(*world.session, ids, world.timeout);
@@ -614,7 +614,7 @@ TEST(ClientSim, StripesThatQueueForAStoppedNodeGiveUp) {
   world.fabric.Freeze("node");
   const MonoTime began = world.executor.clock().Now();
   Content content(1 * kMiB);
-  auto ids = std::make_shared<StripeIds>(LeaseId(1), 1'000'000, 64);
+  auto ids = std::make_shared<StripeIds>(LeaseId(1), 1'000'000, 64, "");
   wire::ShardRecord record;
   const absl::Status written = world.executor.Run(world.WriteShard(ids, content, &record));
   EXPECT_TRUE(absl::IsDeadlineExceeded(written) || absl::IsUnavailable(written)) << written;
@@ -662,7 +662,7 @@ TEST(ClientSim, RestartBehindALargeShardIsSurvived) {
   const auto ttl = absl::Milliseconds(static_cast<int64_t>(begun->lease_ttl_ms()));
   ASSERT_TRUE(world.executor.Run(Keep(world.session.get(), LeaseId(begun->lease()), ttl)).ok());
   auto ids = std::make_shared<StripeIds>(LeaseId(begun->lease()), begun->stripes().first(),
-                                         begun->stripes().count());
+                                         begun->stripes().count(), begun->redundancy());
   const Content content = RandomContent(world.random, 9'500 * options.stripe_bytes);
   {
     WritePath path(*world.session, ids, world.timeout);
@@ -694,7 +694,7 @@ TEST(ClientSim, ClientFollowsTargetsToOtherCoresAfterARestart) {
 }
 
 TEST(StripeIds, ManySmallShardsFitALease) {
-  auto ids = std::make_shared<StripeIds>(LeaseId(1), 100, 65);
+  auto ids = std::make_shared<StripeIds>(LeaseId(1), 100, 65, "");
   for (uint64_t shard = 0; shard < 65; ++shard) {
     absl::StatusOr<StripeIds::Block> block = ids->TakeBlock();
     ASSERT_TRUE(block.ok()) << block.status();
@@ -707,7 +707,7 @@ TEST(StripeIds, ManySmallShardsFitALease) {
 }
 
 TEST(StripeIds, WhatShardsSideBySideLeaveIsUsedInTheEnd) {
-  StripeIds ids(LeaseId(1), 0, 128);
+  StripeIds ids(LeaseId(1), 0, 128, "");
   const StripeIds::Block first = *ids.TakeBlock();
   const StripeIds::Block second = *ids.TakeBlock();
   ids.GiveBack({first.next + 1, first.left - 1});

@@ -92,7 +92,7 @@ class ClientWorld {
   Task<absl::Status> SaveBegun(std::string path, wire::BeginCheckpointReply begun,
                                const std::vector<Content>& shards) {
     auto ids = std::make_shared<StripeIds>(LeaseId(begun.lease()), begun.stripes().first(),
-                                           begun.stripes().count());
+                                           begun.stripes().count(), begun.redundancy());
     wire::RankDoneRequest done;
     done.set_path(path);
     done.set_attempt(begun.attempt());

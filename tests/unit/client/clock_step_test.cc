@@ -127,7 +127,8 @@ TEST_P(ClockStep, ALeaseThatNobodyRenewsEndsInTime) {
       world.session->Meta<wire::BeginCheckpointReply>(wire::BEGIN_CHECKPOINT, begin, world.Soon()));
   ASSERT_TRUE(begun.ok()) << begun.status();
   const LeaseId lease(begun->lease());
-  auto ids = std::make_shared<StripeIds>(lease, begun->stripes().first(), begun->stripes().count());
+  auto ids = std::make_shared<StripeIds>(lease, begun->stripes().first(), begun->stripes().count(),
+                                         begun->redundancy());
   const Content content = RandomContent(world.random, 1 * kMiB);
   wire::ShardRecord record;
   ASSERT_EQ(world.executor.Run(world.WriteShard(ids, content, &record)), absl::OkStatus());

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "client/io/group_redundancy.h"
+
 namespace cairn {
 namespace {
 
@@ -32,7 +34,7 @@ TEST_F(ReadPlan, NeighboursInAFragmentShareOneReadWhateverTheirOrder) {
   const std::vector<wire::ExtentRun> extents = {Extent(0, 300, 50, 100, {1, 2})};
   const std::vector<WantedRange> ranges = {
       {130, At(500, 20)}, {110, At(0, 20)}, {160, At(700, 10)}};
-  const auto reads = PlanReads(extents, 300, ranges);
+  const auto reads = PlanReads(extents, 300, ranges, OneReplica);
   ASSERT_TRUE(reads.ok());
   ASSERT_EQ(reads->size(), 2u);
   EXPECT_EQ((*reads)[0].stripe, StripeId(51));
@@ -49,7 +51,7 @@ TEST_F(ReadPlan, RangeAcrossRunsAndStripesIsCutAtEach) {
   const std::vector<wire::ExtentRun> extents = {Extent(0, 150, 7, 100, {0}),
                                                 Extent(150, 100, 90, 100, {3})};
   const std::vector<WantedRange> ranges = {{90, At(0, 100)}};
-  const auto reads = PlanReads(extents, 250, ranges);
+  const auto reads = PlanReads(extents, 250, ranges, OneReplica);
   ASSERT_TRUE(reads.ok());
   ASSERT_EQ(reads->size(), 3u);
   EXPECT_EQ((*reads)[0].length_bytes, 10u);
@@ -63,16 +65,19 @@ TEST_F(ReadPlan, RangeAcrossRunsAndStripesIsCutAtEach) {
 TEST_F(ReadPlan, PastTheEndIsOutOfRangeAlsoWhereSumsWouldWrap) {
   const std::vector<wire::ExtentRun> extents = {Extent(0, 100, 1, 100, {0})};
   const std::vector<WantedRange> past = {{60, At(0, 41)}};
-  EXPECT_EQ(PlanReads(extents, 100, past).status().code(), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(PlanReads(extents, 100, past, OneReplica).status().code(),
+            absl::StatusCode::kOutOfRange);
   const std::vector<WantedRange> wraps = {{UINT64_MAX - 5, At(0, 10)}};
-  EXPECT_EQ(PlanReads(extents, 100, wraps).status().code(), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(PlanReads(extents, 100, wraps, OneReplica).status().code(),
+            absl::StatusCode::kOutOfRange);
 }
 
 TEST_F(ReadPlan, HoleInTheExtentsIsDataLoss) {
   const std::vector<wire::ExtentRun> extents = {Extent(0, 100, 1, 100, {0}),
                                                 Extent(120, 80, 5, 100, {0})};
   const std::vector<WantedRange> ranges = {{90, At(0, 50)}};
-  EXPECT_EQ(PlanReads(extents, 200, ranges).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(PlanReads(extents, 200, ranges, OneReplica).status().code(),
+            absl::StatusCode::kDataLoss);
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ TargetId TargetOf(const wire::ClusterMap& map, PgId group) {
 
 TEST(Rotation, ConsecutiveStripesRotateOverSixteenGroups) {
   SeededRandom random(1);
-  const Rotation rotation(Map(8, 64), random);
+  const Rotation rotation(Map(8, 64), Redundancy(), random);
   for (uint64_t id = 0; id < 100; ++id) {
     EXPECT_EQ(rotation.GroupOf(StripeId(id)), rotation.GroupOf(StripeId(id + 16)));
     EXPECT_NE(rotation.GroupOf(StripeId(id)), rotation.GroupOf(StripeId(id + 1)));
@@ -42,7 +42,7 @@ TEST(Rotation, ConsecutiveStripesRotateOverSixteenGroups) {
 TEST(Rotation, TargetsThatRefusedGetNothingMoreAndTheOthersAll) {
   SeededRandom random(1);
   const wire::ClusterMap map = Map(40, 80);
-  Rotation rotation(map, random);
+  Rotation rotation(map, Redundancy(), random);
   for (uint32_t refused = 1; refused < 40; ++refused) {
     ASSERT_TRUE(rotation.Usable().ok());
     rotation.Refuse(TargetId(refused), absl::ResourceExhaustedError("full"));
@@ -57,12 +57,12 @@ TEST(Rotation, TargetsThatRefusedGetNothingMoreAndTheOthersAll) {
 
 TEST(Rotation, ReasonIsTheTargetsOwn) {
   SeededRandom random(1);
-  Rotation failed(Map(1, 4), random);
+  Rotation failed(Map(1, 4), Redundancy(), random);
   failed.Refuse(TargetId(1), absl::FailedPreconditionError("target 1 has failed"));
   EXPECT_TRUE(absl::IsFailedPrecondition(failed.Usable())) << failed.Usable();
   wire::ClusterMap map = Map(1, 4);
   map.mutable_targets(0)->set_state(wire::TARGET_FAILED);
-  EXPECT_TRUE(absl::IsUnavailable(Rotation(map, random).Usable()));
+  EXPECT_TRUE(absl::IsUnavailable(Rotation(map, Redundancy(), random).Usable()));
 }
 
 TEST(Rotation, GroupWithOneRefusingTargetIsLeftOut) {
@@ -71,10 +71,39 @@ TEST(Rotation, GroupWithOneRefusingTargetIsLeftOut) {
   for (wire::PlacementGroup& group : *map.mutable_groups()) {
     group.add_targets(1 + group.targets(0) % 3);  // 1+2, 2+3, 3+1
   }
-  Rotation rotation(map, random);
+  Rotation rotation(map, Redundancy(), random);
   rotation.Refuse(TargetId(1), absl::ResourceExhaustedError("full"));
   EXPECT_EQ(rotation.GroupOf(StripeId(5)), PgId(1));
   EXPECT_EQ(rotation.GroupOf(StripeId(6)), PgId(1));
+}
+
+// A cluster that is restarting must not look full for ever.
+TEST(Rotation, SilentTargetsAreTriedAgainWhenNothingElseIsLeft) {
+  SeededRandom random(1);
+  const wire::ClusterMap map = Map(2, 4);
+  Rotation rotation(map, Redundancy(), random);
+  EXPECT_TRUE(rotation.CanAvoid(TargetId(1)));
+  rotation.Refuse(TargetId(1), absl::UnavailableError("silent"));
+  EXPECT_FALSE(rotation.CanAvoid(TargetId(2)));
+  EXPECT_EQ(TargetOf(map, rotation.GroupOf(StripeId(7))), TargetId(2));
+  rotation.Refuse(TargetId(2), absl::ResourceExhaustedError("full"));
+  ASSERT_TRUE(rotation.Usable().ok());
+  EXPECT_EQ(TargetOf(map, rotation.GroupOf(StripeId(7))), TargetId(1));
+  rotation.Refuse(TargetId(1), absl::FailedPreconditionError("failed"));
+  EXPECT_TRUE(absl::IsResourceExhausted(rotation.Usable()));
+}
+
+TEST(Rotation, OnlyGroupsOfTheRedundancyTakePart) {
+  SeededRandom random(1);
+  wire::ClusterMap map = Map(6, 12);
+  for (int i = 6; i < 12; ++i) map.mutable_groups(i)->set_redundancy("ec:4+2");
+  const Rotation plain(map, Redundancy(), random);
+  const Rotation coded(map, *ParseRedundancy("ec:4+2"), random);
+  for (uint64_t id = 0; id < 20; ++id) {
+    EXPECT_LT(plain.GroupOf(StripeId(id)).value(), 6u);
+    EXPECT_GE(coded.GroupOf(StripeId(id)).value(), 6u);
+  }
+  EXPECT_TRUE(absl::IsUnavailable(Rotation(map, *ParseRedundancy("replica:3"), random).Usable()));
 }
 
 }  // namespace

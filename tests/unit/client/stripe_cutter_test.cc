@@ -8,6 +8,7 @@
 
 #include <random>
 
+#include "client/io/group_redundancy.h"
 #include "client/io/read_plan.h"
 #include "common/base/random.h"
 
@@ -100,7 +101,7 @@ TEST(ToExtentRuns, ReadPlanFindsEveryStripeAgain) {
     const auto runs = ToExtentRuns(stripes, 100, 0);
     std::vector<std::byte> memory(size);
     const std::vector<WantedRange> ranges = {{0, memory}};
-    const auto reads = PlanReads(runs, size, ranges);
+    const auto reads = PlanReads(runs, size, ranges, OneReplica);
     ASSERT_TRUE(reads.ok()) << reads.status();
     ASSERT_EQ(reads->size(), stripes.size());
     for (size_t i = 0; i < stripes.size(); ++i) {

@@ -1,5 +1,5 @@
-// Goal: a stripe's checksums and parity do not depend on how the caller's memory is cut. Method: the
-// same content in one piece and in random ones, against checksums and parity of the whole.
+// Goal: a stripe's checksums and parity do not depend on how the caller's memory is cut. Method:
+// the same content in one piece and in random ones, against checksums and parity of the whole.
 #include "client/io/stripe_encoder.h"
 
 #include <gtest/gtest.h>
@@ -47,7 +47,8 @@ std::vector<std::vector<std::byte>> ParityOf(const ErasureCode& code, const Redu
   for (uint32_t i = 0; i < redundancy.data_fragments; ++i) {
     const uint64_t begin = i * redundancy.FragmentSpan(content.size());
     const uint64_t held = redundancy.FragmentLength(content.size(), i);
-    if (held > 0) std::copy_n(content.begin() + static_cast<ptrdiff_t>(begin), held, data[i].begin());
+    if (held > 0)
+      std::copy_n(content.begin() + static_cast<ptrdiff_t>(begin), held, data[i].begin());
   }
   std::vector<std::vector<std::byte>> parity(redundancy.parity_fragments,
                                              std::vector<std::byte>(length));
@@ -61,8 +62,7 @@ class StripeEncoderTest : public ::testing::TestWithParam<const char*> {};
 TEST_P(StripeEncoderTest, ParityAndChecksumsAreThoseOfTheContent) {
   const auto redundancy = ParseRedundancy(GetParam());
   ASSERT_TRUE(redundancy.ok());
-  const auto code =
-      ErasureCode::Create(redundancy->data_fragments, redundancy->parity_fragments);
+  const auto code = ErasureCode::Create(redundancy->data_fragments, redundancy->parity_fragments);
   ASSERT_TRUE(code.ok());
   SeededRandom random(11);
   for (size_t length : {size_t{1}, size_t{100}, size_t{kBlockBytes}, size_t{kBlockBytes + 1},
@@ -73,8 +73,8 @@ TEST_P(StripeEncoderTest, ParityAndChecksumsAreThoseOfTheContent) {
       const std::vector<Segment> segments = Cut(content, pieces, random);
       auto parity = expected;
       for (auto& each : parity) std::fill(each.begin(), each.end(), std::byte{0xee});
-      const StripeCrcs crcs = EncodeStripe(
-          *code, *redundancy, segments, std::vector<MutableBytes>(parity.begin(), parity.end()));
+      const StripeCrcs crcs = EncodeStripe(*code, *redundancy, segments,
+                                           std::vector<MutableBytes>(parity.begin(), parity.end()));
       EXPECT_EQ(parity, expected) << length << " bytes in " << pieces << " pieces";
       EXPECT_EQ(crcs.content, CrcsOf(content));
       EXPECT_EQ(crcs.content, ContentCrcs(segments));
@@ -84,7 +84,8 @@ TEST_P(StripeEncoderTest, ParityAndChecksumsAreThoseOfTheContent) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Codes, StripeEncoderTest, ::testing::Values("ec:2+1", "ec:4+2", "ec:10+4"));
+INSTANTIATE_TEST_SUITE_P(Codes, StripeEncoderTest,
+                         ::testing::Values("ec:2+1", "ec:4+2", "ec:10+4"));
 
 }  // namespace
 }  // namespace cairn

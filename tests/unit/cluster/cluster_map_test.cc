@@ -6,6 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
+
 namespace cairn {
 namespace {
 
@@ -83,6 +86,65 @@ TEST(MergeClusterMap, ANewTargetThatHasFailedIsRefused) {
   EXPECT_EQ(map.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(map.status().message()),
               testing::HasSubstr("/t3) is new and could not be opened"));
+}
+
+wire::ClusterMap Nodes(uint32_t nodes, uint32_t targets_each) {
+  wire::ClusterMap map;
+  map.set_version(1);
+  for (uint32_t id = 1; id <= nodes * targets_each; ++id) {
+    auto* target = map.add_targets();
+    target->set_id(id);
+    target->set_node(1 + (id - 1) / targets_each);
+    target->set_state(wire::TARGET_UP);
+  }
+  return map;
+}
+
+Redundancy Parsed(const char* text) { return *ParseRedundancy(text); }
+
+TEST(AddGroupsFor, SpreadsFragmentsOverNodesAndLoadOverTargets) {
+  const wire::ClusterMap before = Nodes(6, 2);
+  const auto map = AddGroupsFor(before, Parsed("ec:4+2"), wire::DOMAIN_NODE, 16);
+  ASSERT_TRUE(map.ok()) << map.status();
+  EXPECT_EQ(map->version(), 2u);
+  ASSERT_EQ(map->groups_size(), 32);
+  std::map<uint32_t, int> load;
+  for (const auto& group : map->groups()) {
+    EXPECT_EQ(group.redundancy(), "ec:4+2");
+    ASSERT_EQ(group.targets_size(), 6);
+    std::set<uint32_t> nodes;
+    for (uint32_t target : group.targets()) {
+      nodes.insert((target - 1) / 2);
+      ++load[target];
+    }
+    EXPECT_EQ(nodes.size(), 6u);
+  }
+  for (const auto& [target, groups] : load) EXPECT_EQ(groups, 16) << target;
+}
+
+TEST(AddGroupsFor, OnceIsEnoughAndOldGroupsStay) {
+  const auto one = AddGroupsFor(Nodes(4, 1), Parsed("replica:1"), wire::DOMAIN_NODE, 16);
+  const auto two = AddGroupsFor(*one, Parsed("replica:2"), wire::DOMAIN_NODE, 16);
+  ASSERT_TRUE(two.ok()) << two.status();
+  EXPECT_EQ(two->groups_size(), 64 + 32);
+  for (int i = 0; i < 64; ++i)
+    EXPECT_EQ(two->groups(i).SerializeAsString(), one->groups(i).SerializeAsString());
+  const auto again = AddGroupsFor(*two, Parsed("replica:2"), wire::DOMAIN_NODE, 16);
+  EXPECT_EQ(again->SerializeAsString(), two->SerializeAsString());
+}
+
+TEST(AddGroupsFor, TooFewDomainsAreRefusedWithWhatFits) {
+  const auto nodes = AddGroupsFor(Nodes(3, 4), Parsed("ec:4+2"), wire::DOMAIN_NODE, 16);
+  EXPECT_EQ(nodes.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(nodes.status().message(),
+            "ec:4+2 needs 6 nodes, and the cluster has 3 that work; ec:2+1 or replica:3 would fit");
+  const auto one = AddGroupsFor(Nodes(1, 4), Parsed("replica:2"), wire::DOMAIN_NODE, 16);
+  EXPECT_EQ(one.status().message(),
+            "replica:2 needs 2 nodes, and the cluster has 1 that work; replica:1 would fit");
+  EXPECT_TRUE(AddGroupsFor(Nodes(1, 4), Parsed("replica:2"), wire::DOMAIN_TARGET, 16).ok());
+  wire::ClusterMap failed = Nodes(6, 1);
+  failed.mutable_targets(2)->set_state(wire::TARGET_FAILED);
+  EXPECT_FALSE(AddGroupsFor(failed, Parsed("ec:4+2"), wire::DOMAIN_NODE, 16).ok());
 }
 
 }  // namespace

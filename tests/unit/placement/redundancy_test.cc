@@ -33,8 +33,9 @@ TEST(RedundancyTest, FragmentsCoverTheStripe) {
   const auto ec = ParseRedundancy("ec:4+2");
   ASSERT_TRUE(ec.ok());
   EXPECT_EQ(ec->FragmentSpan(4 << 20), 1u << 20);
-  for (uint64_t length : {uint64_t{0}, uint64_t{1}, kBlockBytes, 4 * kBlockBytes, 4 * kBlockBytes + 1,
-                          uint64_t{4 << 20}, uint64_t{(4 << 20) - 1}, uint64_t{3'333'333}}) {
+  for (uint64_t length :
+       {uint64_t{0}, uint64_t{1}, kBlockBytes, 4 * kBlockBytes, 4 * kBlockBytes + 1,
+        uint64_t{4 << 20}, uint64_t{(4 << 20) - 1}, uint64_t{3'333'333}}) {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < 4; ++i) {
       const uint64_t held = ec->FragmentLength(length, i);
@@ -59,10 +60,31 @@ TEST(RedundancyTest, FragmentsCoverTheStripe) {
 }
 
 TEST(RedundancyTest, RefusesEverythingElse) {
-  for (const char* text :
-       {"", "replica", "replica:", "replica:0", "replica:9", "replica:03", "replica:-1", "replica: 3",
-        "replica:3 ", "Replica:3", "ec:", "ec:4", "ec:4+", "ec:+2", "ec:1+2", "ec:0+2", "ec:4+0",
-        "ec:33+2", "ec:4+9", "ec:4+2+1", "ec:04+2", "ec:4,2", "ec:99999999999+2", "rs:4+2", "3"}) {
+  for (const char* text : {"",
+                           "replica",
+                           "replica:",
+                           "replica:0",
+                           "replica:9",
+                           "replica:03",
+                           "replica:-1",
+                           "replica: 3",
+                           "replica:3 ",
+                           "Replica:3",
+                           "ec:",
+                           "ec:4",
+                           "ec:4+",
+                           "ec:+2",
+                           "ec:1+2",
+                           "ec:0+2",
+                           "ec:4+0",
+                           "ec:33+2",
+                           "ec:4+9",
+                           "ec:4+2+1",
+                           "ec:04+2",
+                           "ec:4,2",
+                           "ec:99999999999+2",
+                           "rs:4+2",
+                           "3"}) {
     const auto parsed = ParseRedundancy(text);
     EXPECT_EQ(parsed.status().code(), absl::StatusCode::kInvalidArgument) << text;
     EXPECT_NE(parsed.status().message().find("ec:4+2"), absl::string_view::npos) << text;

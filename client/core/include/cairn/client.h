@@ -204,6 +204,18 @@ class CheckpointWriter {
   std::shared_ptr<client_internal::CheckpointImpl> impl_;
 };
 
+// How the files of a bucket survive.
+struct BucketOptions {
+  // "replica:N": N copies, or "ec:K+M": K data and M parity fragments, any K of which are enough.
+  std::string redundancy = "replica:1";
+  // What no two fragments of a stripe share. Nodes, unless all devices are on one.
+  enum class Spread { kNodes, kTargets } spread = Spread::kNodes;
+};
+struct BucketInfo {
+  std::string name;
+  std::string redundancy;
+};
+
 // ---- the client ----
 
 // A connection to a cluster, with one background thread. Nodes are dialled when first needed and
@@ -254,6 +266,15 @@ class Client {
   absl::Status Rename(std::string_view from, std::string_view to);
   // Makes a directory and its parents; one component makes a bucket. Harmless when it is there.
   absl::Status MakeDirectory(std::string_view path);
+
+  // -- buckets: top-level directories that say how files in them survive.
+  // Makes one. ALREADY_EXISTS; INVALID_ARGUMENT for a redundancy that is none; FAILED_PRECONDITION
+  // when the cluster has too few failure domains for it, saying what would fit.
+  absl::Status MakeBucket(std::string_view name, const BucketOptions& options);
+  // Changes what files get that are written from now on; those that are there keep what they have.
+  // NOT_FOUND, and errors as above.
+  absl::Status SetBucket(std::string_view name, const BucketOptions& options);
+  absl::StatusOr<BucketInfo> ShowBucket(std::string_view name);
 
   // -- the cluster
   // The node's own status as text for people and programs: protobuf JSON of cairn.wire.StatusReply.

@@ -1,0 +1,40 @@
+// Changes of the cluster map while the cluster serves: one at a time, durable in the metadata
+// before anyone sees them, then told to clients by the version in every reply.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/task/semaphore.h"
+#include "common/task/task.h"
+#include "proto/wire/meta.pb.h"
+#include "server/meta/meta_engine.h"
+
+namespace cairn {
+
+// Lives on core 0's reactor.
+class MapKeeper {
+ public:
+  // `map` is what is stored now, and is replaced by what is stored later; it and `engine` outlive
+  // the keeper. `on_version` is told of each.
+  MapKeeper(MetaEngine& engine, wire::ClusterMap& map, uint32_t groups_per_target,
+            std::function<void(uint64_t version)> on_version);
+
+  // Sees to it that there are placement groups for `redundancy` ("": the default).
+  // INVALID_ARGUMENT when it is none; FAILED_PRECONDITION when the cluster has too few failure
+  // domains, saying what would fit.
+  Task<absl::Status> MakeGroups(std::string redundancy, wire::DomainLevel level);
+
+ private:
+  Task<absl::Status> MakeGroupsAlone(const std::string& redundancy, wire::DomainLevel level);
+
+  MetaEngine& engine_;
+  wire::ClusterMap& map_;
+  const uint32_t groups_per_target_;
+  const std::function<void(uint64_t version)> on_version_;
+  Semaphore changing_{1};
+};
+
+}  // namespace cairn
