@@ -2,11 +2,11 @@
 
 import copy
 import gc
-import time
 import json
 import pickle
 import subprocess
 import sys
+import time
 import warnings
 
 import cairn
