@@ -25,8 +25,8 @@ constexpr int kLossesMax = 8;
 constexpr absl::Duration kRoomPause = absl::Milliseconds(500);
 // Stripes that one seal names: well below what a server takes in one call.
 constexpr size_t kSealStripesMax = 16'384;
-// A node that has been gone for so long when a try ends is avoided, where there are others. One that
-// takes calls and answers none is found out by kTryTimeout only.
+// A node that has been gone for so long when a try ends is avoided, where there are others. One
+// that takes calls and answers none is found out by kTryTimeout only.
 constexpr absl::Duration kMoveAfter = absl::Seconds(2);
 // A damaged transfer is sent again; one that stays damaged means broken memory or a broken network.
 constexpr int kDamagedSendsMax = 3;
