@@ -3,13 +3,16 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 
 namespace cairn {
 namespace {
@@ -38,19 +41,43 @@ pid_t LockHolder(int fd) {
   return 0;
 }
 
+// Whether the process runs; one that has ended but was not waited for does not.
+bool IsAlive(pid_t pid) {
+  if (pid <= 0) return false;
+  std::ifstream file(absl::StrCat("/proc/", pid, "/stat"));
+  std::string line;
+  if (!std::getline(file, line)) return false;
+  // "PID (NAME) STATE ...", where a name may hold parentheses.
+  const size_t end = line.rfind(')');
+  return end == std::string::npos || end + 2 >= line.size() ||
+         (line[end + 2] != 'Z' && line[end + 2] != 'X');
+}
+
 }  // namespace
 
-absl::Status LockExclusively(int fd, const std::string& what) {
-  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
-  const int error = errno;
-  if (error != EWOULDBLOCK) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(what, ": cannot be locked: ", std::strerror(error)));
+absl::Status LockExclusively(int fd, const std::string& what, absl::Duration patience) {
+  constexpr absl::Duration kPollInterval = absl::Milliseconds(5);
+  // A process that was just killed looks alive until it has closed its files.
+  constexpr absl::Duration kDeathThroes = absl::Seconds(1);
+  const absl::Time began = absl::Now();
+  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    const int error = errno;
+    if (error != EWOULDBLOCK && error != EINTR) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(what, ": cannot be locked: ", std::strerror(error)));
+    }
+    const pid_t holder = LockHolder(fd);
+    absl::Duration worth_waiting = patience;
+    if (IsAlive(holder)) worth_waiting = std::min(patience, kDeathThroes);
+    if (holder == getpid()) worth_waiting = absl::ZeroDuration();
+    if (absl::Now() - began >= worth_waiting) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(what, ": already in use by another cairnd (pid ",
+                       holder > 0 ? absl::StrCat(holder) : "unknown", ")"));
+    }
+    absl::SleepFor(kPollInterval);
   }
-  const pid_t holder = LockHolder(fd);
-  return absl::FailedPreconditionError(
-      absl::StrCat(what, ": already in use by another cairnd (pid ",
-                   holder > 0 ? absl::StrCat(holder) : "unknown", ")"));
+  return absl::OkStatus();
 }
 
 }  // namespace cairn

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "absl/time/clock.h"
 #include "common/base/file_lock.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -95,6 +96,33 @@ absl::Status MakeFile(const std::string& path, uint64_t size_bytes) {
   return made.ok() ? SyncDirectoryOf(path) : made;
 }
 
+absl::StatusOr<int> OpenFile(const std::string& path, int flags) {
+  const int fd = open(path.c_str(), flags);
+  if (fd < 0) return DiskError(errno, StrCat("opening ", path));
+  return fd;
+}
+
+// O_EXCL: not while it is mounted or part of an array.
+absl::StatusOr<int> ClaimBlockDevice(const std::string& path) {
+  constexpr absl::Duration kPollInterval = absl::Milliseconds(5);
+  constexpr absl::Duration kClaimReleased = absl::Seconds(1);
+  // A cairnd that was killed keeps its claim and its lock until its last I/O has ended. The lock
+  // says whose it is and is waited for; it goes a moment before the claim.
+  ASSIGN_OR_RETURN(const int probe, OpenFile(path, O_RDONLY | O_CLOEXEC));
+  const absl::Status locked = LockExclusively(probe, path);
+  close(probe);
+  RETURN_IF_ERROR(locked);
+  const absl::Time began = absl::Now();
+  while (true) {
+    const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC | O_EXCL);
+    if (fd >= 0) return fd;
+    if (errno != EBUSY) return DiskError(errno, StrCat("opening ", path));
+    if (absl::Now() - began >= kClaimReleased)
+      return absl::FailedPreconditionError(StrCat(path, ": mounted or part of an array"));
+    absl::SleepFor(kPollInterval);
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<Device> Device::Open(const Options& options) {
@@ -110,14 +138,8 @@ absl::StatusOr<Device> Device::Open(const Options& options) {
   if (!S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode)) {
     return absl::FailedPreconditionError(StrCat(path, ": neither a file nor a block device"));
   }
-  // O_EXCL on a block device: not while it is mounted or part of an array.
-  const int flags = O_RDWR | O_CLOEXEC | (S_ISBLK(info.st_mode) ? O_EXCL : 0);
-  const int fd = open(path.c_str(), flags);
-  if (fd < 0) {
-    if (errno == EBUSY)
-      return absl::FailedPreconditionError(StrCat(path, ": mounted or part of an array"));
-    return DiskError(errno, StrCat("opening ", path));
-  }
+  ASSIGN_OR_RETURN(const int fd, S_ISBLK(info.st_mode) ? ClaimBlockDevice(path)
+                                                       : OpenFile(path, O_RDWR | O_CLOEXEC));
   Device device(fd, path);
   RETURN_IF_ERROR(LockExclusively(fd, path));
   RETURN_IF_ERROR(device.Inspect());

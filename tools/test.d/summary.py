@@ -37,8 +37,12 @@ def cases(output: str) -> tuple[int, int, int] | None:
     return None
 
 
+# Lines of a failed program's output that are shown: enough for what it says last.
+TAIL_LINES = 20
+
+
 def count(file: Path) -> tuple[int, int, int, list[str]]:
-    """(passed, failed, skipped, names of the programs that failed) of one ctest run."""
+    """(passed, failed, skipped, names and last words of the programs that failed) of one ctest run."""
     passed = failed = skipped = 0
     names = []
     for test in ElementTree.parse(file).getroot().iter("testcase"):
@@ -55,6 +59,7 @@ def count(file: Path) -> tuple[int, int, int, list[str]]:
         if bad:
             names.append(f"{file.stem}: {test.get('name')}")
             names += [f"    {name}" for name in dict.fromkeys(re.findall(r"^\[  FAILED  \] (\w+\.\w+)", output, re.M))]
+            names += [f"    | {line}" for line in output.rstrip().splitlines()[-TAIL_LINES:]]
     return passed, failed, skipped, names
 
 
