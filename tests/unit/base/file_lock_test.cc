@@ -70,8 +70,9 @@ class FileLockTest : public ::testing::Test {
 TEST_F(FileLockTest, LastIoOfADeadProcessIsWaitedFor) {
   LockAndDie();
   std::thread io([this] {
-    // Long enough that a lock tried once would have been refused.
-    absl::SleepFor(absl::Milliseconds(100));
+    // Long enough that a lock tried once is refused.
+    absl::SleepFor(
+        absl::Milliseconds(100));  // lint: allow sleep: stands for I/O that takes a while
     EndIo();
   });
   const absl::Status locked = LockExclusively(fd_, "it");
