@@ -70,9 +70,8 @@ class FileLockTest : public ::testing::Test {
 TEST_F(FileLockTest, LastIoOfADeadProcessIsWaitedFor) {
   LockAndDie();
   std::thread io([this] {
-    // Long enough that a lock tried once is refused.
-    absl::SleepFor(
-        absl::Milliseconds(100));  // lint: allow sleep: stands for I/O that takes a while
+    // lint: allow sleep: stands for I/O that outlasts a lock tried once
+    absl::SleepFor(absl::Milliseconds(100));
     EndIo();
   });
   const absl::Status locked = LockExclusively(fd_, "it");
