@@ -6,6 +6,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/time/time.h"
 #include "client/cli/arguments.h"
 #include "client/cli/format.h"
 #include "client/cli/status_document.h"
@@ -41,6 +43,17 @@ uint64_t Number(const Json& object, const std::string& name) {
   return value == nullptr ? 0 : NumberOf(*value);
 }
 
+int64_t Signed(const Json& object, const std::string& name) {
+  const Json* value = Find(object, name);
+  int64_t number = 0;
+  if (value != nullptr && value->is_number()) return value->get<int64_t>();
+  if (value != nullptr && value->is_string() &&
+      absl::SimpleAtoi(value->get<std::string>(), &number)) {
+    return number;
+  }
+  return 0;
+}
+
 std::string Text(const Json& object, const std::string& name) {
   const Json* value = Find(object, name);
   return value != nullptr && value->is_string() ? value->get<std::string>() : "";
@@ -57,7 +70,16 @@ std::vector<Json> Objects(const Json& object, const std::string& name) {
   return result;
 }
 
+// Absent is the first: protobuf leaves default values out.
+std::string NodeStateOf(const Json& node) {
+  const std::string state = Text(node, "state");
+  if (state.empty() || state == "NODE_UP") return "up";
+  return absl::AsciiStrToLower(absl::StripPrefix(state, "NODE_"));
+}
+
 std::string StateOf(const Json& target) {
+  if (const Json* joining = Find(target, "joining"); joining != nullptr && *joining == true)
+    return "joining";
   const std::string state = Text(target, "state");
   if (state == "TARGET_UP") return "up";
   if (state == "TARGET_FAILED") return "failed";
@@ -113,7 +135,13 @@ absl::StatusOr<Json> NormalizeStatus(std::string_view status_json, std::string_v
   result["placement_groups"] = Objects(*map, "groups").size();
   result["nodes"] = Json::array();
   for (const Json& node : Objects(*map, "nodes")) {
-    result["nodes"].push_back({{"id", Number(node, "id")}, {"endpoint", Text(node, "endpoint")}});
+    result["nodes"].push_back(
+        {{"id", Number(node, "id")},
+         {"endpoint", Text(node, "endpoint")},
+         {"state", NodeStateOf(node)},
+         {"state_since", UtcTime(absl::FromUnixNanos(Signed(node, "state_since_ns")))},
+         {"name", Text(node, "name")},
+         {"rack", Text(node, "rack")}});
   }
   result["targets"] = Json::array();
   for (const Json& target : Objects(*map, "targets")) {
@@ -134,6 +162,23 @@ absl::StatusOr<Json> NormalizeStatus(std::string_view status_json, std::string_v
   }
   return result;
 }
+
+namespace {
+
+Table NodeTable(const Json& status) {
+  Table nodes({{"NODE", Align::kRight}, {"STATE"}, {"SINCE"}, {"ENDPOINT"}, {"HOST"}, {"RACK"}});
+  for (const Json& node : status["nodes"]) {
+    const auto text = [&node](const char* name) {
+      const auto value = node[name].get<std::string>();
+      return value.empty() ? "-" : Printable(value);
+    };
+    nodes.AddRow({absl::StrCat(node["id"].get<uint64_t>()), text("state"), text("state_since"),
+                  text("endpoint"), text("name"), text("rack")});
+  }
+  return nodes;
+}
+
+}  // namespace
 
 std::string RenderStatus(const Json& status, TextStyle style) {
   auto number = [&](const char* name) { return status[name].get<uint64_t>(); };
@@ -176,6 +221,8 @@ std::string RenderStatus(const Json& status, TextStyle style) {
       absl::StrAppend(&out, "warning: ", Printable(warning.get<std::string>()), "\n");
     }
   }
+  // Of a single node all is said above.
+  if (status["nodes"].size() > 1) absl::StrAppend(&out, "\n", NodeTable(status).Render(style));
   if (!targets.empty()) absl::StrAppend(&out, "\n", targets.Render(style));
   return out;
 }

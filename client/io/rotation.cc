@@ -1,6 +1,7 @@
 #include "client/io/rotation.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <string>
 #include <utility>
 
@@ -21,29 +22,44 @@ bool IsSilence(const absl::Status& refusal) {
          absl::IsCancelled(refusal);
 }
 
-bool IsUp(const wire::ClusterMap& map, uint32_t id) {
-  return std::any_of(map.targets().begin(), map.targets().end(), [id](const auto& target) {
-    return target.id() == id && target.state() == wire::TARGET_UP;
-  });
+// Targets that are open on nodes in one of the states.
+absl::flat_hash_set<uint32_t> TargetsOn(const wire::ClusterMap& map,
+                                        std::initializer_list<wire::NodeState> states) {
+  absl::flat_hash_set<uint32_t> nodes;
+  for (const wire::NodeInfo& node : map.nodes()) {
+    if (std::find(states.begin(), states.end(), node.state()) != states.end())
+      nodes.insert(node.id());
+  }
+  absl::flat_hash_set<uint32_t> targets;
+  for (const wire::TargetInfo& target : map.targets()) {
+    if (target.state() == wire::TARGET_UP && nodes.contains(target.node()))
+      targets.insert(target.id());
+  }
+  return targets;
 }
 
 }  // namespace
 
 Rotation::Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, Random& random)
     : redundancy_(FormatRedundancy(redundancy)) {
+  AddGroups(map, TargetsOn(map, {wire::NODE_UP}));
+  // One that has missed a heartbeat or two is better than none.
+  if (groups_.empty()) AddGroups(map, TargetsOn(map, {wire::NODE_UP, wire::NODE_SUSPECT}));
+  // The map has the groups of a target or a node side by side; a shard is to reach many of them.
+  for (size_t i = groups_.size(); i > 1; --i) std::swap(groups_[i - 1], groups_[random.Below(i)]);
+  Choose();
+}
+
+void Rotation::AddGroups(const wire::ClusterMap& map, const absl::flat_hash_set<uint32_t>& usable) {
   for (const wire::PlacementGroup& group : map.groups()) {
     if (RedundancyTextOf(group) != redundancy_) continue;
     const bool healthy = std::all_of(group.targets().begin(), group.targets().end(),
-                                     [&map](uint32_t id) { return IsUp(map, id); });
+                                     [&usable](uint32_t id) { return usable.contains(id); });
     if (!healthy) continue;
     Group& added = groups_.emplace_back();
     added.id = PgId(group.id());
     for (uint32_t target : group.targets()) added.targets.push_back(TargetId(target));
   }
-  if (groups_.empty()) return;
-  const auto start = static_cast<ptrdiff_t>(random.Below(groups_.size()));
-  std::rotate(groups_.begin(), groups_.begin() + start, groups_.end());
-  Choose();
 }
 
 void Rotation::Choose() {

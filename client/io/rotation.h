@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "common/base/ids.h"
 #include "common/base/random.h"
@@ -16,8 +17,8 @@ namespace cairn {
 
 class Rotation {
  public:
-  // Over the groups of `map` that have `redundancy` and whose targets are all up, in the map's
-  // order from a random one on, so that ranks spread.
+  // Over the groups of `map` that have `redundancy` and whose targets and nodes are all up, in
+  // random order, so that every rank spreads over other ones.
   Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, Random& random);
 
   // REQUIRES: Usable() is OK.
@@ -37,6 +38,8 @@ class Rotation {
     PgId id;
     std::vector<TargetId> targets;
   };
+  // Those whose targets are all among `usable`.
+  void AddGroups(const wire::ClusterMap& map, const absl::flat_hash_set<uint32_t>& usable);
   void Choose();
   bool IsRefused(const Group& group) const;
 

@@ -17,9 +17,14 @@ constexpr absl::Duration kTryTimeout = absl::Seconds(15);
 // Parity of twelve stripes of ec:4+2. With the rest of the SDK below what a rank may take.
 constexpr uint64_t kParityBytesMax = 24 * kMiB;
 constexpr absl::Duration kDialTimeout = absl::Seconds(5);
+constexpr absl::Duration kDownDialTimeout = absl::Seconds(1);
+constexpr absl::Duration kDownDialInterval = absl::Seconds(5);
 // Leases in one renewal: ten bytes each, and so many again in a reply that says they have ended.
 constexpr size_t kLeasesPerCall = 4096;
 static_assert(kLeasesPerCall * 10 < kMaxMessageBytes - 4 * kKiB, "a renewal must fit a message");
+// No call has got through for so long: something may be wrong.
+constexpr absl::Duration kSilence = absl::Seconds(2);
+constexpr absl::Duration kWatchInterval = absl::Seconds(1);
 constexpr absl::Duration kBackoffMin = absl::Milliseconds(10);
 constexpr absl::Duration kBackoffMax = absl::Milliseconds(500);
 
@@ -63,9 +68,41 @@ Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::Node(std::string 
     cluster_id_ = (*dialled)->hello().cluster_id();
     nodes_[host_port].connection = std::move(*dialled);
   }
+  if (!dialled.ok()) {
+    nodes_[host_port].failure = dialled.status();
+    nodes_[host_port].failed_at = Executor::Current().clock().Now();
+  }
   dialling.Release(1);
   if (!dialled.ok()) co_return dialled.status();
   co_return nodes_[host_port].connection;
+}
+
+Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::DownNode(std::string host_port,
+                                                                        Deadline deadline) {
+  const Clock& clock = Executor::Current().clock();
+  const NodeSlot& slot = nodes_[host_port];
+  const bool connected = slot.connection != nullptr && !slot.connection->lost();
+  if (!connected && !slot.failure.ok() && clock.Now() - slot.failed_at < kDownDialInterval)
+    co_return slot.failure;
+  co_return co_await Node(host_port, Earlier(deadline, Deadline::After(clock, kDownDialTimeout)));
+}
+
+Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::MetaNamedBy(
+    std::shared_ptr<NodeConnection> node, Deadline deadline) {
+  if (node->hello().meta_endpoints().empty()) co_return node;
+  absl::Status failure;
+  for (const std::string& named : node->hello().meta_endpoints()) {
+    absl::StatusOr<std::shared_ptr<NodeConnection>> meta = co_await Node(named, deadline);
+    if (!meta.ok()) {
+      failure = absl::Status(meta.status().code(), StrCat("the metadata at ", named, ": ",
+                                                          ToStd(meta.status().message())));
+    } else if ((*meta)->hello().meta_endpoints().empty()) {
+      co_return meta;
+    } else {
+      failure = absl::UnavailableError(StrCat(named, " does not keep the metadata any more"));
+    }
+  }
+  co_return failure;
 }
 
 Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::MetaNode(Deadline deadline) {
@@ -80,6 +117,7 @@ Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::MetaNode(Deadline
     const Deadline share = Deadline::After(clock, deadline.Remaining(clock) / left);
     absl::StatusOr<std::shared_ptr<NodeConnection>> node =
         co_await Node(endpoint, Earlier(deadline, share));
+    if (node.ok()) node = co_await MetaNamedBy(*std::move(node), Earlier(deadline, share));
     if (node.ok()) {
       preferred_endpoint_ = choice;
       co_return node;
@@ -139,12 +177,18 @@ Task<absl::Status> Session::FetchMap(uint64_t version, Deadline deadline) {
     fetching_map_.Release(1);
     co_return absl::OkStatus();  // fetched by another while this one waited
   }
-  absl::StatusOr<wire::GetMapReply> reply =
-      co_await Meta<wire::GetMapReply>(wire::GET_MAP, wire::GetMapRequest(), deadline);
-  if (reply.ok()) {
-    map_ = std::make_shared<const wire::ClusterMap>(std::move(*reply->mutable_map()));
-  }
+  absl::Status asked = co_await AskForMap(deadline);
   fetching_map_.Release(1);
+  co_return asked;
+}
+
+Task<absl::Status> Session::AskForMap(Deadline deadline) {
+  wire::GetMapRequest request;
+  if (map_ != nullptr) request.set_known_version(map_->version());
+  absl::StatusOr<wire::GetMapReply> reply =
+      co_await Meta<wire::GetMapReply>(wire::GET_MAP, std::move(request), deadline);
+  if (reply.ok() && reply->has_map())
+    map_ = std::make_shared<const wire::ClusterMap>(std::move(*reply->mutable_map()));
   co_return reply.status();
 }
 
@@ -202,9 +246,51 @@ Task<absl::StatusOr<TargetRoute>> Session::RouteBy(const wire::ClusterMap& clust
   std::string endpoint = options_.endpoints[preferred_endpoint_];
   if (cluster.nodes_size() > 1 && info != cluster.nodes().end()) endpoint = info->endpoint();
   const uint32_t core = target->core();
-  absl::StatusOr<std::shared_ptr<NodeConnection>> node = co_await Node(endpoint, deadline);
+  const bool down = info != cluster.nodes().end() &&
+                    (info->state() == wire::NODE_DOWN || info->state() == wire::NODE_OUT);
+  auto reached = down ? DownNode(endpoint, deadline) : Node(endpoint, deadline);
+  absl::StatusOr<std::shared_ptr<NodeConnection>> node = co_await std::move(reached);
   if (!node.ok()) co_return node.status();
-  co_return TargetRoute{*std::move(node), core, TargetId(target_id)};
+  WatchCalls();
+  co_return TargetRoute{*std::move(node), core, TargetId(target_id), RouteUse(&routes_in_use_)};
+}
+
+void Session::WatchCalls() {
+  if (std::exchange(watching_calls_, true)) return;
+  scope_.Spawn(RunCallWatch());
+}
+
+Task<void> Session::RunCallWatch() {
+  const Clock& clock = Executor::Current().clock();
+  while (!stop_.stop_requested()) {
+    absl::Status slept = co_await SleepFor(kWatchInterval, stop_);
+    if (!slept.ok() || routes_in_use_ == 0) break;
+    if (clock.Now() - last_progress_ < kSilence) continue;
+    absl::Status refreshed = co_await RefreshMap(Deadline::After(clock, kWatchInterval));
+    if (refreshed.ok()) HangUpOnNodesDown();
+  }
+  watching_calls_ = false;
+}
+
+Task<absl::Status> Session::RefreshMap(Deadline deadline) {
+  CO_RETURN_IF_ERROR(co_await fetching_map_.Acquire(1, deadline));
+  absl::Status asked = co_await AskForMap(deadline);
+  fetching_map_.Release(1);
+  co_return asked;
+}
+
+void Session::HangUpOnNodesDown() {
+  if (map_ == nullptr) return;
+  const std::shared_ptr<const wire::ClusterMap> map = map_;
+  for (const wire::NodeInfo& node : map->nodes()) {
+    if (node.state() != wire::NODE_DOWN && node.state() != wire::NODE_OUT) continue;
+    const auto slot = nodes_.find(node.endpoint());
+    if (slot == nodes_.end()) continue;
+    const std::shared_ptr<NodeConnection> connection = slot->second.connection;
+    if (connection == nullptr || connection->lost()) continue;
+    connection->HangUp(absl::UnavailableError(
+        StrCat(node.endpoint(), ": the cluster has not heard from this node for a while")));
+  }
 }
 
 void Session::KeepLease(LeaseId lease, absl::Duration ttl) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -23,11 +24,33 @@
 
 namespace cairn {
 
+// Counts those who are about to call a target, or do.
+class RouteUse {
+ public:
+  RouteUse() = default;
+  explicit RouteUse(size_t* count) : count_(count) { ++*count_; }
+  RouteUse(const RouteUse& other) : count_(other.count_) {
+    if (count_ != nullptr) ++*count_;
+  }
+  RouteUse(RouteUse&& other) noexcept : count_(std::exchange(other.count_, nullptr)) {}
+  RouteUse& operator=(RouteUse other) noexcept {
+    std::swap(count_, other.count_);
+    return *this;
+  }
+  ~RouteUse() {
+    if (count_ != nullptr) --*count_;
+  }
+
+ private:
+  size_t* count_ = nullptr;
+};
+
 // Where one fragment lives: the connection to its node, and the core that owns the target.
 struct TargetRoute {
   std::shared_ptr<NodeConnection> node;
   uint32_t core = 0;
   TargetId target;
+  RouteUse use;
 };
 
 // Lives on one executor; not thread-safe.
@@ -91,12 +114,27 @@ class Session {
   Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> MetaNode(Deadline deadline);
   Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Node(std::string host_port,
                                                              Deadline deadline);
+  // To a node that the map calls down: tried now and then only, and not for long. Whoever has
+  // another place to go to must not wait for it.
+  Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> DownNode(std::string host_port,
+                                                                 Deadline deadline);
+  // To one of the nodes that `node` names as having the metadata; `node` itself when it names none.
+  Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> MetaNamedBy(
+      std::shared_ptr<NodeConnection> node, Deadline deadline);
   // At least `version`, if the service has it.
   Task<absl::Status> FetchMap(uint64_t version, Deadline deadline);
   // `cluster` stays alive meanwhile.
   Task<absl::StatusOr<TargetRoute>> RouteBy(const wire::ClusterMap& cluster, PgId group,
                                             uint32_t index, Deadline deadline,
                                             std::optional<TargetId>* asked);
+  // While calls to targets are under way and none gets through, looks whether the cluster has found
+  // a node down meanwhile: what such a node was asked would else hang until its deadline.
+  void WatchCalls();
+  Task<void> RunCallWatch();
+  Task<absl::Status> RefreshMap(Deadline deadline);
+  // REQUIRES: the caller holds `fetching_map_`.
+  Task<absl::Status> AskForMap(Deadline deadline);
+  void HangUpOnNodesDown();
   Task<void> RenewLeases();
   Task<absl::Status> RenewAll(Deadline deadline);
 
@@ -104,6 +142,9 @@ class Session {
     std::shared_ptr<NodeConnection> connection;
     // One dial at a time; the others wait for it.
     std::unique_ptr<Semaphore> dialling;
+    // The last dial that failed, for DownNode().
+    absl::Status failure;
+    MonoTime failed_at;
   };
 
   Net& net_;
@@ -116,6 +157,8 @@ class Session {
   StopSource stop_;
   Scope scope_;
   bool renewing_ = false;
+  size_t routes_in_use_ = 0;
+  bool watching_calls_ = false;
   uint64_t request_client_;
   uint64_t request_sequence_ = 0;
   std::string cluster_id_;  // of the first node that answered; others are refused

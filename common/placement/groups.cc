@@ -1,7 +1,6 @@
 #include "common/placement/groups.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
 #include <tuple>
 
@@ -21,36 +20,54 @@ uint64_t Score(uint32_t group, TargetId target) {
   return Mix(Mix(group + 0x9e3779b97f4a7c15) ^ target.value());
 }
 
+struct Candidate {
+  PlacementTarget target;
+  uint32_t load = 0;
+  uint64_t score = 0;
+};
+
+// Least loaded first, then the highest score; the id only makes equal scores definite.
+bool ComesAfter(const Candidate& a, const Candidate& b) {
+  return std::tuple(a.load, ~a.score, a.target.id) > std::tuple(b.load, ~b.score, b.target.id);
+}
+
+// Adds one to the load of those it takes. A heap and not a sort: of hundreds of targets only the
+// first few are looked at.
+std::vector<TargetId> TakeGroup(std::vector<Candidate>& candidates, uint32_t id, uint32_t width) {
+  for (Candidate& candidate : candidates) candidate.score = Score(id, candidate.target.id);
+  std::make_heap(candidates.begin(), candidates.end(), ComesAfter);
+  std::vector<TargetId> group;
+  std::set<uint32_t> used;
+  for (auto end = candidates.end(); group.size() < width && end != candidates.begin(); --end) {
+    std::pop_heap(candidates.begin(), end, ComesAfter);
+    Candidate& first = *(end - 1);
+    if (!used.insert(first.target.failure_domain).second) continue;
+    group.push_back(first.target.id);
+    ++first.load;
+  }
+  return group;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<PlacementGroupTargets>> BuildGroups(
     std::span<const PlacementTarget> targets, uint32_t group_count, uint32_t width,
-    uint32_t first_id) {
+    uint32_t first_id, const std::map<TargetId, uint32_t>& load) {
   std::set<uint32_t> domains;
-  for (const PlacementTarget& target : targets) domains.insert(target.failure_domain);
+  std::vector<Candidate> candidates;
+  for (const PlacementTarget& target : targets) {
+    domains.insert(target.failure_domain);
+    const auto loaded = load.find(target.id);
+    candidates.push_back({target, loaded == load.end() ? 0 : loaded->second});
+  }
   if (width == 0 || domains.size() < width) {
     return absl::FailedPreconditionError(
         StrCat("a group needs ", width, " failure domains; the cluster has ", domains.size()));
   }
-  std::map<TargetId, uint32_t> load;
   std::vector<PlacementGroupTargets> groups;
   for (uint32_t i = 0; i < group_count; ++i) {
     const uint32_t id = first_id + i;
-    std::vector<PlacementTarget> order(targets.begin(), targets.end());
-    std::sort(order.begin(), order.end(), [&](const PlacementTarget& a, const PlacementTarget& b) {
-      // Least loaded first, then the highest score; the id only makes equal scores definite.
-      return std::tuple(load[a.id], ~Score(id, a.id), a.id) <
-             std::tuple(load[b.id], ~Score(id, b.id), b.id);
-    });
-    PlacementGroupTargets& group = groups.emplace_back();
-    group.id = PgId(id);
-    std::set<uint32_t> used;
-    for (const PlacementTarget& target : order) {
-      if (group.targets.size() == width) break;
-      if (!used.insert(target.failure_domain).second) continue;
-      group.targets.push_back(target.id);
-      ++load[target.id];
-    }
+    groups.push_back({PgId(id), TakeGroup(candidates, id, width)});
   }
   return groups;
 }

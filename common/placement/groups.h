@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <vector>
 
@@ -25,11 +26,13 @@ struct PlacementGroupTargets {
 
 // `group_count` groups of `width` targets each, ids from `first_id` on. Within a group, domains are
 // distinct; over all groups, each target is in as many as any other, give or take one where domains
-// allow. Rendezvous hashing with our own fixed hash breaks ties, so the same input gives the same
-// table on every machine. FAILED_PRECONDITION when there are fewer than `width` domains; the
-// message says how many there are.
+// allow. `load`: how many each is in already, so that those in fewer are filled up first; who is
+// not in it is in none. Rendezvous hashing with our own fixed hash breaks ties, so the same input
+// gives the same table on every machine, and a smaller `group_count` a shorter one that begins
+// alike. FAILED_PRECONDITION when there are fewer than `width` domains; the message says how many
+// there are.
 absl::StatusOr<std::vector<PlacementGroupTargets>> BuildGroups(
     std::span<const PlacementTarget> targets, uint32_t group_count, uint32_t width,
-    uint32_t first_id);
+    uint32_t first_id, const std::map<TargetId, uint32_t>& load = {});
 
 }  // namespace cairn

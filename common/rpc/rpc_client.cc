@@ -398,6 +398,8 @@ NodeConnection::~NodeConnection() {
   impl_->Lose(absl::UnavailableError("the connection was given up"));
 }
 
+void NodeConnection::HangUp(const absl::Status& why) { impl_->Lose(why); }
+
 const wire::HelloReply& NodeConnection::hello() const { return impl_->hello; }
 const std::string& NodeConnection::host_port() const { return impl_->host_port; }
 bool NodeConnection::lost() const { return impl_->lost; }

@@ -65,6 +65,8 @@ class NodeConnection {
   // node's incarnation changed or the endpoint was reset. Every call under way fails with
   // UNAVAILABLE at that moment, every later one at once: connect anew.
   bool lost() const;
+  // Gives the connection up: as when it broke, with `why`.
+  void HangUp(const absl::Status& why);
   // The newest map version seen in a reply.
   uint64_t map_version() const;
   // Chunk calls take one unit each; its size follows the credits that replies carry.

@@ -1,5 +1,6 @@
-// Pure: what the cluster map becomes when a node brings its targets. The result is stored in the
-// metadata, so that groups made once mean the same targets for ever.
+// Pure: what the cluster map becomes when there are new targets or a new redundancy. The result is
+// stored in the metadata, so that groups made once mean the same targets for ever. Who is a member:
+// membership.h.
 #pragma once
 
 #include <cstdint>
@@ -10,21 +11,39 @@
 
 namespace cairn {
 
-// `stored` with the nodes and targets of `present` added or brought up to date. New targets get
-// `groups_per_target` groups each, with ids after all existing ones; groups that exist are never
-// touched. The version grows if and only if something changed. FAILED_PRECONDITION, naming it: a
-// stored target of a present node is not among `present`'s, so its data would be unreachable; or a
-// new target has failed before it held anything.
+// `stored` with the nodes and targets of `present` added or brought up to date: what the founding
+// node does at its start. New targets get `groups_per_target` groups each, with ids after all
+// existing ones; groups that exist are never touched. What `present` leaves open of a node (rack,
+// name) stays, but its state is the one of `present`. The version grows if and only if something
+// changed. FAILED_PRECONDITION, naming it: a stored target of a present node is not among
+// `present`'s, so its data would be unreachable; a new target has failed before it held anything;
+// or a present target has the id of another node's, which has joined.
 absl::StatusOr<wire::ClusterMap> MergeClusterMap(const wire::ClusterMap& stored,
                                                  const wire::ClusterMap& present,
                                                  uint32_t groups_per_target);
 
-// `map` with placement groups for `redundancy`, fragments apart by `level`, over all targets that
-// have not failed: `groups_per_target` for each, give or take a few. As it is when it has some
-// already. The version grows if something changed. FAILED_PRECONDITION when there are too few
-// domains, saying what would fit.
+// `map` with placement groups for `redundancy`, fragments apart by `level`, over all usable
+// targets: `groups_per_target` for each, give or take a few. A target is usable when it has not
+// failed, is not joining, and its node is UP or SUSPECT. As it is when it has some already. The
+// version grows if something changed. FAILED_PRECONDITION when there are too few domains, saying
+// what would fit, or when racks are asked for and a usable target's node has not said its own.
 absl::StatusOr<wire::ClusterMap> AddGroupsFor(const wire::ClusterMap& map,
                                               const Redundancy& redundancy, wire::DomainLevel level,
                                               uint32_t groups_per_target);
+
+// Adds groups for usable targets that have none yet: of "replica:1", and of every other redundancy
+// and level that has groups. Node `heard` counts as UP, whatever the map says. New targets are in
+// at least `groups_per_target` groups of each, and in more until they are in three quarters as many
+// as the others are on average, as long as groups bring them nearer to that, and those of a
+// redundancy are no more than four times `groups_per_target` for each target of the map.
+//
+// Passed over, until the next call: a redundancy that has too few usable domains now; of groups
+// apart by rack, targets whose node has not said its rack. Groups that exist are never touched; the
+// version stays.
+void AddGroupsForNewTargets(wire::ClusterMap* map, uint32_t heard, uint32_t groups_per_target);
+
+// Makes the version of `after`, made from `before`, the next one if anything else differs, and else
+// the same. Returns whether it differs.
+bool BumpVersionIfChanged(const wire::ClusterMap& before, wire::ClusterMap* after);
 
 }  // namespace cairn

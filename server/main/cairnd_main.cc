@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -22,7 +23,10 @@ constexpr char kExamples[] = R"(Examples:
   cairnd --data /var/lib/cairn
   cairnd --data /mnt/nvme/cairn --listen 10.0.0.5:7440 --target-size 2TiB
   cairnd --config /etc/cairn/cairnd.toml
+  cairnd --data /mnt/nvme/cairn --listen 10.0.0.6:7440 --join 10.0.0.5:7440 --secret-file /etc/cairn/cluster.secret
 
+A node without --join founds a cluster and keeps its metadata. Its data directory has the file cluster.secret, which
+the nodes that join need. A node that has joined once finds its cluster again without --join.
 Without --listen the node is reachable from this machine only. The fabric ports beside the listening port must be
 unreachable for strangers: put them behind a firewall or on a private network.)";
 
@@ -31,6 +35,9 @@ struct Flags {
   std::string data;
   std::string listen;
   std::string advertise;
+  std::vector<std::string> join;
+  std::string secret_file;
+  std::string rack;
   std::string target_size;
   std::string slab_memory;
   std::string log_level;
@@ -47,6 +54,9 @@ absl::StatusOr<config::Server> Configure(const Flags& flags) {
   if (!flags.data.empty()) config.set_data(flags.data);
   if (!flags.listen.empty()) config.set_listen(flags.listen);
   if (!flags.advertise.empty()) config.set_advertise(flags.advertise);
+  if (!flags.join.empty()) config.mutable_join()->Assign(flags.join.begin(), flags.join.end());
+  if (!flags.secret_file.empty()) config.set_secret_file(flags.secret_file);
+  if (!flags.rack.empty()) config.set_rack(flags.rack);
   if (!flags.slab_memory.empty()) config.set_slab_memory(flags.slab_memory);
   if (!flags.log_level.empty()) config.set_log_level(flags.log_level);
   if (!flags.target_size.empty()) {
@@ -82,6 +92,13 @@ void RaiseDescriptorLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Also while the node starts, when nothing waits for signals yet.
+bool StopSignalled() {
+  sigset_t pending;
+  sigpending(&pending);
+  return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
+}
+
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "cairnd: %s\n", std::string(status.message()).c_str());
   return 1;
@@ -99,6 +116,13 @@ int Main(int argc, char** argv) {
                  "HOST:PORT for clients; port 0 takes a free one [127.0.0.1:7440]");
   app.add_option("--advertise", flags.advertise,
                  "HOST:PORT told to clients where it differs from --listen");
+  app.add_option("--join", flags.join,
+                 "HOST:PORT of a node of the cluster to join; several with commas between them")
+      ->delimiter(',');
+  app.add_option("--secret-file", flags.secret_file,
+                 "File with the cluster's secret, of mode 600 [DATA/cluster.secret, or the "
+                 "environment's CAIRN_CLUSTER_SECRET]");
+  app.add_option("--rack", flags.rack, "Name of the rack the node stands in");
   app.add_option("--target-size", flags.target_size,
                  "Size of the target's file, as 64GiB [half of what is free on its filesystem]");
   app.add_option("--slab-memory", flags.slab_memory, "Memory that data passes through [256MiB]");
@@ -124,7 +148,7 @@ int Main(int argc, char** argv) {
   absl::StatusOr<config::Server> config = Configure(flags);
   if (!config.ok()) return Fail(config.status());
   if (absl::Status logging = OpenLog(*config); !logging.ok()) return Fail(logging);
-  absl::StatusOr<std::unique_ptr<Node>> node = Node::Start(*config);
+  absl::StatusOr<std::unique_ptr<Node>> node = Node::Start(*config, StopSignalled);
   if (!node.ok()) return Fail(node.status());
   std::fputs((*node)->Board().c_str(), stdout);
   std::fflush(stdout);

@@ -71,6 +71,27 @@ absl::Status FillScalar(const toml::node& node, std::string_view file, const Fie
   }
 }
 
+// A repeated field: a list of strings, or tables.
+absl::Status FillList(const toml::node& node, std::string_view file, const FieldDescriptor* field,
+                      Message* message) {
+  const auto* reflection = message->GetReflection();
+  if (field->cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
+    const toml::array* list = node.as_array();
+    const bool strings = list != nullptr && (list->empty() || list->is_homogeneous<std::string>());
+    if (!strings) return Wrong(file, node, field->name(), "a list of strings in quotes");
+    for (const toml::node& element : *list)
+      reflection->AddString(message, field, element.value_or(std::string()));
+    return absl::OkStatus();
+  }
+  if (!node.is_array_of_tables()) {
+    return Wrong(file, node, field->name(), StrCat("written as [[", field->name(), "]]"));
+  }
+  for (const toml::node& element : *node.as_array()) {
+    RETURN_IF_ERROR(FillMessage(*element.as_table(), file, reflection->AddMessage(message, field)));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status FillMessage(const toml::table& table, std::string_view file, Message* message) {
   for (const auto& [key, node] : table) {
     const FieldDescriptor* field =
@@ -83,13 +104,7 @@ absl::Status FillMessage(const toml::table& table, std::string_view file, Messag
       RETURN_IF_ERROR(FillScalar(node, file, field, message));
       continue;
     }
-    if (!node.is_array_of_tables()) {
-      return Wrong(file, node, field->name(), StrCat("written as [[", field->name(), "]]"));
-    }
-    for (const toml::node& element : *node.as_array()) {
-      RETURN_IF_ERROR(FillMessage(*element.as_table(), file,
-                                  message->GetReflection()->AddMessage(message, field)));
-    }
+    RETURN_IF_ERROR(FillList(node, file, field, message));
   }
   return absl::OkStatus();
 }

@@ -5,11 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 
 #include "common/base/crc32c.h"
@@ -106,36 +108,48 @@ absl::StatusOr<disk::NodeIdentity> DecodeIdentity(std::string_view bytes) {
 }
 
 absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(
-    const std::string& path, std::string_view expected_cluster_id, Random& random) {
+    const std::string& path, std::string_view expected_cluster_id, Random& random,
+    Purpose purpose) {
   if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) {
     return SystemError("cannot make the data directory", path, errno);
   }
   ASSIGN_OR_RETURN(const int lock_fd, Lock(path));
   std::unique_ptr<DataDirectory> directory(new DataDirectory(path, lock_fd));
-  RETURN_IF_ERROR(directory->LoadOrMakeIdentity(expected_cluster_id, random));
+  RETURN_IF_ERROR(directory->LoadOrMakeIdentity(expected_cluster_id, random, purpose));
   return directory;
 }
 
 DataDirectory::~DataDirectory() { close(lock_fd_); }
 
-absl::Status DataDirectory::LoadOrMakeIdentity(std::string_view expected_cluster_id,
-                                               Random& random) {
-  const std::string file = path_ + "/cairn.id";
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) {
-    for (const auto& entry : std::filesystem::directory_iterator(path_)) {
-      const std::string name = entry.path().filename().string();
-      if (name == "lock" || name == "cairn.id.new" || name == "lost+found") continue;
-      return absl::FailedPreconditionError(StrCat("the data directory ", path_,
-                                                  " has no cairn.id but holds \"", name,
-                                                  "\"; give cairnd an empty or a new directory"));
-    }
-    identity_.set_format_version(kDataFormatVersion);
-    identity_.set_cluster_id(expected_cluster_id.empty() ? NewClusterId(random)
-                                                         : std::string(expected_cluster_id));
-    identity_.set_node_id(1);
-    return WriteIdentity();
+absl::Status DataDirectory::MakeIdentity(std::string_view expected_cluster_id, Random& random,
+                                         Purpose purpose) {
+  // What may be there before a first start: the secret that somebody has copied.
+  constexpr std::string_view kKnown[] = {"lock", "cairn.id.new", "lost+found", "cluster.secret",
+                                         "cluster.secret.new"};
+  for (const auto& entry : std::filesystem::directory_iterator(path_)) {
+    const std::string name = entry.path().filename().string();
+    if (std::find(std::begin(kKnown), std::end(kKnown), name) != std::end(kKnown)) continue;
+    return absl::FailedPreconditionError(StrCat("the data directory ", path_,
+                                                " has no cairn.id but holds \"", name,
+                                                "\"; give cairnd an empty or a new directory"));
   }
+  identity_.set_format_version(kDataFormatVersion);
+  if (purpose == Purpose::kJoin) {
+    // Written once it is known whose node it is.
+    identity_.set_cluster_id(std::string(expected_cluster_id));
+    identity_.set_identity(random.Next() | 1);  // never 0
+    return absl::OkStatus();
+  }
+  identity_.set_cluster_id(expected_cluster_id.empty() ? NewClusterId(random)
+                                                       : std::string(expected_cluster_id));
+  identity_.set_node_id(1);
+  return WriteIdentity();
+}
+
+absl::Status DataDirectory::LoadOrMakeIdentity(std::string_view expected_cluster_id, Random& random,
+                                               Purpose purpose) {
+  std::ifstream stream(path_ + "/cairn.id", std::ios::binary);
+  if (!stream) return MakeIdentity(expected_cluster_id, random, purpose);
   std::ostringstream bytes;
   bytes << stream.rdbuf();
   absl::StatusOr<disk::NodeIdentity> identity = DecodeIdentity(bytes.str());
@@ -150,7 +164,21 @@ absl::Status DataDirectory::LoadOrMakeIdentity(std::string_view expected_cluster
                                                 " belongs to cluster ", identity_.cluster_id(),
                                                 ", not to ", expected_cluster_id));
   }
+  if (purpose == Purpose::kJoin && !joined()) {
+    return absl::FailedPreconditionError(StrCat(
+        "the data directory ", path_, " has founded the cluster ", identity_.cluster_id(),
+        " and cannot join another: start it without --join, or give cairnd a new directory"));
+  }
   return absl::OkStatus();
+}
+
+absl::Status DataDirectory::SetIdentity(disk::NodeIdentity identity) {
+  if (identity.SerializeAsString() == identity_.SerializeAsString() &&
+      std::filesystem::exists(path_ + "/cairn.id")) {
+    return absl::OkStatus();
+  }
+  identity_ = std::move(identity);
+  return WriteIdentity();
 }
 
 // Whole or absent also after a power cut: written aside, flushed, renamed.

@@ -18,9 +18,9 @@
 #include "server/disk/open_disk.h"
 #include "server/kv/rocks_kv.h"
 #include "server/main/config_file.h"
+#include "server/main/host_name.h"
 #include "server/main/human.h"
 #include "server/meta/families.h"
-#include "server/repair/free_spans.h"
 
 namespace cairn {
 namespace {
@@ -82,20 +82,28 @@ absl::StatusOr<IoEngine> ParseEngine(const std::string& name) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Node>> Node::Start(const config::Server& config) {
+absl::StatusOr<std::unique_ptr<Node>> Node::Start(const config::Server& config,
+                                                  const std::function<bool()>& stop_wanted) {
   std::unique_ptr<Node> node(new Node(config));
-  RETURN_IF_ERROR(node->Open());
+  RETURN_IF_ERROR(node->Open(stop_wanted));
   return node;
 }
 
 Node::~Node() { Stop(); }
 
-absl::Status Node::Open() {
+absl::Status Node::Open(const std::function<bool()>& stop_wanted) {
   started_at_ = clock_.Now();
-  ASSIGN_OR_RETURN(directory_, DataDirectory::Open(config_.data(), config_.cluster_id(), random_));
+  if (config_.targets_size() == 0) config_.add_targets();
+  const auto purpose =
+      config_.join().empty() ? DataDirectory::Purpose::kServe : DataDirectory::Purpose::kJoin;
+  ASSIGN_OR_RETURN(directory_,
+                   DataDirectory::Open(config_.data(), config_.cluster_id(), random_, purpose));
   RETURN_IF_ERROR(OpenCores());
+  RETURN_IF_ERROR(OpenPeers());
+  // The targets' ids come from the cluster.
+  if (directory_->joined()) RETURN_IF_ERROR(JoinCluster(stop_wanted));
   RETURN_IF_ERROR(OpenTargets());
-  RETURN_IF_ERROR(OpenMetadata());
+  if (!directory_->joined()) RETURN_IF_ERROR(OpenMetadata());
   return Listen();
 }
 
@@ -137,7 +145,6 @@ absl::Status Node::OpenCores() {
 }
 
 absl::Status Node::OpenTargets() {
-  if (config_.targets_size() == 0) config_.add_targets();
   const uint32_t count = static_cast<uint32_t>(config_.targets_size());
   absl::Status first_failure;
   uint32_t failures = 0;
@@ -146,13 +153,13 @@ absl::Status Node::OpenTargets() {
     absl::Status opened = OpenTarget(number, target);
     // Whoever wrote a setting that makes no sense is there to mend it.
     if (absl::IsInvalidArgument(opened)) return opened;
-    AddToMap(number, target, opened.ok() ? wire::TARGET_UP : wire::TARGET_FAILED);
+    AddOwnTarget(number, target, opened.ok() ? wire::TARGET_UP : wire::TARGET_FAILED);
     if (opened.ok()) continue;
     CAIRN_LOG_ERROR("target {} ({}) has failed, the others go on without it: {}", number + 1,
                     TargetPath(number, target), opened);
     first_failure.Update(opened);
     ++failures;
-    CoreOf(number).AddUnopenedTarget(TargetId(number + 1), std::move(opened));
+    CoreOf(number).AddUnopenedTarget(IdOf(number), std::move(opened));
   }
   return failures == count ? first_failure : absl::OkStatus();
 }
@@ -166,13 +173,20 @@ std::string Node::TargetPath(uint32_t number, const config::Target& target) cons
   return target.path().empty() ? TargetHome(number) + "/data" : target.path();
 }
 
-void Node::AddToMap(uint32_t number, const config::Target& target, wire::TargetState state) {
-  auto* info = map_.add_targets();
-  info->set_id(number + 1);
-  info->set_node(directory_->identity().node_id());
-  info->set_core(CoreOf(number).index());
-  info->set_state(state);
-  info->set_path(TargetPath(number, target));
+// The founding node's have the first ids.
+TargetId Node::IdOf(uint32_t target_number) const {
+  if (!directory_->joined()) return TargetId(target_number + 1);
+  return TargetId(directory_->identity().targets(static_cast<int>(target_number)));
+}
+
+void Node::AddOwnTarget(uint32_t number, const config::Target& target, wire::TargetState state) {
+  wire::TargetInfo& info = own_targets_.emplace_back();
+  info.set_id(static_cast<uint32_t>(IdOf(number).value()));
+  info.set_node(directory_->identity().node_id());
+  info.set_number(number);
+  info.set_core(CoreOf(number).index());
+  info.set_state(state);
+  info.set_path(TargetPath(number, target));
 }
 
 absl::Status Node::OpenTarget(uint32_t number, const config::Target& target) {
@@ -207,7 +221,7 @@ absl::Status Node::OpenTarget(uint32_t number, const config::Target& target) {
   opened.disk = std::move(disk.disk);
   Target::Options options;
   options.cluster_id = directory_->identity().cluster_id();
-  options.id = TargetId(number + 1);
+  options.id = IdOf(number);
   ASSIGN_OR_RETURN(
       opened.target, core.thread().RunBlocking<absl::StatusOr<std::unique_ptr<Target>>>([&] {
         return Target::Open(options, *opened.disk, *opened.index, *opened.runner, random_);
@@ -247,6 +261,9 @@ Task<absl::Status> Node::StartMetadata() {
   auto* node = map_.add_nodes();
   node->set_id(directory_->identity().node_id());
   node->set_endpoint(config_.advertise().empty() ? config_.listen() : config_.advertise());
+  node->set_rack(config_.rack());
+  node->set_name(HostName());
+  for (const wire::TargetInfo& target : own_targets_) *map_.add_targets() = target;
   absl::StatusOr<wire::GetMapReply> stored = co_await meta_->Query(wire::GetMapRequest());
   if (!stored.ok()) co_return stored.status();
   absl::StatusOr<wire::ClusterMap> merged = MergeClusterMap(stored->map(), map_, kGroupsPerTarget);
@@ -272,22 +289,18 @@ absl::Status Node::Listen() {
   for (const auto& core : cores_) identity.add_core_addresses(core->address());
   identity.set_map_version(map_.version());
   identity.set_slab_bytes(kSlabBytes);
+  if (member_ != nullptr) identity.add_meta_endpoints(member_->metadata());
   RpcServer::Options rpc;
   rpc.node_incarnation = identity.node_incarnation();
   SessionTable::Options sessions;
   sessions.identity = std::move(identity);
   sessions.slabs = static_cast<uint32_t>(cores_[0]->slabs().slab_count() * cores_.size());
-  sessions_ = std::make_unique<SessionTable>(std::move(sessions), random_, [](SessionId) {});
+  sessions_ = std::make_unique<SessionTable>(
+      std::move(sessions), random_,
+      [this](SessionId session) { node_service_->OnSessionEnded(session); });
   sessions_->SetMapVersion(map_.version());
-  map_keeper_ =
-      std::make_unique<MapKeeper>(*meta_, map_, kGroupsPerTarget,
-                                  [this](uint64_t version) { sessions_->SetMapVersion(version); });
-  meta_service_ = std::make_unique<MetaService>(
-      *meta_, [this] { return map_; },
-      [this](std::string redundancy, wire::DomainLevel level) {
-        return map_keeper_->MakeGroups(std::move(redundancy), level);
-      });
-  meta_service_->Register(cores_[0]->table());
+  node_service_->Register(cores_[0]->table());
+  if (meta_ != nullptr) ServeMetadata();
   status_service_ = std::make_unique<StatusService>([this] { return CollectStatus(); });
   status_service_->Register(cores_[0]->table());
   for (const auto& core : cores_) {
@@ -298,69 +311,38 @@ absl::Status Node::Listen() {
   return cores_[0]->thread().RunBlocking<absl::Status>([this] { return StartListening(); });
 }
 
+void Node::ServeMetadata() {
+  map_keeper_ = std::make_unique<MapKeeper>(*meta_, map_, kGroupsPerTarget,
+                                            [this](uint64_t version) { OnMapVersion(version); });
+  meta_service_ = std::make_unique<MetaService>(
+      *meta_, [this]() -> const wire::ClusterMap& { return map_; },
+      [this](std::string redundancy, wire::DomainLevel level) {
+        return map_keeper_->MakeGroups(std::move(redundancy), level);
+      });
+  meta_service_->Register(cores_[0]->table());
+  FailureDetector::Options detection;
+  if (config_.down_after_seconds() > 0) {
+    // Below it, one late heartbeat would do.
+    constexpr absl::Duration kDownAfterMin = absl::Seconds(3);
+    detection.down_after = std::max(kDownAfterMin, absl::Seconds(config_.down_after_seconds()));
+  }
+  if (config_.out_after_seconds() > 0)
+    detection.out_after = absl::Seconds(config_.out_after_seconds());
+  member_service_ =
+      std::make_unique<MemberService>(*node_service_, *map_keeper_, *meta_, detection);
+  member_service_->Register(cores_[0]->table());
+}
+
 Task<absl::Status> Node::StartListening() {
   absl::StatusOr<std::string> listening =
       cores_[0]->net().Listen(config_.listen(), sessions_.get());
   if (!listening.ok()) co_return listening.status();
   endpoint_ = config_.advertise().empty() ? *listening : config_.advertise();
   // With port 0 only now is it known where the node can be found.
-  map_.mutable_nodes(0)->set_endpoint(endpoint_);
-  co_return absl::OkStatus();
-}
-
-// From any core; the metadata is on core 0, which outlives the calls of all cores.
-Task<bool> Node::LeaseIsLive(LeaseId lease) {
-  const bool live = co_await CallOn<bool>(cores_[0]->executor(), cores_[0]->scope(),
-                                          [this, lease] { return AskLease(*meta_, lease); });
-  co_return live;
-}
-
-Task<bool> Node::AskLease(MetaEngine& meta, LeaseId lease) { co_return meta.LeaseIsLive(lease); }
-
-ReclaimLoop::Targets Node::ReclaimTargets() {
-  ReclaimLoop::Targets targets;
-  targets.free = [this](std::vector<StripeSpan> spans) { return FreeOnTargets(std::move(spans)); };
-  targets.pending_leases = [this] { return PendingLeases(); };
-  targets.drop_lease = [this](LeaseId lease) { return DropLease(lease); };
-  return targets;
-}
-
-Task<absl::Status> Node::FreeOnTargets(std::vector<StripeSpan> spans) {
-  absl::Status result;
-  std::vector<Task<absl::Status>> frees;
-  for (const auto& core : cores_) {
-    for (const auto& [id, failure] : core->unopened_targets()) result.Update(failure);
-    for (const auto& target : core->targets()) {
-      Target* owned = target.get();
-      frees.push_back(CallOn<absl::Status>(core->executor(), core->scope(),
-                                           [owned, &spans] { return FreeSpans(*owned, spans); }));
-    }
+  for (wire::NodeInfo& node : *map_.mutable_nodes()) {
+    if (node.id() == directory_->identity().node_id()) node.set_endpoint(endpoint_);
   }
-  // One that has failed holds up no other, but the spans are not done: after a restart it may be
-  // back with all that it held, and nothing would look for these again.
-  absl::Status freed = co_await WhenAllOk(std::move(frees));
-  result.Update(freed);
-  co_return result;
-}
-
-Task<std::vector<LeaseId>> Node::PendingLeases() {
-  std::vector<LeaseId> leases;
-  for (const auto& core : cores_) {
-    Core* asked = core.get();
-    std::vector<LeaseId> of_core = co_await CallOn<std::vector<LeaseId>>(
-        core->executor(), core->scope(), [asked] { return asked->PendingLeases(); });
-    leases.insert(leases.end(), of_core.begin(), of_core.end());
-  }
-  co_return leases;
-}
-
-Task<absl::Status> Node::DropLease(LeaseId lease) {
-  for (const auto& core : cores_) {
-    Core* told = core.get();
-    absl::Status dropped = co_await CallOn<absl::Status>(
-        core->executor(), core->scope(), [told, lease] { return told->DropLease(lease); });
-    if (!dropped.ok()) co_return dropped;
-  }
+  StartMembership();
   co_return absl::OkStatus();
 }
 
@@ -387,10 +369,23 @@ Task<absl::Status> Node::StopServing() {
 }
 
 Task<absl::Status> Node::StopMetadata() {
+  // Ends what other nodes are asked, so that nobody below waits for them.
+  if (member_ != nullptr) {
+    co_await member_->Stop();
+  } else if (peers_ != nullptr) {
+    co_await peers_->Stop();
+  }
+  if (member_service_ != nullptr) co_await member_service_->Stop();
   if (reclaim_ != nullptr) co_await reclaim_->Stop();
   if (meta_ != nullptr) co_await meta_->Stop();
+  if (peer_net_ != nullptr) co_await peer_net_->Stop();
+  member_service_.reset();
   reclaim_.reset();
   meta_.reset();
+  member_.reset();
+  // The net first: it hands late messages on until its end.
+  peer_net_.reset();
+  peers_.reset();
   co_return absl::OkStatus();
 }
 

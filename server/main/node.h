@@ -2,6 +2,7 @@
 // Tests run nodes in their own process through it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,21 +15,28 @@
 #include "proto/config/server.pb.h"
 #include "proto/wire/meta.pb.h"
 #include "server/admin/status_service.h"
+#include "server/cluster/cluster_secret.h"
+#include "server/cluster/member.h"
+#include "server/cluster/peers.h"
 #include "server/kv/kv.h"
 #include "server/main/core.h"
 #include "server/main/data_directory.h"
 #include "server/meta/meta_engine.h"
 #include "server/repair/reclaim_loop.h"
 #include "server/service/map_keeper.h"
+#include "server/service/member_service.h"
 #include "server/service/meta_service.h"
+#include "server/service/node_service.h"
 
 namespace cairn {
 
 class Node {
  public:
-  // Opens or makes the data directory, recovers, and listens. Errors say what is wrong with which
-  // setting or path.
-  static absl::StatusOr<std::unique_ptr<Node>> Start(const config::Server& config);
+  // Opens or makes the data directory, joins its cluster, recovers, and listens. Errors say what is
+  // wrong with which setting or path. A node that has joined before waits for its cluster for as
+  // long as `stop_wanted`, asked about every second, is false.
+  static absl::StatusOr<std::unique_ptr<Node>> Start(
+      const config::Server& config, const std::function<bool()>& stop_wanted = nullptr);
   // Stops, if Stop() was not called.
   ~Node();
   Node(const Node&) = delete;
@@ -45,27 +53,43 @@ class Node {
  private:
   explicit Node(config::Server config) : config_(std::move(config)) {}
 
-  absl::Status Open();
+  absl::Status Open(const std::function<bool()>& stop_wanted);
   absl::Status OpenCores();
   absl::Status OpenTargets();
   absl::Status OpenTarget(uint32_t number, const config::Target& target);
   Core& CoreOf(uint32_t target_number) { return *cores_[target_number % cores_.size()]; }
   std::string TargetHome(uint32_t number) const;
   std::string TargetPath(uint32_t number, const config::Target& target) const;
-  void AddToMap(uint32_t number, const config::Target& target, wire::TargetState state);
+  TargetId IdOf(uint32_t target_number) const;
+  void AddOwnTarget(uint32_t number, const config::Target& target, wire::TargetState state);
   absl::Status OpenMetadata();
+  void ServeMetadata();
   absl::Status Listen();
   Task<absl::Status> StartMetadata();
   Task<absl::Status> StartListening();
   Task<absl::Status> StopServing();
   Task<absl::Status> StopMetadata();
+
+  // node_cluster.cc: what it has to do with other nodes.
+  absl::StatusOr<ClusterSecret> LoadSecret();
+  absl::Status OpenPeers();
+  Task<absl::Status> StartPeers(ClusterSecret secret);
+  absl::Status JoinCluster(const std::function<bool()>& stop_wanted);
+  Task<absl::StatusOr<wire::JoinReply>> TryToJoin();
+  void StartMembership();
+  Task<wire::HeartbeatRequest> OwnHeartbeat();
+  void OnMapVersion(uint64_t version);
   ReclaimLoop::Targets ReclaimTargets();
+  Task<absl::Status> FreeEverywhere(std::vector<StripeSpan> spans);
+  Task<absl::Status> FreeOnNode(std::string endpoint, const std::vector<StripeSpan>* spans);
   Task<absl::Status> FreeOnTargets(std::vector<StripeSpan> spans);
   Task<std::vector<LeaseId>> PendingLeases();
   Task<absl::Status> DropLease(LeaseId lease);
-  Task<bool> LeaseIsLive(LeaseId lease);
-  static Task<bool> AskLease(MetaEngine& meta, LeaseId lease);
+  Task<absl::StatusOr<bool>> LeaseIsLive(LeaseId lease);
+  Task<absl::StatusOr<bool>> AskLease(LeaseId lease);
+
   Task<absl::StatusOr<wire::StatusReply>> CollectStatus();
+  Task<void> CollectMetadataStatus(wire::StatusReply* reply);
   static void ReportTarget(const TargetStatus& target, wire::StatusReply* reply);
 
   config::Server config_;
@@ -78,13 +102,21 @@ class Node {
   std::unique_ptr<BlockingPool> meta_read_pool_;
   std::unique_ptr<BlockingPool> meta_walk_pool_;
   std::vector<std::unique_ptr<Core>> cores_;
+  // To other nodes: an endpoint of its own.
+  std::unique_ptr<LibfabricNet> peer_net_;
+  std::unique_ptr<Peers> peers_;
+  std::unique_ptr<NodeService> node_service_;
+  // One of the two: another node keeps the metadata, or this one does.
+  std::unique_ptr<Member> member_;
   std::unique_ptr<MetaEngine> meta_;
   std::unique_ptr<MetaService> meta_service_;
   std::unique_ptr<StatusService> status_service_;
   std::unique_ptr<SessionTable> sessions_;
   std::unique_ptr<ReclaimLoop> reclaim_;
+  std::vector<wire::TargetInfo> own_targets_;
   wire::ClusterMap map_;  // once listening, the keeper's, on core 0
   std::unique_ptr<MapKeeper> map_keeper_;
+  std::unique_ptr<MemberService> member_service_;
   std::string endpoint_;
   bool stopped_ = false;
 };

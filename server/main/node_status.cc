@@ -30,6 +30,28 @@ std::string Node::Board() {
                 endpoint_, " status\n");
 }
 
+Task<void> Node::CollectMetadataStatus(wire::StatusReply* reply) {
+  absl::StatusOr<MetaCounters> counters = co_await meta_->Counters();
+  if (!counters.ok()) {
+    reply->add_warnings(StrCat("metadata: ", ToStd(counters.status().message())));
+  } else {
+    reply->set_checkpoints(counters->checkpoints);
+    reply->set_files(counters->files);
+    reply->set_open_attempts(counters->open_attempts);
+    reply->set_reclaim_pending_bytes(counters->pending_free_bytes);
+  }
+  (*reply->mutable_counters())["cairn_meta_mutations_total"] = meta_service_->counters().mutations;
+  (*reply->mutable_counters())["cairn_meta_queries_total"] = meta_service_->counters().queries;
+  const MetaHealth health = meta_->Health();
+  for (const std::string& warning : health.warnings)
+    reply->add_warnings(StrCat("metadata: ", warning));
+  (*reply->mutable_counters())["cairn_meta_clock_steps_total"] = health.clock_steps;
+  (*reply->mutable_counters())["cairn_meta_cleanup_failures_total"] = health.cleanup_failures;
+  (*reply->mutable_counters())["cairn_meta_cleanup_set_aside"] = health.cleanup_set_aside;
+  *reply->mutable_map() = map_;
+  member_service_->FillUsage(reply->mutable_map());
+}
+
 Task<absl::StatusOr<wire::StatusReply>> Node::CollectStatus() {
   wire::StatusReply reply;
   reply.set_cluster_id(directory_->identity().cluster_id());
@@ -38,24 +60,7 @@ Task<absl::StatusOr<wire::StatusReply>> Node::CollectStatus() {
   reply.set_uptime_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(clock_.Now() - started_at_)));
   reply.set_provider(cores_[0]->net().provider());
   reply.set_sessions(sessions_->size());
-  absl::StatusOr<MetaCounters> counters = co_await meta_->Counters();
-  if (!counters.ok()) {
-    reply.add_warnings(StrCat("metadata: ", ToStd(counters.status().message())));
-  } else {
-    reply.set_checkpoints(counters->checkpoints);
-    reply.set_files(counters->files);
-    reply.set_open_attempts(counters->open_attempts);
-    reply.set_reclaim_pending_bytes(counters->pending_free_bytes);
-  }
-  (*reply.mutable_counters())["cairn_meta_mutations_total"] = meta_service_->counters().mutations;
-  (*reply.mutable_counters())["cairn_meta_queries_total"] = meta_service_->counters().queries;
-  const MetaHealth health = meta_->Health();
-  for (const std::string& warning : health.warnings)
-    reply.add_warnings(StrCat("metadata: ", warning));
-  (*reply.mutable_counters())["cairn_meta_clock_steps_total"] = health.clock_steps;
-  (*reply.mutable_counters())["cairn_meta_cleanup_failures_total"] = health.cleanup_failures;
-  (*reply.mutable_counters())["cairn_meta_cleanup_set_aside"] = health.cleanup_set_aside;
-  *reply.mutable_map() = map_;
+  if (meta_ != nullptr) co_await CollectMetadataStatus(&reply);
   for (const auto& core : cores_) {
     Core* asked = core.get();
     CoreStatus status = co_await CallOn<CoreStatus>(core->executor(), core->scope(),

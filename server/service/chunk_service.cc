@@ -156,8 +156,9 @@ Task<absl::StatusOr<wire::SealReply>> ChunkService::Seal(CallContext& call,
   const Target::SealUnderWay under_way(*target);
   // The space of an ended lease is reclaimed once. What a writer that slept through that seals
   // later would stay for ever: nothing refers to it, and nothing looks for it again.
-  const bool live = co_await lease_is_live_(LeaseId(request.lease()));
-  if (!live) {
+  const absl::StatusOr<bool> live = co_await lease_is_live_(LeaseId(request.lease()));
+  if (!live.ok()) co_return live.status();
+  if (!*live) {
     co_return absl::AbortedError(
         "the lease of this write has ended: its attempt was aborted or replaced, or it was not "
         "renewed in time; begin again");

@@ -19,9 +19,9 @@ namespace cairn {
 // Lives on one reactor; the targets are those the core owns.
 class ChunkService {
  public:
-  // Whether what is written under a lease may still come to be referred to. May hop to another
-  // core.
-  using LeaseCheck = std::function<Task<bool>(LeaseId)>;
+  // Whether what is written under a lease may still come to be referred to; an error when that
+  // cannot be known now. May hop to another core, or ask another node.
+  using LeaseCheck = std::function<Task<absl::StatusOr<bool>>(LeaseId)>;
   // Of the core's targets that could not be opened, why.
   using Unopened = std::map<uint32_t, absl::Status>;
   ChunkService(SlabPool& slabs, std::vector<Target*> targets, LeaseCheck lease_is_live,

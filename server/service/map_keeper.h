@@ -5,11 +5,16 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "common/task/semaphore.h"
 #include "common/task/task.h"
+#include "proto/wire/cluster.pb.h"
 #include "proto/wire/meta.pb.h"
+#include "server/cluster/failure_detector.h"
 #include "server/meta/meta_engine.h"
 
 namespace cairn {
@@ -22,13 +27,24 @@ class MapKeeper {
   MapKeeper(MetaEngine& engine, wire::ClusterMap& map, uint32_t groups_per_target,
             std::function<void(uint64_t version)> on_version);
 
+  const wire::ClusterMap& map() const { return map_; }
+
   // Sees to it that there are placement groups for `redundancy` ("": the default).
   // INVALID_ARGUMENT when it is none; FAILED_PRECONDITION when the cluster has too few failure
   // domains, saying what would fit.
   Task<absl::Status> MakeGroups(std::string redundancy, wire::DomainLevel level);
+  // Gives a node that joins, and its targets, their ids. Errors are AddNode's.
+  Task<absl::StatusOr<wire::JoinReply>> Join(wire::JoinRequest request);
+  // Brings what the map says of a node up to date. Costs nothing but a look when it is. Errors are
+  // UpdateNode's.
+  Task<absl::Status> Report(wire::HeartbeatRequest heartbeat);
+  Task<absl::Status> SetNodeStates(std::vector<FailureDetector::Change> changes);
 
  private:
-  Task<absl::Status> MakeGroupsAlone(const std::string& redundancy, wire::DomainLevel level);
+  using Change = absl::AnyInvocable<absl::Status(wire::ClusterMap*)>;
+  // Stores what `change` makes of the map, unless it fails or changes nothing.
+  Task<absl::Status> Apply(Change change);
+  Task<absl::Status> ApplyAlone(Change change);
 
   MetaEngine& engine_;
   wire::ClusterMap& map_;

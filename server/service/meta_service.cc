@@ -4,7 +4,7 @@
 
 namespace cairn {
 
-MetaService::MetaService(MetaEngine& engine, std::function<wire::ClusterMap()> map,
+MetaService::MetaService(MetaEngine& engine, std::function<const wire::ClusterMap&()> map,
                          MakeGroups make_groups)
     : engine_(engine), map_(std::move(map)), make_groups_(std::move(make_groups)) {}
 
@@ -42,7 +42,8 @@ void MetaService::Register(CallTable& table) {
 Task<absl::StatusOr<wire::GetMapReply>> MetaService::GetMap(CallContext& call,
                                                             const wire::GetMapRequest& request) {
   wire::GetMapReply reply;
-  *reply.mutable_map() = map_();
+  const wire::ClusterMap& map = map_();
+  if (map.version() > request.known_version()) *reply.mutable_map() = map;
   co_return reply;
 }
 

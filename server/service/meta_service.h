@@ -18,7 +18,8 @@ class MetaService {
   // Sees to it that the cluster map has groups for a redundancy that a bucket asks for.
   using MakeGroups = std::function<Task<absl::Status>(std::string redundancy, wire::DomainLevel)>;
   // `map` answers the cluster map of the moment.
-  MetaService(MetaEngine& engine, std::function<wire::ClusterMap()> map, MakeGroups make_groups);
+  MetaService(MetaEngine& engine, std::function<const wire::ClusterMap&()> map,
+              MakeGroups make_groups);
 
   void Register(CallTable& table);
 
@@ -58,7 +59,7 @@ class MetaService {
   }
 
   MetaEngine& engine_;
-  std::function<wire::ClusterMap()> map_;
+  std::function<const wire::ClusterMap&()> map_;
   MakeGroups make_groups_;
   Counters counters_;
 };

@@ -82,7 +82,7 @@ def write_config(path, settings):
     with open(path, "w", encoding="ascii") as file:
         tables = []
         for name, value in settings.items():
-            if isinstance(value, list):
+            if isinstance(value, list) and all(isinstance(entry, dict) for entry in value):
                 tables += [(name, table) for table in value]
             else:
                 file.write(f"{name} = {json.dumps(value)}\n")
@@ -93,14 +93,20 @@ def write_config(path, settings):
 
 
 class Cairnd:
-    """One cairnd. `settings` is its configuration, as proto/config/server.proto has it."""
+    """One cairnd. `settings` is its configuration, as proto/config/server.proto has it; `arguments` are flags besides
+    those of every cairnd here, and `environment` is added to this process's."""
 
-    def __init__(self, data, settings=None, wrapper=(), listen="127.0.0.1:0", log_path=None):
+    def __init__(self, data, settings=None, wrapper=(), listen="127.0.0.1:0", log_path=None, arguments=(),
+                 environment=None):
         self.data = data
         self.log_path = log_path or data.rstrip("/") + ".log"
         config = data.rstrip("/") + ".toml"
         write_config(config, {"targets": [{"size": "256MiB"}], "slab_memory": "64MiB", **(settings or {})})
-        self._command = [*wrapper, program("cairnd"), "--data", data, "--listen", listen, "--config", config]
+        self._command = [*wrapper, program("cairnd"), "--data", data, "--listen", listen, "--config", config,
+                         *arguments]
+        # What the machine's own cairnd may know must not let a test's into a cluster.
+        inherited = {name: value for name, value in os.environ.items() if name != "CAIRN_CLUSTER_SECRET"}
+        self._environment = {**inherited, **(environment or {})}
         self.process = None
         self.endpoint = None
         self._reader = None
@@ -119,7 +125,7 @@ class Cairnd:
             # Servers that follow each other on a directory share its log.
             self._log_start = log.seek(0, os.SEEK_END)
             self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                            stderr=log, start_new_session=True)
+                                            stderr=log, start_new_session=True, env=self._environment)
         self._reader = LineReader(self.process.stdout)
         self._board = {}
 

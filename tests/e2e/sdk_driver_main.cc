@@ -302,6 +302,14 @@ class Driver {
     return json::object();
   }
 
+  absl::StatusOr<json> MakeBucket(const Arguments& arguments) {
+    BucketOptions options;
+    options.redundancy = arguments.Text("redundancy", options.redundancy);
+    if (arguments.Text("spread") == "targets") options.spread = BucketOptions::Spread::kTargets;
+    RETURN_IF_ERROR(client_->MakeBucket(arguments.Text("name"), options));
+    return json::object();
+  }
+
   absl::StatusOr<json> Pin(const Arguments& arguments) {
     RETURN_IF_ERROR(client_->PinCheckpoint(arguments.Text("path")));
     return json::object();
@@ -338,14 +346,15 @@ class Driver {
 };
 
 const std::map<std::string, Driver::Command> Driver::kCommands = {
-    {"connect", &Driver::Connect}, {"begin", &Driver::Begin},   {"shard", &Driver::NewShard},
-    {"write", &Driver::Write},     {"close", &Driver::Close},   {"abandon", &Driver::Abandon},
-    {"done", &Driver::Done},       {"commit", &Driver::Commit}, {"abort", &Driver::Abort},
-    {"save", &Driver::Save},       {"verify", &Driver::Verify}, {"put", &Driver::Put},
-    {"get", &Driver::Get},         {"list", &Driver::List},     {"entries", &Driver::Entries},
-    {"show", &Driver::Show},       {"latest", &Driver::Latest}, {"stat", &Driver::Stat},
-    {"remove", &Driver::Remove},   {"rename", &Driver::Rename}, {"mkdir", &Driver::MakeDirectory},
-    {"pin", &Driver::Pin},         {"retain", &Driver::Retain}, {"status", &Driver::Status},
+    {"connect", &Driver::Connect},   {"begin", &Driver::Begin},   {"shard", &Driver::NewShard},
+    {"write", &Driver::Write},       {"close", &Driver::Close},   {"abandon", &Driver::Abandon},
+    {"done", &Driver::Done},         {"commit", &Driver::Commit}, {"abort", &Driver::Abort},
+    {"save", &Driver::Save},         {"verify", &Driver::Verify}, {"put", &Driver::Put},
+    {"get", &Driver::Get},           {"list", &Driver::List},     {"entries", &Driver::Entries},
+    {"show", &Driver::Show},         {"latest", &Driver::Latest}, {"stat", &Driver::Stat},
+    {"remove", &Driver::Remove},     {"rename", &Driver::Rename}, {"mkdir", &Driver::MakeDirectory},
+    {"pin", &Driver::Pin},           {"retain", &Driver::Retain}, {"status", &Driver::Status},
+    {"bucket", &Driver::MakeBucket},
 };
 
 int Main() {

@@ -19,6 +19,7 @@ LIBRARIES = {
     "liburing": ("common/reactor", "server/disk"),
     "rdma/": ("common/fabric",),
     "rocksdb/": ("server/kv",),
+    "openssl/": ("server/cluster",),
     "fuse": ("client/fuse",),
     "curl/": ("server/tier",),
     "pybind11/": ("client/python",),

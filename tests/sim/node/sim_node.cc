@@ -46,7 +46,9 @@ Task<absl::Status> DropOn(std::vector<Target*> targets, LeaseId lease) {
   co_return absl::OkStatus();
 }
 
-Task<bool> AskLease(MetaEngine* meta, LeaseId lease) { co_return meta->LeaseIsLive(lease); }
+Task<absl::StatusOr<bool>> AskLease(MetaEngine* meta, LeaseId lease) {
+  co_return meta->LeaseIsLive(lease);
+}
 
 }  // namespace
 
@@ -202,7 +204,7 @@ absl::Status SimNode::Serve(Life& life) {
       *life.meta, life.map, kGroupsPerTarget,
       [sessions = life.sessions.get()](uint64_t version) { sessions->SetMapVersion(version); });
   life.meta_service = std::make_unique<MetaService>(
-      *life.meta, [map = &life.map] { return *map; },
+      *life.meta, [map = &life.map]() -> const wire::ClusterMap& { return *map; },
       [keeper = life.map_keeper.get()](std::string redundancy, wire::DomainLevel level) {
         return keeper->MakeGroups(std::move(redundancy), level);
       });

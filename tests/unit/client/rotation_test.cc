@@ -13,6 +13,7 @@ namespace {
 // `groups` groups of one target each, dealt out in turn.
 wire::ClusterMap Map(uint32_t targets, uint32_t groups) {
   wire::ClusterMap map;
+  map.add_nodes()->set_id(0);
   for (uint32_t i = 1; i <= targets; ++i) {
     wire::TargetInfo* target = map.add_targets();
     target->set_id(i);

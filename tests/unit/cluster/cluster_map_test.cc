@@ -1,5 +1,5 @@
-// Goal: groups made once mean the same targets for ever, and a target with data is never forgotten.
-// Method: maps merged step by step.
+// Goal: groups made once mean the same targets for ever, a target with data is never forgotten, and
+// new groups lie on what works. Method: maps merged step by step. Nodes that join: membership_test.
 
 #include "server/cluster/cluster_map.h"
 
@@ -88,6 +88,55 @@ TEST(MergeClusterMap, ANewTargetThatHasFailedIsRefused) {
               testing::HasSubstr("/t3) is new and could not be opened"));
 }
 
+TEST(MergeClusterMap, WhatTheFoundingNodeDoesNotSayOfItselfStays) {
+  wire::ClusterMap stored = *MergeClusterMap(wire::ClusterMap(), Present(1), 16);
+  wire::NodeInfo* node = stored.mutable_nodes(0);
+  node->set_rack("r1");
+  node->set_name("host");
+  node->set_state_since_ns(7);
+  stored.mutable_targets(0)->set_capacity_bytes(1000);
+  const auto same = MergeClusterMap(stored, Present(1), 16);
+  ASSERT_TRUE(same.ok()) << same.status();
+  EXPECT_EQ(same->SerializeAsString(), stored.SerializeAsString());
+
+  node->set_state(wire::NODE_SUSPECT);
+  wire::ClusterMap present = Present(1);
+  present.mutable_nodes(0)->set_rack("r2");
+  present.mutable_nodes(0)->set_endpoint("h:2");
+  present.mutable_targets(0)->set_number(3);
+  present.mutable_targets(0)->set_capacity_bytes(2000);
+  const auto merged = MergeClusterMap(stored, present, 16);
+  ASSERT_TRUE(merged.ok()) << merged.status();
+  EXPECT_EQ(merged->nodes(0).state(), wire::NODE_UP);
+  EXPECT_EQ(merged->nodes(0).rack(), "r2");
+  EXPECT_EQ(merged->nodes(0).name(), "host");
+  EXPECT_EQ(merged->nodes(0).endpoint(), "h:2");
+  EXPECT_EQ(merged->targets(0).number(), 3u);
+  EXPECT_EQ(merged->targets(0).capacity_bytes(), 2000u);
+  EXPECT_EQ(merged->version(), stored.version() + 1);
+}
+
+TEST(MergeClusterMap, ATargetWithAnIdOfAnotherNodeIsRefused) {
+  wire::ClusterMap stored = *MergeClusterMap(wire::ClusterMap(), Present(2), 16);
+  stored.add_nodes()->set_id(2);
+  wire::TargetInfo* joined = stored.add_targets();
+  joined->set_id(3);
+  joined->set_node(2);
+  const auto unchanged = MergeClusterMap(stored, Present(2), 16);
+  ASSERT_TRUE(unchanged.ok()) << unchanged.status();
+  EXPECT_EQ(unchanged->SerializeAsString(), stored.SerializeAsString());
+  const auto taken = MergeClusterMap(stored, Present(3), 16);
+  EXPECT_EQ(taken.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(taken.status().message()), testing::HasSubstr("target 3 (/t3)"));
+  EXPECT_THAT(std::string(taken.status().message()), testing::HasSubstr("add a node instead"));
+  // The node has left, but groups still mean its target.
+  stored.mutable_targets()->RemoveLast();
+  stored.mutable_nodes()->RemoveLast();
+  EXPECT_TRUE(MergeClusterMap(stored, Present(3), 16).ok());
+  stored.mutable_groups(0)->add_targets(3);
+  EXPECT_EQ(MergeClusterMap(stored, Present(3), 16).status(), taken.status());
+}
+
 wire::ClusterMap Nodes(uint32_t nodes, uint32_t targets_each) {
   wire::ClusterMap map;
   map.set_version(1);
@@ -97,6 +146,7 @@ wire::ClusterMap Nodes(uint32_t nodes, uint32_t targets_each) {
     target->set_node(1 + (id - 1) / targets_each);
     target->set_state(wire::TARGET_UP);
   }
+  for (uint32_t id = 1; id <= nodes; ++id) map.add_nodes()->set_id(id);
   return map;
 }
 
@@ -145,6 +195,72 @@ TEST(AddGroupsFor, TooFewDomainsAreRefusedWithWhatFits) {
   wire::ClusterMap failed = Nodes(6, 1);
   failed.mutable_targets(2)->set_state(wire::TARGET_FAILED);
   EXPECT_FALSE(AddGroupsFor(failed, Parsed("ec:4+2"), wire::DOMAIN_NODE, 16).ok());
+}
+
+TEST(AddGroupsFor, OnlyTargetsThatWorkNowAreTaken) {
+  const auto fails = [](const wire::ClusterMap& map) {
+    return AddGroupsFor(map, Parsed("replica:4"), wire::DOMAIN_NODE, 16).status().message() ==
+           "replica:4 needs 4 nodes, and the cluster has 3 that work; replica:3 would fit";
+  };
+  wire::ClusterMap map = Nodes(4, 1);
+  map.mutable_nodes(1)->set_state(wire::NODE_SUSPECT);
+  EXPECT_TRUE(AddGroupsFor(map, Parsed("replica:4"), wire::DOMAIN_NODE, 16).ok());
+  for (wire::NodeState state : {wire::NODE_DOWN, wire::NODE_OUT}) {
+    map.mutable_nodes(1)->set_state(state);
+    EXPECT_TRUE(fails(map)) << state;
+  }
+  map = Nodes(4, 1);
+  map.mutable_targets(3)->set_joining(true);
+  EXPECT_TRUE(fails(map));
+  const auto three = AddGroupsFor(map, Parsed("replica:3"), wire::DOMAIN_NODE, 16);
+  ASSERT_TRUE(three.ok()) << three.status();
+  for (const auto& group : three->groups())
+    EXPECT_THAT(group.targets(), testing::UnorderedElementsAre(1, 2, 3));
+}
+
+TEST(AddGroupsFor, KeepsRacksApart) {
+  wire::ClusterMap map = Nodes(6, 1);
+  for (int i = 0; i < 6; ++i) map.mutable_nodes(i)->set_rack(std::string(1, "abc"[i % 3]));
+  const auto racks = AddGroupsFor(map, Parsed("replica:3"), wire::DOMAIN_RACK, 16);
+  ASSERT_TRUE(racks.ok()) << racks.status();
+  ASSERT_EQ(racks->groups_size(), 32);
+  for (const auto& group : racks->groups()) {
+    EXPECT_EQ(group.level(), wire::DOMAIN_RACK);
+    std::set<uint32_t> used;
+    for (uint32_t target : group.targets()) used.insert((target - 1) % 3);
+    EXPECT_EQ(used.size(), 3u);
+  }
+  EXPECT_EQ(AddGroupsFor(map, Parsed("ec:4+2"), wire::DOMAIN_RACK, 16).status().message(),
+            "ec:4+2 needs 6 racks, and the cluster has 3 that work; ec:2+1 or replica:3 would fit");
+}
+
+TEST(AddGroupsFor, ANodeThatHasNotSaidItsRackIsNamed) {
+  wire::ClusterMap map = Nodes(3, 1);
+  map.mutable_nodes(0)->set_rack("a");
+  map.mutable_nodes(2)->set_rack("b");
+  const auto refused = AddGroupsFor(map, Parsed("replica:2"), wire::DOMAIN_RACK, 16);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(refused.status().message(), "node 2 has not said which rack it is in: set `rack`");
+  map.mutable_nodes(1)->set_state(wire::NODE_DOWN);
+  EXPECT_TRUE(AddGroupsFor(map, Parsed("replica:2"), wire::DOMAIN_RACK, 16).ok());
+}
+
+TEST(AddGroupsForNewTargets, OneCopyIsTheSameByEveryName) {
+  wire::ClusterMap map = *AddGroupsFor(Nodes(2, 1), Parsed("replica:1"), wire::DOMAIN_TARGET, 16);
+  const std::string before = map.SerializeAsString();
+  AddGroupsForNewTargets(&map, 0, 16);
+  EXPECT_EQ(map.SerializeAsString(), before);
+}
+
+TEST(BumpVersionIfChanged, OnlyAChangeMakesAVersion) {
+  const wire::ClusterMap before = Nodes(2, 1);
+  wire::ClusterMap after = before;
+  after.set_version(77);
+  EXPECT_FALSE(BumpVersionIfChanged(before, &after));
+  EXPECT_EQ(after.version(), before.version());
+  after.mutable_nodes(0)->set_name("host");
+  EXPECT_TRUE(BumpVersionIfChanged(before, &after));
+  EXPECT_EQ(after.version(), before.version() + 1);
 }
 
 }  // namespace

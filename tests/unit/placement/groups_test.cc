@@ -54,6 +54,38 @@ TEST(BuildGroups, TooFewDomainsAreRefusedWithTheirNumber) {
   EXPECT_THAT(std::string(groups.status().message()), testing::HasSubstr("has 2"));
 }
 
+std::map<TargetId, uint32_t> LoadOf(const std::vector<PlacementGroupTargets>& groups) {
+  std::map<TargetId, uint32_t> load;
+  for (const auto& group : groups)
+    for (TargetId target : group.targets) ++load[target];
+  return load;
+}
+
+TEST(BuildGroups, ThoseInFewerGroupsAreFilledUpFirst) {
+  const std::map<TargetId, uint32_t> before = {
+      {TargetId(1), 10}, {TargetId(2), 10}, {TargetId(3), 4}, {TargetId(99), 1}};
+  const auto groups = BuildGroups(Targets(4, 1), 12, 2, 0, before);
+  ASSERT_TRUE(groups.ok()) << groups.status();
+  for (const auto& [target, load] : LoadOf(*groups))
+    EXPECT_EQ(load + (before.contains(target) ? before.at(target) : 0), 12u) << target;
+  for (uint32_t i = 0; i < 4; ++i)
+    EXPECT_THAT((*groups)[i].targets, testing::UnorderedElementsAre(TargetId(3), TargetId(4)));
+}
+
+TEST(BuildGroups, APartAndTheRestAreTheWhole) {
+  const auto targets = Targets(9, 2);
+  const auto whole = BuildGroups(targets, 20, 3, 5);
+  const auto part = BuildGroups(targets, 13, 3, 5);
+  ASSERT_TRUE(whole.ok() && part.ok());
+  const auto rest = BuildGroups(targets, 7, 3, 5 + 13, LoadOf(*part));
+  ASSERT_TRUE(rest.ok());
+  for (size_t i = 0; i < 20; ++i) {
+    const PlacementGroupTargets& group = i < 13 ? (*part)[i] : (*rest)[i - 13];
+    EXPECT_EQ(group.id, (*whole)[i].id);
+    EXPECT_EQ(group.targets, (*whole)[i].targets) << i;
+  }
+}
+
 // Stored tables were made with this hash and order: a change here would move data.
 TEST(BuildGroups, GoldenTable) {
   const auto groups = BuildGroups(Targets(5, 1), 6, 2, 10);

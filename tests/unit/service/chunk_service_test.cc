@@ -29,7 +29,7 @@ constexpr size_t kSlabs = 2;
 constexpr size_t kPendingMax = 40;
 constexpr uint64_t kLiveLease = 5;
 
-Task<bool> LeaseIsLive(LeaseId lease) { co_return lease == LeaseId(kLiveLease); }
+Task<absl::StatusOr<bool>> LeaseIsLive(LeaseId lease) { co_return lease == LeaseId(kLiveLease); }
 
 class ChunkServiceTest : public ::testing::Test {
  protected:
@@ -303,7 +303,7 @@ TEST_F(ChunkServiceTest, SealUnderAnEndedLeaseIsAborted) {
 // Shut, so that the lease may end, and its space be reclaimed, while a seal waits for its answer.
 class SlowCheck {
  public:
-  Task<bool> Ask() {
+  Task<absl::StatusOr<bool>> Ask() {
     ++asked_;
     co_await answer_;
     co_return true;

@@ -1,0 +1,62 @@
+// Membership, on the node that keeps the metadata: nodes join, tell every second that they live and
+// how their targets do, and ask about leases. Who is silent becomes suspect, down, out; every such
+// change is stored before anyone acts on it.
+#pragma once
+
+#include <functional>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "common/rpc/call_table.h"
+#include "common/task/scope.h"
+#include "common/task/stop.h"
+#include "proto/wire/cluster.pb.h"
+#include "server/cluster/failure_detector.h"
+#include "server/meta/meta_engine.h"
+#include "server/service/map_keeper.h"
+#include "server/service/node_service.h"
+
+namespace cairn {
+
+// Lives on core 0's reactor.
+class MemberService {
+ public:
+  // This node's own heartbeat.
+  using OwnHeartbeat = std::function<Task<wire::HeartbeatRequest>()>;
+  // All outlive it.
+  MemberService(NodeService& nodes, MapKeeper& keeper, MetaEngine& engine,
+                FailureDetector::Options detection);
+
+  void Register(CallTable& table);
+  // From now on nodes are judged.
+  void Start(OwnHeartbeat own) { scope_.Spawn(Run(std::move(own))); }
+  Task<void> Stop();
+
+  // Writes into `map` what the last heartbeats said of its targets' use.
+  void FillUsage(wire::ClusterMap* map) const;
+
+  Task<absl::StatusOr<wire::JoinReply>> Join(CallContext& call, const wire::JoinRequest& request);
+  Task<absl::StatusOr<wire::HeartbeatReply>> Heartbeat(CallContext& call,
+                                                       const wire::HeartbeatRequest& request);
+  Task<absl::StatusOr<wire::CheckLeasesReply>> CheckLeases(CallContext& call,
+                                                           const wire::CheckLeasesRequest& request);
+
+ private:
+  Task<void> Run(OwnHeartbeat own);
+  Task<absl::Status> Hear(const wire::HeartbeatRequest& heartbeat);
+  Task<absl::Status> Judge();
+
+  NodeService& nodes_;
+  MapKeeper& keeper_;
+  MetaEngine& engine_;
+  FailureDetector detector_;
+  struct Usage {
+    uint64_t capacity_bytes = 0;
+    uint64_t used_bytes = 0;
+  };
+  absl::flat_hash_map<uint32_t, Usage> usage_;  // by target
+  StopSource stop_;
+  Scope scope_;
+};
+
+}  // namespace cairn

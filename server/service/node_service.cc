@@ -1,0 +1,66 @@
+#include "server/service/node_service.h"
+
+#include <utility>
+
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+
+namespace cairn {
+namespace {
+
+constexpr size_t kChallengeBytesMin = 16;
+constexpr size_t kChallengeBytesMax = 64;
+
+}  // namespace
+
+NodeService::NodeService(ClusterSecret secret, std::function<std::string()> cluster_id, Free free)
+    : secret_(std::move(secret)), cluster_id_(std::move(cluster_id)), free_(std::move(free)) {}
+
+void NodeService::Register(CallTable& table) {
+  table.Add(wire::PROVE_NODE, this, &NodeService::ProveNode);
+  table.Add(wire::FREE_SPANS, this, &NodeService::FreeSpans);
+}
+
+absl::Status NodeService::CheckIsNode(const CallContext& call) const {
+  if (proven_.contains(call.session())) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      "this call is for nodes of the cluster, and this session has not proven that it is one's");
+}
+
+Task<absl::StatusOr<wire::ProveNodeReply>> NodeService::ProveNode(
+    CallContext& call, const wire::ProveNodeRequest& request) {
+  const size_t length = request.challenge().size();
+  if (length < kChallengeBytesMin || length > kChallengeBytesMax) {
+    co_return absl::InvalidArgumentError(StrCat("a challenge of ", length, " bytes; ",
+                                                kChallengeBytesMin, " to ", kChallengeBytesMax,
+                                                " are allowed"));
+  }
+  const std::string cluster_id = cluster_id_();
+  if (!secret_.Check(ClusterSecret::Side::kCaller, cluster_id, call.session(), request.challenge(),
+                     request.proof())) {
+    co_return absl::PermissionDeniedError(
+        "the secret is not this cluster's: give the node the file cluster.secret of the founding "
+        "node's data directory");
+  }
+  proven_.insert(call.session());
+  wire::ProveNodeReply reply;
+  reply.set_proof(secret_.Prove(ClusterSecret::Side::kAnswerer, cluster_id, call.session(),
+                                request.challenge()));
+  co_return reply;
+}
+
+Task<absl::StatusOr<wire::FreeSpansReply>> NodeService::FreeSpans(
+    CallContext& call, const wire::FreeSpansRequest& request) {
+  CO_RETURN_IF_ERROR(CheckIsNode(call));
+  std::vector<StripeSpan> spans;
+  for (const wire::StripeRange& range : request.spans()) {
+    if (range.count() == 0 || range.first() + range.count() < range.first())
+      co_return absl::InvalidArgumentError("a span of stripes is empty or wraps around");
+    spans.push_back({range.first(), range.count()});
+  }
+  absl::Status freed = co_await free_(std::move(spans));
+  if (!freed.ok()) co_return freed;
+  co_return wire::FreeSpansReply();
+}
+
+}  // namespace cairn

@@ -1,0 +1,45 @@
+// What every node answers to the others: the proof that both know the cluster's secret, and the
+// freeing of what its targets hold. Which sessions are nodes' is known here.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "common/rpc/call_table.h"
+#include "proto/wire/cluster.pb.h"
+#include "server/cluster/cluster_secret.h"
+#include "server/meta/reclaim.h"
+
+namespace cairn {
+
+// Lives on core 0's reactor.
+class NodeService {
+ public:
+  // Frees these stripes' fragments on all of this node's targets, durably, and before that forgets
+  // which leases were found live.
+  using Free = std::function<Task<absl::Status>(std::vector<StripeSpan>)>;
+  // `cluster_id` answers "" until the node has joined.
+  NodeService(ClusterSecret secret, std::function<std::string()> cluster_id, Free free);
+
+  void Register(CallTable& table);
+  // For SessionTable, which calls it on the same reactor.
+  void OnSessionEnded(SessionId session) { proven_.erase(session); }
+  // OK for a call of a node of this cluster. PERMISSION_DENIED: its session has proven nothing.
+  absl::Status CheckIsNode(const CallContext& call) const;
+
+  Task<absl::StatusOr<wire::ProveNodeReply>> ProveNode(CallContext& call,
+                                                       const wire::ProveNodeRequest& request);
+  Task<absl::StatusOr<wire::FreeSpansReply>> FreeSpans(CallContext& call,
+                                                       const wire::FreeSpansRequest& request);
+
+ private:
+  const ClusterSecret secret_;
+  const std::function<std::string()> cluster_id_;
+  const Free free_;
+  absl::flat_hash_set<SessionId> proven_;
+};
+
+}  // namespace cairn
