@@ -41,7 +41,7 @@ absl::flat_hash_set<uint32_t> TargetsOn(const wire::ClusterMap& map,
 }  // namespace
 
 Rotation::Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, Random& random)
-    : redundancy_(FormatRedundancy(redundancy)) {
+    : redundancy_(FormatRedundancy(redundancy)), version_(map.version()) {
   AddGroups(map, TargetsOn(map, {wire::NODE_UP}));
   // One that has missed a heartbeat or two is better than none.
   if (groups_.empty()) AddGroups(map, TargetsOn(map, {wire::NODE_UP, wire::NODE_SUSPECT}));
@@ -55,18 +55,52 @@ void Rotation::AddGroups(const wire::ClusterMap& map, const absl::flat_hash_set<
     if (RedundancyTextOf(group) != redundancy_) continue;
     const bool healthy = std::all_of(group.targets().begin(), group.targets().end(),
                                      [&usable](uint32_t id) { return usable.contains(id); });
-    if (!healthy) continue;
+    const bool known = std::any_of(groups_.begin(), groups_.end(), [&group](const Group& each) {
+      return each.id.value() == group.id();
+    });
+    if (!healthy || known) continue;
     Group& added = groups_.emplace_back();
     added.id = PgId(group.id());
+    added.crowded = group.crowded();
     for (uint32_t target : group.targets()) added.targets.push_back(TargetId(target));
   }
 }
 
+void Rotation::Learn(const wire::ClusterMap& map) {
+  if (map.version() <= version_) return;
+  version_ = map.version();
+  const absl::flat_hash_set<uint32_t> alive = TargetsOn(map, {wire::NODE_UP, wire::NODE_SUSPECT});
+  std::erase_if(refused_, [&alive](const auto& refusal) {
+    return IsSilence(refusal.second) && alive.contains(refusal.first.value());
+  });
+  for (const Group& group : groups_) {
+    for (TargetId target : group.targets) {
+      if (!alive.contains(target.value()))
+        refused_.emplace(target, absl::UnavailableError("its node is down"));
+    }
+  }
+  AddGroups(map, alive);
+  Choose();
+}
+
 void Rotation::Choose() {
+  ChooseAll();
+  if (!chosen_.empty()) return;
+  // Those that were only silent may be back, and are better than none.
+  std::erase_if(refused_, [](const auto& refusal) { return IsSilence(refusal.second); });
+  ChooseAll();
+}
+
+void Rotation::ChooseAll() {
   chosen_.clear();
+  ChooseAmong(false);
+  if (chosen_.empty()) ChooseAmong(true);
+}
+
+void Rotation::ChooseAmong(bool crowded) {
   for (const Group& group : groups_) {
     if (chosen_.size() == kRotationMax) return;
-    if (!IsRefused(group)) chosen_.push_back(group.id);
+    if (group.crowded == crowded && !IsRefused(group)) chosen_.push_back(group.id);
   }
 }
 
@@ -75,6 +109,7 @@ bool Rotation::IsRefused(const Group& group) const {
                      [this](TargetId target) { return refused_.contains(target); });
 }
 
+// Crowded or not: better than a target that does not answer.
 bool Rotation::CanAvoid(TargetId target) const {
   return std::any_of(groups_.begin(), groups_.end(), [this, target](const Group& group) {
     return !IsRefused(group) &&
@@ -89,12 +124,7 @@ PgId Rotation::GroupOf(StripeId stripe) const {
 }
 
 void Rotation::Refuse(TargetId target, absl::Status why) {
-  if (!refused_.emplace(target, std::move(why)).second) return;
-  Choose();
-  if (!chosen_.empty()) return;
-  // Those that were only silent may be back, and are better than none.
-  std::erase_if(refused_, [](const auto& refusal) { return IsSilence(refusal.second); });
-  Choose();
+  if (refused_.emplace(target, std::move(why)).second) Choose();
 }
 
 absl::Status Rotation::Usable() const {

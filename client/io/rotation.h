@@ -21,12 +21,18 @@ class Rotation {
   // random order, so that every rank spreads over other ones.
   Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, Random& random);
 
+  // What a newer map says: groups that it has made or that are whole again are used, targets that
+  // are not up any more are avoided. Maps that are not newer are ignored.
+  void Learn(const wire::ClusterMap& map);
+
   // REQUIRES: Usable() is OK.
   PgId GroupOf(StripeId stripe) const;
   // The target is full or has failed, or its node is silent: no later stripe of this write is meant
   // for it. What has refused once is not asked again, so that a full cluster is found out in one
   // round; what was silent is, once nothing else is left.
   void Refuse(TargetId target, absl::Status why);
+  // It has refused, or a map has said that it is not up.
+  bool IsAvoided(TargetId target) const { return refused_.contains(target); }
   // Whether stripes could go on without the target.
   bool CanAvoid(TargetId target) const;
   // OK while a group is left. RESOURCE_EXHAUSTED: all targets that work are full. UNAVAILABLE: none
@@ -37,13 +43,18 @@ class Rotation {
   struct Group {
     PgId id;
     std::vector<TargetId> targets;
+    bool crowded = false;
   };
-  // Those whose targets are all among `usable`.
+  // Those whose targets are all among `usable`, but for those there already.
   void AddGroups(const wire::ClusterMap& map, const absl::flat_hash_set<uint32_t>& usable);
+  // Also forgives silence once nothing else is left.
   void Choose();
+  void ChooseAll();
+  void ChooseAmong(bool crowded);
   bool IsRefused(const Group& group) const;
 
   const std::string redundancy_;
+  uint64_t version_;
   std::vector<Group> groups_;
   std::vector<PgId> chosen_;
   std::map<TargetId, absl::Status> refused_;

@@ -82,6 +82,10 @@ class Session {
 
   // The cluster map, asked for once and again when a reply has named a newer version.
   Task<absl::StatusOr<std::shared_ptr<const wire::ClusterMap>>> Map(Deadline deadline);
+  // Asks for a newer one. OK also when there is none.
+  Task<absl::Status> RefreshMap(Deadline deadline);
+  // As last fetched; null before that.
+  const wire::ClusterMap* known_map() const { return map_.get(); }
   // The target of fragment `index` of a stripe in `group`. FAILED_PRECONDITION when the target has
   // failed. `target`, if not null, is told it also where its node cannot be reached.
   Task<absl::StatusOr<TargetRoute>> Route(PgId group, uint32_t index, Deadline deadline,
@@ -131,7 +135,6 @@ class Session {
   // a node down meanwhile: what such a node was asked would else hang until its deadline.
   void WatchCalls();
   Task<void> RunCallWatch();
-  Task<absl::Status> RefreshMap(Deadline deadline);
   // REQUIRES: the caller holds `fetching_map_`.
   Task<absl::Status> AskForMap(Deadline deadline);
   void HangUpOnNodesDown();

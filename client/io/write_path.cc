@@ -91,6 +91,13 @@ Task<absl::Status> WritePath::Start() {
     code_.emplace(std::move(code));
   }
   rotation_ = std::make_unique<Rotation>(**map, redundancy_, session_.random());
+  // Nodes may just be restarting.
+  while (absl::IsUnavailable(rotation_->Usable())) {
+    if (deadline.Remaining(Executor::Current().clock()) <= kRoomPause) break;
+    CO_RETURN_IF_ERROR(co_await session_.Pause(kRoomPause));
+    CO_RETURN_IF_ERROR(co_await session_.RefreshMap(deadline));
+    rotation_->Learn(*session_.known_map());
+  }
   CO_RETURN_IF_ERROR(rotation_->Usable());
   stripe_bytes_ = (*map)->stripe_bytes();
   cutter_ = std::make_unique<StripeCutter>(stripe_bytes_);
@@ -144,6 +151,9 @@ absl::Status WritePath::Move(Stripe* stripe) {
 bool WritePath::RefuseFor(const Fragment& fragment, const absl::Status& error, MonoTime since) {
   // Refused before a target was found, by the map say: nowhere else is better.
   if (!fragment.target.has_value()) return false;
+  // The cluster may have found the node down, and other groups to go on with.
+  if (const wire::ClusterMap* map = session_.known_map(); map != nullptr) rotation_->Learn(*map);
+  if (NodeIsGone(error) && rotation_->IsAvoided(*fragment.target)) return true;
   const bool gone = NodeIsGone(error) && Executor::Current().clock().Now() - since >= kMoveAfter &&
                     rotation_->CanAvoid(*fragment.target);
   if (!gone && !TargetRefuses(error)) return false;

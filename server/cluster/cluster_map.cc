@@ -183,6 +183,7 @@ std::map<Kind, GroupsOfKind> CountByKind(const wire::ClusterMap& map) {
   const Kind one_copy;  // on one target, so no level matters
   std::map<Kind, GroupsOfKind> kinds = {{one_copy, {}}};
   for (const wire::PlacementGroup& group : map.groups()) {
+    if (group.crowded()) continue;  // not there to stay in use
     const bool is_one = HasRedundancy(group, "replica:1");
     GroupsOfKind& kind = kinds[is_one ? one_copy : Kind{group.redundancy(), group.level()}];
     ++kind.count;
@@ -247,6 +248,58 @@ void AddGroupsOfKind(const Kind& kind, GroupsOfKind groups, uint32_t heard,
     for (const PlacementGroupTargets& group : *added)
       for (TargetId target : group.targets) ++groups.load[target];
   }
+}
+
+// Every client holds the map, and one of these groups or another will be used again.
+constexpr uint32_t kCrowdedGroupsMax = 64;
+
+bool IsUsable(const wire::PlacementGroup& group, const Usable& usable) {
+  return std::all_of(group.targets().begin(), group.targets().end(), [&usable](uint32_t id) {
+    return std::any_of(usable.targets.begin(), usable.targets.end(),
+                       [id](const auto& target) { return target.id.value() == id; });
+  });
+}
+
+// Each group starts one domain further, and one target further in each domain after a full round.
+std::vector<PlacementGroupTargets> BuildCrowded(const Usable& usable, uint32_t count,
+                                                uint32_t width, uint32_t first_id) {
+  std::map<uint32_t, std::vector<TargetId>> by_domain;
+  for (const PlacementTarget& target : usable.targets)
+    by_domain[target.failure_domain].push_back(target.id);
+  std::vector<std::vector<TargetId>> domains;
+  for (auto& [domain, targets] : by_domain) domains.push_back(std::move(targets));
+  std::vector<PlacementGroupTargets> groups;
+  for (uint32_t group = 0; group < count; ++group) {
+    PlacementGroupTargets& added = groups.emplace_back();
+    added.id = PgId(first_id + group);
+    for (uint32_t i = 0; i < width; ++i) {
+      const std::vector<TargetId>& targets = domains[(group + i) % domains.size()];
+      added.targets.push_back(
+          targets[(group / domains.size() + i / domains.size()) % targets.size()]);
+    }
+  }
+  return groups;
+}
+
+void AddCrowdedGroupsOfKind(const Kind& kind, uint32_t groups_per_target, wire::ClusterMap* map) {
+  const absl::StatusOr<Redundancy> redundancy = ParseRedundancy(kind.redundancy);
+  if (!redundancy.ok()) return;  // a later release made it, and will make more
+  const Usable usable = FindUsable(*map, kind.level, 0);
+  const uint32_t width = redundancy->width();
+  if (usable.domains == 0) return;
+  const uint64_t shared = DivideUp(uint64_t{width}, uint64_t{usable.domains});
+  // As many as may be lost; a full group's otherwise.
+  if (shared == 1 || shared > redundancy->parity_fragments) return;
+  for (const wire::PlacementGroup& group : map->groups()) {
+    const bool of_kind = group.redundancy() == kind.redundancy && group.level() == kind.level;
+    if (of_kind && IsUsable(group, usable)) return;
+  }
+  const auto wanted = static_cast<uint32_t>(
+      DivideUp(uint64_t{groups_per_target} * usable.targets.size(), uint64_t{width}));
+  const int before = map->groups_size();
+  AppendGroups(BuildCrowded(usable, std::min(wanted, kCrowdedGroupsMax), width, NextGroupId(*map)),
+               kind.redundancy, kind.level, map);
+  for (int i = before; i < map->groups_size(); ++i) map->mutable_groups(i)->set_crowded(true);
 }
 
 }  // namespace
@@ -320,6 +373,12 @@ bool BumpVersionIfChanged(const wire::ClusterMap& before, wire::ClusterMap* afte
   if (after->SerializeAsString() == before.SerializeAsString()) return false;
   after->set_version(before.version() + 1);
   return true;
+}
+
+void AddCrowdedGroups(wire::ClusterMap* map, uint32_t groups_per_target) {
+  for (const auto& [kind, groups] : CountByKind(*map)) {
+    if (!kind.redundancy.empty()) AddCrowdedGroupsOfKind(kind, groups_per_target, map);
+  }
 }
 
 }  // namespace cairn

@@ -20,6 +20,14 @@ void FailureDetector::Heard(uint32_t node, MonoTime now) {
   if (known != nodes_.end()) known->second = {now, wire::NODE_UP};
 }
 
+void FailureDetector::Lost(uint32_t node, MonoTime now) {
+  const auto known = nodes_.find(node);
+  if (known == nodes_.end()) return;
+  const absl::Duration left = std::min(kLostForGood, options_.down_after);
+  MonoTime& since = known->second.silent_since;
+  since = std::min(since, now + (left - options_.down_after));
+}
+
 std::vector<FailureDetector::Change> FailureDetector::Judge(MonoTime now,
                                                             const wire::ClusterMap& map) {
   ForgiveOwnPause(now);

@@ -41,11 +41,18 @@ class FailureDetector {
   // with what it does not forgive a heartbeat of every second still comes before `suspect_after`.
   static constexpr absl::Duration kPauseAfter = absl::Milliseconds(750);
 
+  // One that only connects anew says its next heartbeat before.
+  static constexpr absl::Duration kLostForGood = absl::Seconds(2);
+
   explicit FailureDetector(Options options);
 
   // A heartbeat: the node is UP from now on, whatever it was. One of a node that no map has shown
   // yet is ignored; the next comes soon. The judge's own node is to be reported too.
   void Heard(uint32_t node, MonoTime now);
+
+  // Its connection has ended, as it does at once when the process dies: it is DOWN in
+  // kLostForGood, or as soon as it would have been, unless it is heard.
+  void Lost(uint32_t node, MonoTime now);
 
   // The nodes of `map`, the one that is stored, whose state is another by now, in the order of
   // their ids. A change that could not be stored is so reported again, until `map` has it.

@@ -295,9 +295,11 @@ absl::Status Node::Listen() {
   SessionTable::Options sessions;
   sessions.identity = std::move(identity);
   sessions.slabs = static_cast<uint32_t>(cores_[0]->slabs().slab_count() * cores_.size());
-  sessions_ = std::make_unique<SessionTable>(
-      std::move(sessions), random_,
-      [this](SessionId session) { node_service_->OnSessionEnded(session); });
+  sessions_ =
+      std::make_unique<SessionTable>(std::move(sessions), random_, [this](SessionId session) {
+        node_service_->OnSessionEnded(session);
+        if (member_service_ != nullptr) member_service_->OnSessionEnded(session);
+      });
   sessions_->SetMapVersion(map_.version());
   node_service_->Register(cores_[0]->table());
   if (meta_ != nullptr) ServeMetadata();

@@ -27,6 +27,7 @@ Task<absl::Status> MapKeeper::Apply(Change change) {
 Task<absl::Status> MapKeeper::ApplyAlone(Change change) {
   wire::ClusterMap changed = map_;
   CO_RETURN_IF_ERROR(change(&changed));
+  AddCrowdedGroups(&changed, groups_per_target_);
   changed.set_version(map_.version());
   if (changed.SerializeAsString() == map_.SerializeAsString()) co_return absl::OkStatus();
   changed.set_version(map_.version() + 1);

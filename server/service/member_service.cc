@@ -38,9 +38,16 @@ Task<absl::StatusOr<wire::JoinReply>> MemberService::Join(CallContext& call,
 Task<absl::StatusOr<wire::HeartbeatReply>> MemberService::Heartbeat(
     CallContext& call, const wire::HeartbeatRequest& request) {
   CO_RETURN_IF_ERROR(nodes_.CheckIsNode(call));
+  sessions_[request.node()] = call.session();
   absl::Status heard = co_await Hear(request);
   if (!heard.ok()) co_return heard;
   co_return wire::HeartbeatReply();
+}
+
+void MemberService::OnSessionEnded(SessionId session) {
+  for (const auto& [node, last] : sessions_) {
+    if (last == session) detector_.Lost(node, Executor::Current().clock().Now());
+  }
 }
 
 Task<absl::Status> MemberService::Hear(const wire::HeartbeatRequest& heartbeat) {

@@ -28,6 +28,8 @@ class MemberService {
                 FailureDetector::Options detection);
 
   void Register(CallTable& table);
+  // For SessionTable, which calls it on the same reactor.
+  void OnSessionEnded(SessionId session);
   // From now on nodes are judged.
   void Start(OwnHeartbeat own) { scope_.Spawn(Run(std::move(own))); }
   Task<void> Stop();
@@ -50,6 +52,7 @@ class MemberService {
   MapKeeper& keeper_;
   MetaEngine& engine_;
   FailureDetector detector_;
+  absl::flat_hash_map<uint32_t, SessionId> sessions_;  // by node, that of its last heartbeat
   struct Usage {
     uint64_t capacity_bytes = 0;
     uint64_t used_bytes = 0;

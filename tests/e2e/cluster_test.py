@@ -260,6 +260,34 @@ class Losses(ClusterScenario):
         cluster.kill(4)
         self.assertEqual(cluster.sdk(2).ask("verify", path="coded/run/step-1")["bytes_read"], 200 * MIB)
 
+    def test_a_save_goes_on_with_fewer_nodes_than_a_stripe_has_fragments(self):
+        cluster = self.cluster(6)
+        sdk = cluster.sdk()
+        sdk.ask("bucket", name="coded", redundancy="ec:4+2")
+        sdk.ask("begin", id="w", path="coded/run/step-1", world=1)
+        sdk.ask("shard", id="w", shard="s", name="s.seed1.bin")
+        sdk.ask("write", shard="s", bytes=48 * MIB, seed=1)
+        sdk.ask("shard", id="w", shard="t", name="t.seed2.bin")
+        before = cluster.used()[FOUNDER]
+        sdk.tell("write", shard="t", bytes=96 * MIB, seed=2)
+        cluster.wait_used(lambda used: used[FOUNDER] > before, "the first bytes of the second shard arrive")
+        # One that is gone at once and one that takes calls and answers none.
+        cluster.kill(3)
+        cluster.stop(5)
+        sdk.answer()
+        for shard in ("s", "t"):
+            sdk.ask("close", shard=shard)
+        sdk.ask("done", id="w")
+        sdk.ask("commit", id="w")
+        for node in (3, 5):
+            cluster.wait_state(node, "NODE_DOWN")
+        # A new writer finds its way at once, and what it wrote survives one node more.
+        cluster.sdk(2).ask("save", path="coded/run/step-2", world=2, bytes=SHARD, seed=70)
+        cluster.kill(6)
+        late = cluster.sdk(4)
+        self.assertEqual(late.ask("verify", path="coded/run/step-1")["bytes_read"], 144 * MIB)
+        self.verify(late, "coded/run/step-2")
+
     def test_a_node_that_stands_still_is_down_and_up_again_when_it_goes_on(self):
         cluster = self.cluster(3)
         sdk = cluster.sdk()

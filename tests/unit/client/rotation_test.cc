@@ -107,5 +107,66 @@ TEST(Rotation, OnlyGroupsOfTheRedundancyTakePart) {
   EXPECT_TRUE(absl::IsUnavailable(Rotation(map, *ParseRedundancy("replica:3"), random).Usable()));
 }
 
+// Four targets on a node each, of which every group has two.
+wire::ClusterMap FourNodes() {
+  wire::ClusterMap map;
+  map.set_version(1);
+  for (uint32_t id = 1; id <= 4; ++id) {
+    map.add_nodes()->set_id(id);
+    wire::TargetInfo* target = map.add_targets();
+    target->set_id(id);
+    target->set_node(id);
+    target->set_state(wire::TARGET_UP);
+    wire::PlacementGroup* group = map.add_groups();
+    group->set_id(id);
+    group->add_targets(id);
+    group->add_targets(1 + id % 4);
+    group->set_redundancy("replica:2");
+  }
+  return map;
+}
+
+TEST(Rotation, NodesThatAreNotUpGetNothingAndSuspectsWhenNobodyElseIsLeft) {
+  SeededRandom random(1);
+  wire::ClusterMap map = FourNodes();
+  map.mutable_nodes(0)->set_state(wire::NODE_DOWN);
+  map.mutable_nodes(1)->set_state(wire::NODE_SUSPECT);
+  const Redundancy redundancy = *ParseRedundancy("replica:2");
+  EXPECT_EQ(Rotation(map, redundancy, random).GroupOf(StripeId(1)), PgId(3));  // 3 and 4
+  map.mutable_nodes(3)->set_state(wire::NODE_OUT);
+  EXPECT_EQ(Rotation(map, redundancy, random).GroupOf(StripeId(1)), PgId(2));  // 2 and 3
+  map.mutable_nodes(2)->set_state(wire::NODE_DOWN);
+  EXPECT_TRUE(absl::IsUnavailable(Rotation(map, redundancy, random).Usable()));
+}
+
+TEST(Rotation, LearnsOfNodesThatWentAndOfGroupsMadeSince) {
+  SeededRandom random(1);
+  wire::ClusterMap map = FourNodes();
+  Rotation rotation(map, *ParseRedundancy("replica:2"), random);
+  for (int node : {0, 2}) map.mutable_nodes(node)->set_state(wire::NODE_DOWN);
+  rotation.Learn(map);
+  EXPECT_FALSE(rotation.IsAvoided(TargetId(1))) << "the version is not newer";
+  map.set_version(2);
+  rotation.Learn(map);
+  // Each group has a target that is down: silence is forgiven, one may be back.
+  EXPECT_TRUE(rotation.Usable().ok());
+  EXPECT_FALSE(rotation.IsAvoided(TargetId(1)));
+  wire::PlacementGroup* crowded = map.add_groups();
+  crowded->set_id(9);
+  crowded->add_targets(2);
+  crowded->add_targets(4);
+  crowded->set_redundancy("replica:2");
+  crowded->set_crowded(true);
+  map.set_version(3);
+  rotation.Learn(map);
+  EXPECT_TRUE(rotation.IsAvoided(TargetId(1)));
+  EXPECT_TRUE(rotation.IsAvoided(TargetId(3)));
+  for (uint64_t id = 0; id < 8; ++id) EXPECT_EQ(rotation.GroupOf(StripeId(id)), PgId(9));
+  for (int node : {0, 2}) map.mutable_nodes(node)->set_state(wire::NODE_UP);
+  map.set_version(4);
+  rotation.Learn(map);
+  for (uint64_t id = 0; id < 8; ++id) EXPECT_NE(rotation.GroupOf(StripeId(id)), PgId(9));
+}
+
 }  // namespace
 }  // namespace cairn

@@ -263,5 +263,85 @@ TEST(BumpVersionIfChanged, OnlyAChangeMakesAVersion) {
   EXPECT_EQ(after.version(), before.version() + 1);
 }
 
+void SetState(wire::ClusterMap* map, uint32_t node, wire::NodeState state) {
+  for (wire::NodeInfo& info : *map->mutable_nodes())
+    if (info.id() == node) info.set_state(state);
+}
+
+// The most fragments of one stripe that a node has.
+int MostOnOneNode(const wire::ClusterMap& map, const wire::PlacementGroup& group) {
+  std::map<uint32_t, int> by_node;
+  for (uint32_t target : group.targets())
+    for (const wire::TargetInfo& info : map.targets())
+      if (info.id() == target) ++by_node[info.node()];
+  int most = 0;
+  for (const auto& [node, fragments] : by_node) most = std::max(most, fragments);
+  return most;
+}
+
+TEST(AddCrowdedGroups, TwoOfSixNodesDownLeaveGroupsThatSurviveAThird) {
+  wire::ClusterMap map = *AddGroupsFor(Nodes(6, 1), Parsed("ec:4+2"), wire::DOMAIN_NODE, 16);
+  const wire::ClusterMap before = map;
+  AddCrowdedGroups(&map, 16);
+  EXPECT_EQ(map.SerializeAsString(), before.SerializeAsString()) << "all are up";
+  SetState(&map, 2, wire::NODE_DOWN);
+  SetState(&map, 5, wire::NODE_DOWN);
+  AddCrowdedGroups(&map, 16);
+  ASSERT_GT(map.groups_size(), before.groups_size());
+  std::map<uint32_t, int> load;
+  for (int i = before.groups_size(); i < map.groups_size(); ++i) {
+    const wire::PlacementGroup& group = map.groups(i);
+    EXPECT_TRUE(group.crowded());
+    EXPECT_EQ(group.redundancy(), "ec:4+2");
+    EXPECT_EQ(group.targets_size(), 6);
+    EXPECT_LE(MostOnOneNode(map, group), 2);
+    for (uint32_t target : group.targets()) ++load[target];
+  }
+  EXPECT_EQ(load.size(), 4u);
+  EXPECT_FALSE(load.contains(2) || load.contains(5));
+  // As long as they do, no more are made.
+  const wire::ClusterMap crowded = map;
+  AddCrowdedGroups(&map, 16);
+  EXPECT_EQ(map.SerializeAsString(), crowded.SerializeAsString());
+  SetState(&map, 2, wire::NODE_UP);
+  SetState(&map, 5, wire::NODE_UP);
+  AddCrowdedGroups(&map, 16);
+  EXPECT_EQ(map.groups_size(), crowded.groups_size());
+}
+
+TEST(AddCrowdedGroups, NoneWhereTheLossOfOneMoreNodeWouldLoseData) {
+  for (const char* redundancy : {"ec:2+1", "replica:2"}) {
+    const auto width = static_cast<uint32_t>(Parsed(redundancy).width());
+    wire::ClusterMap map = *AddGroupsFor(Nodes(width, 1), Parsed(redundancy), wire::DOMAIN_NODE, 4);
+    SetState(&map, 1, wire::NODE_DOWN);
+    const int before = map.groups_size();
+    AddCrowdedGroups(&map, 4);
+    EXPECT_EQ(map.groups_size(), before) << redundancy;
+  }
+}
+
+TEST(AddCrowdedGroups, NoneWhileAFullGroupIsLeft) {
+  wire::ClusterMap map = *AddGroupsFor(Nodes(8, 1), Parsed("ec:4+2"), wire::DOMAIN_NODE, 64);
+  SetState(&map, 1, wire::NODE_DOWN);
+  const int before = map.groups_size();
+  AddCrowdedGroups(&map, 64);
+  EXPECT_EQ(map.groups_size(), before);
+}
+
+TEST(AddCrowdedGroups, SeveralTargetsOfANodeShareWhatItGets) {
+  wire::ClusterMap map = *AddGroupsFor(Nodes(6, 2), Parsed("ec:4+2"), wire::DOMAIN_NODE, 16);
+  const int before = map.groups_size();
+  SetState(&map, 1, wire::NODE_DOWN);
+  AddCrowdedGroups(&map, 16);
+  std::map<uint32_t, int> load;
+  for (int i = before; i < map.groups_size(); ++i) {
+    std::set<uint32_t> distinct(map.groups(i).targets().begin(), map.groups(i).targets().end());
+    EXPECT_EQ(distinct.size(), 6u) << "there are enough targets";
+    EXPECT_LE(MostOnOneNode(map, map.groups(i)), 2);
+    for (uint32_t target : distinct) ++load[target];
+  }
+  EXPECT_EQ(load.size(), 10u);
+}
+
 }  // namespace
 }  // namespace cairn

@@ -329,5 +329,22 @@ TEST(FailureDetectorRandom, ASteadyNodeIsNeverChangedAndASilentOneAsTheSumOfItsS
   }
 }
 
+TEST_F(FailureDetectorTest, ANodeWhoseConnectionEndedIsDownSoonUnlessItIsHeard) {
+  SetState(1, wire::NODE_UP);
+  SetState(2, wire::NODE_UP);
+  Judged();
+  detector_->Lost(1, now_);
+  detector_->Lost(2, now_);
+  detector_->Lost(3, now_);  // nobody knows it
+  EXPECT_THAT(JudgedAfter(absl::Seconds(1)), ElementsAre("1 SUSPECT", "2 SUSPECT"));
+  detector_->Heard(2, now_);
+  EXPECT_THAT(JudgedAfter(absl::Seconds(1) - kTick), ElementsAre("2 UP"));
+  EXPECT_THAT(JudgedAfter(kTick), ElementsAre("1 DOWN"));
+  // It adds nothing to what silence says anyway.
+  EXPECT_THAT(JudgedAfter(absl::Seconds(2)), ElementsAre("2 SUSPECT"));
+  detector_->Lost(2, now_ + absl::Seconds(-1));
+  EXPECT_THAT(JudgedAfter(absl::Seconds(1)), ElementsAre("2 DOWN"));
+}
+
 }  // namespace
 }  // namespace cairn
