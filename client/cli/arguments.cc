@@ -29,7 +29,7 @@ Exit codes: 0 ok, 1 error, 2 partial (some of several failed, or some shards are
 Environment: CAIRN_ENDPOINT names the nodes, NO_COLOR turns colors off.
 
 Examples:
-  cairn status
+  cairn health
   cairn ckpt ls models/run7
   cairn ckpt verify models/run7/step-1000
   cairn get models/run7/step-1000/rank0.safetensors .

@@ -43,6 +43,7 @@ int ForEachPath(Context& context, const std::vector<std::string>& paths, const s
                 const std::function<absl::Status(Client&, const std::string&)>& work);
 
 void AddClusterCommands(CLI::App* app, Command* chosen);
+void AddHealthCommand(CLI::App* app, Command* chosen);
 void AddPutCommand(CLI::App* app, Command* chosen);
 void AddGetCommands(CLI::App* app, Command* chosen);
 void AddFileCommands(CLI::App* app, Command* chosen);

@@ -1,4 +1,5 @@
-// `cairn status`: the node's own account of itself, on one screen.
+// `cairn status`, `cairn node ls` and `cairn target ls`: the cluster's own account of itself. What
+// is wrong in it: health_command.cc.
 #include <memory>
 #include <utility>
 #include <vector>
@@ -92,26 +93,62 @@ std::string Percent(uint64_t part, uint64_t whole) {
       static_cast<int>(100.0 * static_cast<double>(part) / static_cast<double>(whole) + 0.5), "%");
 }
 
+std::vector<uint64_t> Numbers(const Json& object, const std::string& name) {
+  std::vector<uint64_t> result;
+  const Json* value = Find(object, name);
+  if (value == nullptr || !value->is_array()) return result;
+  for (const Json& each : *value) result.push_back(NumberOf(each));
+  return result;
+}
+
+Json NormalizeHealth(const Json& source) {
+  Json items = Json::array();
+  std::string worst = "ok";
+  for (const Json& item : Objects(source, "health")) {
+    // A severity of a later release is no reason to look away.
+    const std::string severity = Text(item, "severity") == "HEALTH_WARNING" ? "warning" : "error";
+    if (worst != "error") worst = severity;
+    items.push_back({{"code", Text(item, "code")},
+                     {"severity", severity},
+                     {"since", UtcTime(absl::FromUnixNanos(Signed(item, "since_ns")))},
+                     {"summary", Text(item, "summary")},
+                     {"endangers", Text(item, "endangers")},
+                     {"todo", Text(item, "todo")},
+                     {"nodes", Numbers(item, "nodes")},
+                     {"targets", Numbers(item, "targets")}});
+  }
+  return {{"status", worst}, {"items", std::move(items)}};
+}
+
 int RunStatus(Context& context) {
   int code = kExitOk;
-  Client* client = context.Connect(&code);
-  if (client == nullptr) return code;
-  auto text = client->StatusJson();
-  if (!text.ok())
-    return context.Fail({"cannot get the status of", client->endpoint(), text.status()});
-  auto document = NormalizeStatus(*text, client->endpoint());
-  if (!document.ok()) {
-    return context.Fail({"cannot read the status of", client->endpoint(), document.status()});
-  }
+  const auto status = GetStatus(context, &code);
+  if (!status.has_value()) return code;
   if (context.json()) {
-    context.PrintJson(*document);
+    context.PrintJson(*status);
   } else {
-    context.Print(RenderStatus(*document, context.style()));
+    context.Print(RenderStatus(*status, context.style()));
   }
   return kExitOk;
 }
 
 }  // namespace
+
+std::optional<Json> GetStatus(Context& context, int* exit_code) {
+  Client* client = context.Connect(exit_code);
+  if (client == nullptr) return std::nullopt;
+  const auto text = client->StatusJson();
+  if (!text.ok()) {
+    *exit_code = context.Fail({"cannot get the status of", client->endpoint(), text.status()});
+    return std::nullopt;
+  }
+  auto document = NormalizeStatus(*text, client->endpoint());
+  if (!document.ok()) {
+    *exit_code = context.Fail({"cannot read the status of", client->endpoint(), document.status()});
+    return std::nullopt;
+  }
+  return *std::move(document);
+}
 
 absl::StatusOr<Json> NormalizeStatus(std::string_view status_json, std::string_view endpoint) {
   const Json source = Json::parse(status_json, nullptr, false);
@@ -153,6 +190,7 @@ absl::StatusOr<Json> NormalizeStatus(std::string_view status_json, std::string_v
                                  {"used_bytes", Number(target, "used_bytes")},
                                  {"path", Text(target, "path")}});
   }
+  result["health"] = NormalizeHealth(source);
   const Json* warnings = Find(source, "warnings");
   result["warnings"] = warnings != nullptr && warnings->is_array() ? *warnings : Json::array();
   result["counters"] = Json::object();
@@ -178,12 +216,7 @@ Table NodeTable(const Json& status) {
   return nodes;
 }
 
-}  // namespace
-
-std::string RenderStatus(const Json& status, TextStyle style) {
-  auto number = [&](const char* name) { return status[name].get<uint64_t>(); };
-  auto text = [&](const char* name) { return status[name].get<std::string>(); };
-  uint64_t capacity = 0, used = 0;
+Table TargetTable(const Json& status) {
   Table targets({{"TARGET", Align::kRight},
                  {"NODE", Align::kRight},
                  {"STATE"},
@@ -194,12 +227,35 @@ std::string RenderStatus(const Json& status, TextStyle style) {
   for (const Json& target : status["targets"]) {
     const auto size = target["capacity_bytes"].get<uint64_t>();
     const auto taken = target["used_bytes"].get<uint64_t>();
-    capacity += size;
-    used += taken;
     targets.AddRow({absl::StrCat(target["id"].get<uint64_t>()),
                     absl::StrCat(target["node"].get<uint64_t>()),
                     target["state"].get<std::string>(), HumanBytes(size), HumanBytes(taken),
                     Percent(taken, size), target["path"].get<std::string>()});
+  }
+  return targets;
+}
+
+int RunList(Context& context, const std::string& name, Table (*table)(const Json& status)) {
+  int code = kExitOk;
+  const auto status = GetStatus(context, &code);
+  if (!status.has_value()) return code;
+  if (context.json()) {
+    context.PrintJson((*status)[name]);
+  } else {
+    context.Print(table(*status).Render(context.style()));
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+std::string RenderStatus(const Json& status, TextStyle style) {
+  auto number = [&](const char* name) { return status[name].get<uint64_t>(); };
+  auto text = [&](const char* name) { return status[name].get<std::string>(); };
+  uint64_t capacity = 0, used = 0;
+  for (const Json& target : status["targets"]) {
+    capacity += target["capacity_bytes"].get<uint64_t>();
+    used += target["used_bytes"].get<uint64_t>();
   }
   const uint64_t slabs = number("slabs");
   std::vector<std::pair<std::string, std::string>> lines = {
@@ -207,6 +263,7 @@ std::string RenderStatus(const Json& status, TextStyle style) {
       {"cluster", text("cluster_id")},
       {"node", absl::StrCat(number("node_id"), ", version ", text("software_version"), ", up ",
                             HumanDuration(absl::Milliseconds(number("uptime_ms"))))},
+      {"health", HealthLine(status["health"])},
       {"fabric", absl::StrCat(text("provider"), ", ", number("sessions"), " sessions")},
       {"buffers", absl::StrCat(slabs - std::min(slabs, number("slabs_free")), " of ", slabs,
                                " slabs of ", HumanBytes(number("slab_bytes")), " in use")},
@@ -223,14 +280,36 @@ std::string RenderStatus(const Json& status, TextStyle style) {
   }
   // Of a single node all is said above.
   if (status["nodes"].size() > 1) absl::StrAppend(&out, "\n", NodeTable(status).Render(style));
-  if (!targets.empty()) absl::StrAppend(&out, "\n", targets.Render(style));
+  if (!status["targets"].empty()) {
+    absl::StrAppend(&out, "\n", TargetTable(status).Render(style));
+  }
   return out;
 }
 
 void AddClusterCommands(CLI::App* app, Command* chosen) {
-  CLI::App* status = app->add_subcommand("status", "Show the cluster: node, space, targets");
+  CLI::App* status =
+      app->add_subcommand("status", "Show the cluster: health, nodes, space, targets");
   status->footer("Examples:\n  cairn status\n  cairn status --output json");
   status->callback([chosen] { *chosen = RunStatus; });
+  AddHealthCommand(app, chosen);
+
+  CLI::App* node = app->add_subcommand("node", "See the nodes of the cluster");
+  node->require_subcommand(1);
+  node->footer("Examples:\n  cairn node ls");
+  CLI::App* nodes = node->add_subcommand("ls", "List the nodes and their state");
+  nodes->footer("Examples:\n  cairn node ls\n  cairn node ls --output json");
+  nodes->callback([chosen] {
+    *chosen = [](Context& context) { return RunList(context, "nodes", NodeTable); };
+  });
+
+  CLI::App* target = app->add_subcommand("target", "See the targets: the devices of all nodes");
+  target->require_subcommand(1);
+  target->footer("Examples:\n  cairn target ls");
+  CLI::App* targets = target->add_subcommand("ls", "List the targets, their state and their space");
+  targets->footer("Examples:\n  cairn target ls\n  cairn target ls --output json");
+  targets->callback([chosen] {
+    *chosen = [](Context& context) { return RunList(context, "targets", TargetTable); };
+  });
 }
 
 }  // namespace cairn::cli

@@ -80,8 +80,6 @@ class Node {
   Task<wire::HeartbeatRequest> OwnHeartbeat();
   void OnMapVersion(uint64_t version);
   ReclaimLoop::Targets ReclaimTargets();
-  Task<absl::Status> FreeEverywhere(std::vector<StripeSpan> spans);
-  Task<absl::Status> FreeOnNode(std::string endpoint, const std::vector<StripeSpan>* spans);
   Task<absl::Status> FreeOnTargets(std::vector<StripeSpan> spans);
   Task<std::vector<LeaseId>> PendingLeases();
   Task<absl::Status> DropLease(LeaseId lease);
@@ -112,6 +110,7 @@ class Node {
   std::unique_ptr<MetaService> meta_service_;
   std::unique_ptr<StatusService> status_service_;
   std::unique_ptr<SessionTable> sessions_;
+  std::function<Task<absl::Status>(std::vector<StripeSpan>)> free_here_;
   std::unique_ptr<ReclaimLoop> reclaim_;
   std::vector<wire::TargetInfo> own_targets_;
   wire::ClusterMap map_;  // once listening, the keeper's, on core 0

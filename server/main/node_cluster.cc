@@ -16,6 +16,7 @@
 #include "common/telemetry/log.h"
 #include "server/main/host_name.h"
 #include "server/main/node.h"
+#include "server/repair/free_everywhere.h"
 #include "server/repair/free_spans.h"
 
 namespace cairn {
@@ -29,9 +30,6 @@ constexpr absl::Duration kJoinPause = absl::Seconds(1);
 // Somebody who starts a new node with a wrong address is there to be told.
 constexpr absl::Duration kFirstJoinPatience = absl::Seconds(30);
 constexpr absl::Duration kSayAgain = absl::Seconds(30);
-constexpr absl::Duration kFreeTimeout = absl::Seconds(60);
-// 20 bytes each at most: well below what a message holds.
-constexpr size_t kSpansPerCall = 2000;
 
 bool MayPass(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
@@ -196,47 +194,14 @@ Task<absl::StatusOr<bool>> Node::AskLease(LeaseId lease) {
 
 ReclaimLoop::Targets Node::ReclaimTargets() {
   ReclaimLoop::Targets targets;
-  targets.free = [this](std::vector<StripeSpan> spans) { return FreeEverywhere(std::move(spans)); };
+  free_here_ = [this](std::vector<StripeSpan> spans) { return FreeOnTargets(std::move(spans)); };
+  targets.free = [this](std::vector<StripeSpan> spans) {
+    return FreeEverywhere(*peers_, map_, directory_->identity().node_id(), std::move(spans),
+                          free_here_);
+  };
   targets.pending_leases = [this] { return PendingLeases(); };
   targets.drop_lease = [this](LeaseId lease) { return DropLease(lease); };
   return targets;
-}
-
-// One that does not answer holds up no other, but the spans are not done: it may be back with all
-// that it held, and nothing would look for these again.
-Task<absl::Status> Node::FreeEverywhere(std::vector<StripeSpan> spans) {
-  absl::Status result;
-  std::vector<Task<absl::Status>> frees;
-  for (const wire::NodeInfo& node : map_.nodes()) {
-    if (node.id() == directory_->identity().node_id()) continue;
-    if (node.state() == wire::NODE_UP || node.state() == wire::NODE_SUSPECT) {
-      frees.push_back(FreeOnNode(node.endpoint(), &spans));
-    } else {
-      result.Update(absl::UnavailableError(StrCat("node ", node.id(), " is down")));
-    }
-  }
-  frees.push_back(FreeOnTargets(spans));
-  absl::Status freed = co_await WhenAllOk(std::move(frees));
-  result.Update(freed);
-  co_return result;
-}
-
-Task<absl::Status> Node::FreeOnNode(std::string endpoint, const std::vector<StripeSpan>* spans) {
-  for (size_t at = 0; at < spans->size(); at += kSpansPerCall) {
-    wire::FreeSpansRequest request;
-    for (size_t i = at; i < std::min(spans->size(), at + kSpansPerCall); ++i) {
-      wire::StripeRange* range = request.add_spans();
-      range->set_first((*spans)[i].first);
-      range->set_count((*spans)[i].count);
-    }
-    const absl::StatusOr<wire::FreeSpansReply> reply = co_await peers_->Call<wire::FreeSpansReply>(
-        endpoint, wire::FREE_SPANS, std::move(request), Deadline::After(clock_, kFreeTimeout));
-    if (!reply.ok()) {
-      co_return absl::Status(reply.status().code(),
-                             StrCat(endpoint, ": ", ToStd(reply.status().message())));
-    }
-  }
-  co_return absl::OkStatus();
 }
 
 Task<absl::Status> Node::FreeOnTargets(std::vector<StripeSpan> spans) {

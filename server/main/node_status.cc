@@ -1,9 +1,11 @@
 // What a node says of itself: the board that cairnd prints, and the answer to `cairn status`.
 
 #include <cstdio>
+#include <utility>
 
 #include "common/base/strings.h"
 #include "common/task/call_on.h"
+#include "server/cluster/health.h"
 #include "server/main/human.h"
 #include "server/main/node.h"
 
@@ -70,6 +72,11 @@ Task<absl::StatusOr<wire::StatusReply>> Node::CollectStatus() {
     reply.set_slabs_free(reply.slabs_free() + status.slabs_free);
     for (const auto& [name, value] : status.counters) (*reply.mutable_counters())[name] += value;
     for (const TargetStatus& target : status.targets) ReportTarget(target, &reply);
+  }
+  // Of the map as it is answered, with what this node knows of its own targets by now.
+  if (meta_ != nullptr) {
+    for (wire::HealthItem& item : JudgeHealth(reply.map(), meta_->Health().warnings))
+      *reply.add_health() = std::move(item);
   }
   co_return reply;
 }

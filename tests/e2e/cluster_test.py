@@ -3,14 +3,16 @@ harms nobody beyond what a bucket's redundancy says. Method: real processes, SIG
 cluster's own status, and every byte read back."""
 
 import itertools
+import json
 import os
 import shutil
 import signal
 import stat
+import subprocess
 import unittest
 
 from cairn_cluster import FOUNDER, SETTINGS, ClusterTest, secret_path
-from cairn_harness import MIB, SdkError, wait_until
+from cairn_harness import MIB, PATIENCE_S, SdkError, program, wait_until
 
 # Three stripes, of which the last is short.
 SHARD = 9 * MIB + 12345
@@ -354,6 +356,34 @@ class Space(ClusterScenario):
             job.ask("done", id="w")
             job.ask("commit", id="w", timeout_ms=5000)
         self.assertIn(refused.exception.code, ("ABORTED", "FAILED_PRECONDITION", "UNAVAILABLE", "DEADLINE_EXCEEDED"))
+
+
+class Health(ClusterScenario):
+    def health(self, cluster, code, *arguments):
+        """What `cairn health` prints, asked of the founding node; it exits with `code`."""
+        done = subprocess.run([program("cairn"), "--endpoint", cluster.servers[FOUNDER].endpoint, "health", *arguments],
+                              capture_output=True, timeout=PATIENCE_S, check=False, text=True)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stdout
+
+    def test_a_killed_node_is_named_until_it_is_back(self):
+        cluster = self.cluster(3)
+        cluster.sdk().ask("bucket", name="two", redundancy="replica:2")
+        self.assertEqual(self.health(cluster, 0), "HEALTH OK\n")
+
+        cluster.kill(2)
+        cluster.wait_state(2, "NODE_DOWN")
+        told = self.health(cluster, 1)
+        self.assertRegex(told, r"(?m)^ERROR NODE_DOWN since \w+: node 2 \(.*" + cluster.servers[2].endpoint)
+        found = json.loads(self.health(cluster, 1, "--output", "json"))
+        self.assertEqual(found["status"], "error")
+        # Single copies on it are out of reach, pairs with it have one left, and others take what is new.
+        self.assertEqual({item["code"]: item["nodes"] for item in found["items"]},
+                         {code: [2] for code in ("DATA_DEGRADED", "DATA_UNAVAILABLE", "NODE_DOWN")})
+
+        cluster.restart(2)
+        cluster.wait_ready(2)
+        self.assertEqual(self.health(cluster, 0), "HEALTH OK\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-// The wiring follows server/main/node.cc and core.cc; what differs is that all cores share one
-// executor, so that nothing hops.
+// The wiring follows server/main/node.cc, node_cluster.cc and core.cc; what differs is that all
+// cores share one executor, so that nothing hops.
 #include "tests/sim/node/sim_node.h"
 
 #include <utility>
@@ -12,18 +12,27 @@
 #include "common/task/when_all.h"
 #include "server/admin/ping_service.h"
 #include "server/cluster/cluster_map.h"
+#include "server/cluster/member.h"
+#include "server/cluster/peers.h"
 #include "server/meta/families.h"
+#include "server/repair/free_everywhere.h"
 #include "server/repair/free_spans.h"
 #include "server/repair/reclaim_loop.h"
 #include "server/service/chunk_service.h"
 #include "server/service/map_keeper.h"
+#include "server/service/member_service.h"
 #include "server/service/meta_service.h"
+#include "server/service/node_service.h"
 
 namespace cairn {
 namespace {
 
 constexpr char kClusterId[] = "simulated";
 constexpr uint32_t kGroupsPerTarget = 4;
+// Of a node that starts, for its cluster.
+constexpr absl::Duration kJoinPatience = absl::Seconds(60);
+constexpr absl::Duration kJoinTry = absl::Seconds(5);
+constexpr absl::Duration kJoinPause = absl::Seconds(1);
 
 Task<absl::Status> FreeOn(std::vector<Target*> targets, std::vector<StripeSpan> spans) {
   std::vector<Task<absl::Status>> frees;
@@ -46,9 +55,18 @@ Task<absl::Status> DropOn(std::vector<Target*> targets, LeaseId lease) {
   co_return absl::OkStatus();
 }
 
-Task<absl::StatusOr<bool>> AskLease(MetaEngine* meta, LeaseId lease) {
-  co_return meta->LeaseIsLive(lease);
+Task<absl::StatusOr<bool>> AskLease(MetaEngine* meta, Member* member, LeaseId lease) {
+  if (member == nullptr) co_return meta->LeaseIsLive(lease);
+  co_return co_await member->leases().IsLive(lease);
 }
+
+Task<absl::Status> FreeHere(RemoteLeases* leases, std::vector<Target*> targets,
+                            std::vector<StripeSpan> spans) {
+  if (leases != nullptr) leases->Forget();
+  co_return co_await FreeOn(std::move(targets), std::move(spans));
+}
+
+Task<wire::HeartbeatRequest> Say(wire::HeartbeatRequest heartbeat) { co_return heartbeat; }
 
 }  // namespace
 
@@ -67,8 +85,16 @@ struct SimNode::Core {
 struct SimNode::Life {
   std::vector<std::unique_ptr<Core>> cores;
   std::vector<std::unique_ptr<Target>> targets;
+  std::unique_ptr<SimNet> peer_net;
+  std::unique_ptr<Peers> peers;
+  std::unique_ptr<NodeService> node_service;
+  std::unique_ptr<Member> member;
+  StopSource stop;
+  std::vector<wire::TargetInfo> own_targets;
+  std::function<Task<absl::Status>(std::vector<StripeSpan>)> free_here;
   std::unique_ptr<MetaEngine> meta;
   std::unique_ptr<MapKeeper> map_keeper;
+  std::unique_ptr<MemberService> member_service;
   std::unique_ptr<MetaService> meta_service;
   std::unique_ptr<SessionTable> sessions;
   std::unique_ptr<ReclaimLoop> reclaim;
@@ -96,6 +122,7 @@ SimNode::~SimNode() { CAIRN_CHECK(life_ == nullptr); }
 
 Target& SimNode::target(size_t target) { return *life_->targets[target]; }
 MetaEngine& SimNode::meta() { return *life_->meta; }
+const wire::ClusterMap& SimNode::map() const { return life_->map; }
 
 size_t SimNode::calls_running() const {
   size_t sum = 0;
@@ -127,26 +154,74 @@ Task<absl::Status> SimNode::Boot(Life& life) {
     core->region = *std::move(region);
     life.cores.push_back(std::move(core));
   }
-  absl::Status opened = co_await OpenTargets(life);
+  absl::Status opened = co_await OpenPeers(life);
+  if (opened.ok() && !founder()) opened = co_await Join(life);
+  if (opened.ok()) opened = co_await OpenTargets(life);
+  if (opened.ok() && founder()) opened = co_await OpenMetadata(life);
   if (!opened.ok()) co_return opened;
-  opened = co_await OpenMetadata(life);
-  if (!opened.ok()) co_return opened;
-  co_return Serve(life);
+  opened = Serve(life);
+  if (opened.ok()) StartMembership(life);
+  co_return opened;
+}
+
+Task<absl::Status> SimNode::OpenPeers(Life& life) {
+  if (identity_ == 0) {
+    identity_ = executor_.random().Next() | 1;
+    if (founder()) node_id_ = 1;
+    for (uint32_t i = 0; i < options_.targets; ++i) target_ids_.push_back(i + 1);
+  }
+  absl::StatusOr<ClusterSecret> secret = ClusterSecret::FromText(options_.secret);
+  if (!secret.ok()) co_return secret.status();
+  life.peer_net = fabric_.MakeNet(options_.process);
+  life.peers = std::make_unique<Peers>(*life.peer_net, executor_.random(),
+                                       Peers::Options{options_.process, kClusterId, *secret});
+  if (!founder())
+    life.member = std::make_unique<Member>(*life.peers, std::vector<std::string>{options_.join});
+  life.free_here = [&life](std::vector<StripeSpan> spans) {
+    return FreeHere(life.member == nullptr ? nullptr : &life.member->leases(), life.AllTargets(),
+                    std::move(spans));
+  };
+  life.node_service = std::make_unique<NodeService>(
+      *std::move(secret), [] { return kClusterId; }, life.free_here);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> SimNode::Join(Life& life) {
+  const Deadline patience = Deadline::After(executor_.clock(), kJoinPatience);
+  while (true) {
+    wire::JoinRequest request;
+    request.set_identity(identity_);
+    request.set_name(options_.process);
+    request.set_target_count(options_.targets);
+    const absl::StatusOr<wire::JoinReply> reply = co_await life.member->Join(
+        std::move(request), Deadline::After(executor_.clock(), kJoinTry));
+    if (reply.ok()) {
+      node_id_ = reply->node();
+      target_ids_.assign(reply->targets().begin(), reply->targets().end());
+      co_return absl::OkStatus();
+    }
+    const bool may_pass =
+        absl::IsUnavailable(reply.status()) || absl::IsDeadlineExceeded(reply.status());
+    if (!may_pass || patience.HasPassed(executor_.clock())) co_return reply.status();
+    absl::Status slept = co_await SleepFor(kJoinPause, life.stop);
+    if (!slept.ok()) co_return slept;
+  }
 }
 
 Task<absl::Status> SimNode::OpenTargets(Life& life) {
   for (uint32_t i = 0; i < options_.targets; ++i) {
-    Target::Options options{kClusterId, TargetId(i + 1), options_.pending_fragments_max};
+    Target::Options options{kClusterId, TargetId(target_ids_[i]), options_.pending_fragments_max};
     absl::StatusOr<std::unique_ptr<Target>> opened = co_await Target::Open(
         std::move(options), *disks_[i], *indexes_[i], runner_, executor_.random());
     if (!opened.ok()) co_return opened.status();
     life.cores[i % options_.cores]->targets.push_back(opened->get());
     life.targets.push_back(*std::move(opened));
-    auto* info = life.map.add_targets();
-    info->set_id(i + 1);
-    info->set_node(1);
-    info->set_core(i % options_.cores);
-    info->set_state(wire::TARGET_UP);
+    wire::TargetInfo& info = life.own_targets.emplace_back();
+    info.set_id(target_ids_[i]);
+    info.set_node(node_id_);
+    info.set_number(i);
+    info.set_core(i % options_.cores);
+    info.set_state(wire::TARGET_UP);
   }
   co_return absl::OkStatus();
 }
@@ -161,6 +236,7 @@ Task<absl::Status> SimNode::OpenMetadata(Life& life) {
   auto* node = life.map.add_nodes();
   node->set_id(1);
   node->set_endpoint(options_.endpoint);
+  for (const wire::TargetInfo& target : life.own_targets) *life.map.add_targets() = target;
   absl::StatusOr<wire::GetMapReply> stored = co_await life.meta->Query(wire::GetMapRequest());
   if (!stored.ok()) co_return stored.status();
   absl::StatusOr<wire::ClusterMap> merged =
@@ -172,8 +248,8 @@ Task<absl::Status> SimNode::OpenMetadata(Life& life) {
   absl::StatusOr<disk::SetClusterMapReply> set = co_await life.meta->Mutate(std::move(update));
   if (!set.ok()) co_return set.status();
   ReclaimLoop::Targets targets;
-  targets.free = [all = life.AllTargets()](std::vector<StripeSpan> spans) {
-    return FreeOn(all, std::move(spans));
+  targets.free = [&life](std::vector<StripeSpan> spans) {
+    return FreeEverywhere(*life.peers, life.map, 1, std::move(spans), life.free_here);
   };
   targets.pending_leases = [all = life.AllTargets()] { return PendingOn(all); };
   targets.drop_lease = [all = life.AllTargets()](LeaseId lease) { return DropOn(all, lease); };
@@ -186,20 +262,41 @@ absl::Status SimNode::Serve(Life& life) {
   wire::HelloReply identity;
   identity.set_software_version("simulated");
   identity.set_cluster_id(kClusterId);
-  identity.set_node_id(1);
+  identity.set_node_id(node_id_);
   identity.set_node_incarnation(executor_.random().Next());
   identity.set_provider(life.cores[0]->net->provider());
   for (const auto& core : life.cores) identity.add_core_addresses(core->net->address());
   identity.set_map_version(life.map.version());
   identity.set_slab_bytes(static_cast<uint32_t>(options_.stripe_bytes));
+  if (life.member != nullptr) identity.add_meta_endpoints(life.member->metadata());
   const RpcServer::Options rpc{.node_incarnation = identity.node_incarnation()};
   SessionTable::Options sessions;
   sessions.identity = std::move(identity);
   sessions.slabs = static_cast<uint32_t>(options_.slabs * life.cores.size());
   sessions.credits_max = options_.credits_max;
-  life.sessions =
-      std::make_unique<SessionTable>(std::move(sessions), executor_.random(), [](SessionId) {});
+  life.sessions = std::make_unique<SessionTable>(std::move(sessions), executor_.random(),
+                                                 [&life](SessionId session) {
+                                                   life.node_service->OnSessionEnded(session);
+                                                   if (life.member_service != nullptr)
+                                                     life.member_service->OnSessionEnded(session);
+                                                 });
   life.sessions->SetMapVersion(life.map.version());
+  life.node_service->Register(life.cores[0]->table);
+  if (founder()) ServeMetadata(life);
+  for (const auto& core : life.cores) {
+    core->chunks = std::make_unique<ChunkService>(
+        *core->slabs, core->targets,
+        [&life](LeaseId lease) { return AskLease(life.meta.get(), life.member.get(), lease); });
+    core->chunks->Register(core->table);
+    core->ping.Register(core->table);
+    core->rpc = std::make_unique<RpcServer>(*core->net, core->table, *life.sessions, rpc);
+    core->net->SetReceiver(
+        [server = core->rpc.get()](ConstBytes message) { server->OnMessage(message); });
+  }
+  return life.cores[0]->net->Listen(options_.endpoint, life.sessions.get()).status();
+}
+
+void SimNode::ServeMetadata(Life& life) {
   life.map_keeper = std::make_unique<MapKeeper>(
       *life.meta, life.map, kGroupsPerTarget,
       [sessions = life.sessions.get()](uint64_t version) { sessions->SetMapVersion(version); });
@@ -209,17 +306,40 @@ absl::Status SimNode::Serve(Life& life) {
         return keeper->MakeGroups(std::move(redundancy), level);
       });
   life.meta_service->Register(life.cores[0]->table);
-  for (const auto& core : life.cores) {
-    core->chunks = std::make_unique<ChunkService>(
-        *core->slabs, core->targets,
-        [meta = life.meta.get()](LeaseId lease) { return AskLease(meta, lease); });
-    core->chunks->Register(core->table);
-    core->ping.Register(core->table);
-    core->rpc = std::make_unique<RpcServer>(*core->net, core->table, *life.sessions, rpc);
-    core->net->SetReceiver(
-        [server = core->rpc.get()](ConstBytes message) { server->OnMessage(message); });
+  life.member_service = std::make_unique<MemberService>(*life.node_service, *life.map_keeper,
+                                                        *life.meta, FailureDetector::Options());
+  life.member_service->Register(life.cores[0]->table);
+}
+
+wire::HeartbeatRequest SimNode::Heartbeat(const Life& life) const {
+  wire::HeartbeatRequest heartbeat;
+  heartbeat.set_node(node_id_);
+  heartbeat.set_endpoint(options_.endpoint);
+  for (size_t i = 0; i < life.targets.size(); ++i) {
+    wire::TargetInfo& target = *heartbeat.add_targets();
+    target = life.own_targets[i];
+    const Target::Usage usage = life.targets[i]->usage();
+    target.set_capacity_bytes(usage.capacity);
+    target.set_used_bytes(usage.capacity - usage.free);
+    if (!life.targets[i]->failure().ok()) target.set_state(wire::TARGET_FAILED);
   }
-  return life.cores[0]->net->Listen(options_.endpoint, life.sessions.get()).status();
+  return heartbeat;
+}
+
+void SimNode::StartMembership(Life& life) {
+  const auto heartbeat = [this, &life] { return Say(Heartbeat(life)); };
+  if (life.member == nullptr) {
+    life.member_service->Start(heartbeat);
+    return;
+  }
+  Member::Node node;
+  node.heartbeat = heartbeat;
+  node.on_map_version = [&life](uint64_t version) {
+    if (version > life.sessions->map_version()) life.sessions->SetMapVersion(version);
+  };
+  node.pending_leases = [&life] { return PendingOn(life.AllTargets()); };
+  node.drop_lease = [&life](LeaseId lease) { return DropOn(life.AllTargets(), lease); };
+  life.member->Start(std::move(node));
 }
 
 void SimNode::Kill(uint64_t seed) {
@@ -239,8 +359,19 @@ Task<void> SimNode::Bury() {
     (void)core->net->Reset();
     if (core->rpc != nullptr) co_await core->rpc->Stop();
   }
+  life.stop.RequestStop();
+  if (life.member != nullptr) {
+    co_await life.member->Stop();
+  } else if (life.peers != nullptr) {
+    co_await life.peers->Stop();
+  }
+  if (life.member_service != nullptr) co_await life.member_service->Stop();
   if (life.reclaim != nullptr) co_await life.reclaim->Stop();
   if (life.meta != nullptr) co_await life.meta->Stop();
+  if (life.peer_net != nullptr) co_await life.peer_net->Stop();
+  life.member.reset();
+  life.peer_net.reset();
+  life.peers.reset();
   for (const auto& target : life.targets) co_await target->Close();
   life.targets.clear();
   for (const auto& core : life.cores) {

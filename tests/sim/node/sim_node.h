@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/rpc/session_table.h"
+#include "proto/wire/cluster.pb.h"
 #include "server/chunk/target.h"
 #include "server/meta/meta_engine.h"
 #include "tests/sim/sim_disk.h"
@@ -32,6 +33,9 @@ class SimNode {
     uint32_t credits_max = 4;
     size_t pending_fragments_max = 256 * 1024;  // a target
     MetaOptions meta;
+    // The endpoint of a node of the cluster to join; "": founds one, with the metadata.
+    std::string join;
+    std::string secret = "a secret of the simulation";
   };
   SimNode(SimExecutor& executor, SimFabric& fabric, Options options);
   // REQUIRES: it is not running, and buried if it was killed.
@@ -57,6 +61,9 @@ class SimNode {
   // REQUIRES: started.
   Target& target(size_t target);
   MetaEngine& meta();
+  // Of the cluster; 0 before it has joined.
+  uint32_t node_id() const { return node_id_; }
+  const wire::ClusterMap& map() const;  // REQUIRES: it has the metadata and is started
   // Handlers that run, over all cores.
   size_t calls_running() const;
 
@@ -64,7 +71,13 @@ class SimNode {
   struct Core;
   struct Life;
 
+  bool founder() const { return options_.join.empty(); }
   Task<absl::Status> Boot(Life& life);
+  Task<absl::Status> OpenPeers(Life& life);
+  Task<absl::Status> Join(Life& life);
+  void ServeMetadata(Life& life);
+  void StartMembership(Life& life);
+  wire::HeartbeatRequest Heartbeat(const Life& life) const;
   Task<absl::Status> OpenTargets(Life& life);
   Task<absl::Status> OpenMetadata(Life& life);
   absl::Status Serve(Life& life);
@@ -76,6 +89,10 @@ class SimNode {
   std::vector<std::unique_ptr<SimDisk>> disks_;
   std::vector<std::unique_ptr<SimKv>> indexes_;
   SimKv meta_store_;
+  // What a data directory keeps of who the node is.
+  uint64_t identity_ = 0;
+  uint32_t node_id_ = 0;
+  std::vector<uint32_t> target_ids_;
   std::unique_ptr<Life> life_;
 };
 

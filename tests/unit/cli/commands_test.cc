@@ -56,6 +56,11 @@ TEST_F(CliTest, EveryCommandHasHelpWithExamples) {
   for (const std::vector<std::string>& command :
        std::vector<std::vector<std::string>>{{},
                                              {"status"},
+                                             {"health"},
+                                             {"node"},
+                                             {"node", "ls"},
+                                             {"target"},
+                                             {"target", "ls"},
                                              {"put"},
                                              {"get"},
                                              {"cat"},
