@@ -53,12 +53,20 @@ Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::Node(std::string 
   if (slot.connection != nullptr && !slot.connection->lost()) co_return slot.connection;
   if (slot.dialling == nullptr) slot.dialling = std::make_unique<Semaphore>(1);
   Semaphore& dialling = *slot.dialling;
+  const MonoTime began = Executor::Current().clock().Now();
   CO_RETURN_IF_ERROR(co_await dialling.Acquire(1, deadline));
   // Slots are never erased, but the map may have moved them.
   if (auto& ready = nodes_[host_port].connection; ready != nullptr && !ready->lost()) {
     std::shared_ptr<NodeConnection> connection = ready;
     dialling.Release(1);
     co_return connection;
+  }
+  // Who has waited for another's dial has its answer: else each would wait once more.
+  if (const NodeSlot& dialled = nodes_[host_port];
+      !dialled.failure.ok() && dialled.failed_at > began) {
+    absl::Status failure = dialled.failure;
+    dialling.Release(1);
+    co_return failure;
   }
   const Deadline dial_deadline =
       Earlier(deadline, Deadline::After(Executor::Current().clock(), kDialTimeout));
@@ -248,11 +256,13 @@ Task<absl::StatusOr<TargetRoute>> Session::RouteBy(const wire::ClusterMap& clust
   const uint32_t core = target->core();
   const bool down = info != cluster.nodes().end() &&
                     (info->state() == wire::NODE_DOWN || info->state() == wire::NODE_OUT);
+  RouteUse use(&routes_in_use_);
+  WatchCalls();
   auto reached = down ? DownNode(endpoint, deadline) : Node(endpoint, deadline);
   absl::StatusOr<std::shared_ptr<NodeConnection>> node = co_await std::move(reached);
+  if (!node.ok()) unreachable_at_ = Executor::Current().clock().Now();
   if (!node.ok()) co_return node.status();
-  WatchCalls();
-  co_return TargetRoute{*std::move(node), core, TargetId(target_id), RouteUse(&routes_in_use_)};
+  co_return TargetRoute{*std::move(node), core, TargetId(target_id), std::move(use)};
 }
 
 void Session::WatchCalls() {
@@ -264,8 +274,9 @@ Task<void> Session::RunCallWatch() {
   const Clock& clock = Executor::Current().clock();
   while (!stop_.stop_requested()) {
     absl::Status slept = co_await SleepFor(kWatchInterval, stop_);
-    if (!slept.ok() || routes_in_use_ == 0) break;
-    if (clock.Now() - last_progress_ < kSilence) continue;
+    const bool unreachable = clock.Now() - unreachable_at_ < kSilence;
+    if (!slept.ok() || (routes_in_use_ == 0 && !unreachable)) break;
+    if (clock.Now() - last_progress_ < kSilence && !unreachable) continue;
     absl::Status refreshed = co_await RefreshMap(Deadline::After(clock, kWatchInterval));
     if (refreshed.ok()) HangUpOnNodesDown();
   }

@@ -131,8 +131,9 @@ class Session {
   Task<absl::StatusOr<TargetRoute>> RouteBy(const wire::ClusterMap& cluster, PgId group,
                                             uint32_t index, Deadline deadline,
                                             std::optional<TargetId>* asked);
-  // While calls to targets are under way and none gets through, looks whether the cluster has found
-  // a node down meanwhile: what such a node was asked would else hang until its deadline.
+  // While calls to targets are under way and none gets through, or nodes cannot be reached, looks
+  // whether the cluster has found a node down meanwhile: what such a node was asked would else hang
+  // until its deadline, and who tries to reach it would hear of no other place to go to.
   void WatchCalls();
   Task<void> RunCallWatch();
   // REQUIRES: the caller holds `fetching_map_`.
@@ -162,6 +163,7 @@ class Session {
   bool renewing_ = false;
   size_t routes_in_use_ = 0;
   bool watching_calls_ = false;
+  MonoTime unreachable_at_;  // a node, last
   uint64_t request_client_;
   uint64_t request_sequence_ = 0;
   std::string cluster_id_;  // of the first node that answered; others are refused

@@ -190,6 +190,10 @@ struct Saved {
   std::vector<Content> shards;
 };
 
+// Two nodes that die one after the other, each found down two seconds after its death, and the
+// client's look at the map after that.
+constexpr absl::Duration kStallMax = absl::Seconds(12);
+
 void CheckDeaths(uint64_t seed) {
   // Six nodes, stripes in six fragments: at most two are away at a time, four are enough to go on.
   Cluster cluster(6, seed);
@@ -213,9 +217,11 @@ void CheckDeaths(uint64_t seed) {
     }
     absl::Status saved;
     bool ended = false;
+    const MonoTime began = cluster.executor.clock().Now();
     cluster.executor.Spawn(Store(cluster.Save(fresh.path, fresh.shards), &saved, &ended));
     cluster.executor.RunUntil(&ended);
     EXPECT_TRUE(saved.ok()) << fresh.path << ": " << saved;
+    EXPECT_LT(cluster.executor.clock().Now() - began, kStallMax);
     if (saved.ok()) kept.push_back(std::move(fresh));
     // With those still away that are.
     for (const Saved& each : kept)
