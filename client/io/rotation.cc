@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "client/io/group_redundancy.h"
 #include "common/base/check.h"
 #include "common/base/strings.h"
@@ -15,6 +16,8 @@ namespace {
 // PGs that one shard rotates over. Bounds the connections of a rank; 16 spread a shard well enough
 // that no target gets more than a few percent over its share.
 constexpr size_t kRotationMax = 16;
+// Of so many the best are chosen: enough for sixteen that share no target, where there are.
+constexpr size_t kCandidatesMax = 256;
 
 // Nobody answered, as opposed to a target that is full or has failed.
 bool IsSilence(const absl::Status& refusal) {
@@ -51,14 +54,13 @@ Rotation::Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, Ra
 }
 
 void Rotation::AddGroups(const wire::ClusterMap& map, const absl::flat_hash_set<uint32_t>& usable) {
+  absl::flat_hash_set<uint64_t> known;
+  for (const Group& group : groups_) known.insert(group.id.value());
   for (const wire::PlacementGroup& group : map.groups()) {
-    if (RedundancyTextOf(group) != redundancy_) continue;
+    if (RedundancyTextOf(group) != redundancy_ || known.contains(group.id())) continue;
     const bool healthy = std::all_of(group.targets().begin(), group.targets().end(),
                                      [&usable](uint32_t id) { return usable.contains(id); });
-    const bool known = std::any_of(groups_.begin(), groups_.end(), [&group](const Group& each) {
-      return each.id.value() == group.id();
-    });
-    if (!healthy || known) continue;
+    if (!healthy) continue;
     Group& added = groups_.emplace_back();
     added.id = PgId(group.id());
     added.crowded = group.crowded();
@@ -97,10 +99,28 @@ void Rotation::ChooseAll() {
   if (chosen_.empty()) ChooseAmong(true);
 }
 
+// One after the other that whose targets have the least to do with those chosen before, so that no
+// target gets more of this write than another.
 void Rotation::ChooseAmong(bool crowded) {
+  std::vector<const Group*> candidates;
   for (const Group& group : groups_) {
-    if (chosen_.size() == kRotationMax) return;
-    if (group.crowded == crowded && !IsRefused(group)) chosen_.push_back(group.id);
+    if (candidates.size() == kCandidatesMax) break;
+    if (group.crowded == crowded && !IsRefused(group)) candidates.push_back(&group);
+  }
+  absl::flat_hash_map<TargetId, size_t> load;
+  while (chosen_.size() < kRotationMax && !candidates.empty()) {
+    auto best = candidates.begin();
+    size_t least = SIZE_MAX;
+    for (auto candidate = candidates.begin(); candidate != candidates.end(); ++candidate) {
+      size_t sum = 0;
+      for (TargetId target : (*candidate)->targets) sum += load[target];
+      if (sum >= least) continue;
+      least = sum;
+      best = candidate;
+    }
+    chosen_.push_back((*best)->id);
+    for (TargetId target : (*best)->targets) ++load[target];
+    candidates.erase(best);
   }
 }
 

@@ -63,13 +63,14 @@ Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::Node(std::string 
   }
   // Who has waited for another's dial has its answer: else each would wait once more.
   if (const NodeSlot& dialled = nodes_[host_port];
-      !dialled.failure.ok() && dialled.failed_at > began) {
+      dialled.failure_is_final && dialled.failed_at > began) {
     absl::Status failure = dialled.failure;
     dialling.Release(1);
     co_return failure;
   }
-  const Deadline dial_deadline =
-      Earlier(deadline, Deadline::After(Executor::Current().clock(), kDialTimeout));
+  const Clock& clock = Executor::Current().clock();
+  const bool in_haste = deadline.Remaining(clock) < kDialTimeout;
+  const Deadline dial_deadline = Earlier(deadline, Deadline::After(clock, kDialTimeout));
   absl::StatusOr<std::unique_ptr<NodeConnection>> dialled =
       co_await rpc_.Connect(host_port, cluster_id_, dial_deadline);
   if (dialled.ok()) {
@@ -77,8 +78,10 @@ Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::Node(std::string 
     nodes_[host_port].connection = std::move(*dialled);
   }
   if (!dialled.ok()) {
-    nodes_[host_port].failure = dialled.status();
-    nodes_[host_port].failed_at = Executor::Current().clock().Now();
+    NodeSlot& failed = nodes_[host_port];
+    failed.failure = dialled.status();
+    failed.failed_at = clock.Now();
+    failed.failure_is_final = !in_haste || !absl::IsDeadlineExceeded(dialled.status());
   }
   dialling.Release(1);
   if (!dialled.ok()) co_return dialled.status();
@@ -105,6 +108,7 @@ Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::MetaNamedBy(
       failure = absl::Status(meta.status().code(), StrCat("the metadata at ", named, ": ",
                                                           ToStd(meta.status().message())));
     } else if ((*meta)->hello().meta_endpoints().empty()) {
+      endpoint_of_metadata_ = named;
       co_return meta;
     } else {
       failure = absl::UnavailableError(StrCat(named, " does not keep the metadata any more"));
@@ -114,6 +118,8 @@ Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::MetaNamedBy(
 }
 
 Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::MetaNode(Deadline deadline) {
+  // As long as it is there it does not matter what became of the node that has named it.
+  if (metadata_ != nullptr && !metadata_->lost()) co_return metadata_;
   std::vector<std::string> failures;
   absl::StatusCode code = absl::StatusCode::kUnavailable;
   for (size_t i = 0; i < options_.endpoints.size(); ++i) {
@@ -128,12 +134,23 @@ Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::MetaNode(Deadline
     if (node.ok()) node = co_await MetaNamedBy(*std::move(node), Earlier(deadline, share));
     if (node.ok()) {
       preferred_endpoint_ = choice;
+      metadata_ = *node;
       co_return node;
     }
     if (absl::IsCancelled(node.status())) co_return node.status();
     // A refusal in words is final; silence is not.
     if (!WorthRetrying(node.status())) code = node.status().code();
     failures.push_back(StrCat(endpoint, ": ", node.status().message()));
+  }
+  if (!endpoint_of_metadata_.empty()) {
+    // The nodes that the user named are gone; the one they have named may be back, or never left.
+    absl::StatusOr<std::shared_ptr<NodeConnection>> node =
+        co_await Node(endpoint_of_metadata_, deadline);
+    if (node.ok()) {
+      metadata_ = *node;
+      co_return node;
+    }
+    failures.push_back(StrCat(endpoint_of_metadata_, ": ", node.status().message()));
   }
   co_return absl::Status(code, StrCat("no Cairn node answers (", absl::StrJoin(failures, "; "),
                                       "); is cairnd running there?"));
@@ -260,13 +277,23 @@ Task<absl::StatusOr<TargetRoute>> Session::RouteBy(const wire::ClusterMap& clust
   WatchCalls();
   auto reached = down ? DownNode(endpoint, deadline) : Node(endpoint, deadline);
   absl::StatusOr<std::shared_ptr<NodeConnection>> node = co_await std::move(reached);
-  if (!node.ok()) unreachable_at_ = Executor::Current().clock().Now();
-  if (!node.ok()) co_return node.status();
+  if (!node.ok()) {
+    // That one which is down cannot be reached is no news.
+    if (!down) unreachable_at_ = Executor::Current().clock().Now();
+    co_return node.status();
+  }
+  // The map is older than a move of the node, or than its restart with fewer cores.
+  const wire::HelloReply& hello = (*node)->hello();
+  if (hello.node_id() != node_id || core >= static_cast<uint32_t>(hello.core_addresses_size())) {
+    unreachable_at_ = Executor::Current().clock().Now();
+    co_return absl::UnavailableError(
+        StrCat("core ", core, " of node ", node_id, " is not at ", endpoint, " any more"));
+  }
   co_return TargetRoute{*std::move(node), core, TargetId(target_id), std::move(use)};
 }
 
 void Session::WatchCalls() {
-  if (std::exchange(watching_calls_, true)) return;
+  if (stop_.stop_requested() || std::exchange(watching_calls_, true)) return;
   scope_.Spawn(RunCallWatch());
 }
 
@@ -291,8 +318,10 @@ Task<absl::Status> Session::RefreshMap(Deadline deadline) {
 }
 
 void Session::HangUpOnNodesDown() {
-  if (map_ == nullptr) return;
+  // Once: whoever is reached all the same, from here, is not to be cut off again and again.
+  if (map_ == nullptr || map_->version() == hung_up_for_) return;
   const std::shared_ptr<const wire::ClusterMap> map = map_;
+  hung_up_for_ = map->version();
   for (const wire::NodeInfo& node : map->nodes()) {
     if (node.state() != wire::NODE_DOWN && node.state() != wire::NODE_OUT) continue;
     const auto slot = nodes_.find(node.endpoint());
@@ -355,6 +384,7 @@ Task<void> Session::Stop() {
   }
   co_await rpc_.Stop();
   co_await scope_.Join();
+  metadata_.reset();
   nodes_.clear();
   parity_.Drop();
 }

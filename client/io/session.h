@@ -146,9 +146,10 @@ class Session {
     std::shared_ptr<NodeConnection> connection;
     // One dial at a time; the others wait for it.
     std::unique_ptr<Semaphore> dialling;
-    // The last dial that failed, for DownNode().
+    // The last dial that failed. Final unless it had less time than a dial should have.
     absl::Status failure;
     MonoTime failed_at;
+    bool failure_is_final = false;
   };
 
   Net& net_;
@@ -168,6 +169,9 @@ class Session {
   uint64_t request_sequence_ = 0;
   std::string cluster_id_;  // of the first node that answered; others are refused
   size_t preferred_endpoint_ = 0;
+  std::shared_ptr<NodeConnection> metadata_;  // the last that had it
+  std::string endpoint_of_metadata_;          // as another node has named it; ""
+  uint64_t hung_up_for_ = 0;                  // the map version
   std::shared_ptr<const wire::ClusterMap> map_;
   Semaphore fetching_map_{1};
   absl::flat_hash_map<std::string, NodeSlot> nodes_;

@@ -250,8 +250,8 @@ void AddGroupsOfKind(const Kind& kind, GroupsOfKind groups, uint32_t heard,
   }
 }
 
-// Every client holds the map, and one of these groups or another will be used again.
-constexpr uint32_t kCrowdedGroupsMax = 64;
+// At a time: every client holds the map, and one of these groups or another will be used again.
+constexpr uint32_t kGroupsMadeMax = 16;
 
 bool IsUsable(const wire::PlacementGroup& group, const Usable& usable) {
   return std::all_of(group.targets().begin(), group.targets().end(), [&usable](uint32_t id) {
@@ -281,24 +281,34 @@ std::vector<PlacementGroupTargets> BuildCrowded(const Usable& usable, uint32_t c
   return groups;
 }
 
-void AddCrowdedGroupsOfKind(const Kind& kind, uint32_t groups_per_target, wire::ClusterMap* map) {
+// Whatever is down or has failed: a group is left, or one is made of what is up.
+void AddUsableGroupsOfKind(const Kind& kind, const std::map<TargetId, uint32_t>& load,
+                           uint32_t groups_per_target, wire::ClusterMap* map) {
   const absl::StatusOr<Redundancy> redundancy = ParseRedundancy(kind.redundancy);
   if (!redundancy.ok()) return;  // a later release made it, and will make more
   const Usable usable = FindUsable(*map, kind.level, 0);
   const uint32_t width = redundancy->width();
   if (usable.domains == 0) return;
   const uint64_t shared = DivideUp(uint64_t{width}, uint64_t{usable.domains});
-  // As many as may be lost; a full group's otherwise.
-  if (shared == 1 || shared > redundancy->parity_fragments) return;
+  const bool crowded = shared > 1;
+  if (crowded && shared > redundancy->parity_fragments) return;
   for (const wire::PlacementGroup& group : map->groups()) {
     const bool of_kind = group.redundancy() == kind.redundancy && group.level() == kind.level;
     if (of_kind && IsUsable(group, usable)) return;
   }
   const auto wanted = static_cast<uint32_t>(
       DivideUp(uint64_t{groups_per_target} * usable.targets.size(), uint64_t{width}));
+  const uint32_t count = std::min(wanted, kGroupsMadeMax);
+  const uint32_t next_id = NextGroupId(*map);
+  if (!crowded) {
+    // Enough domains, but each group that there is has lost one: none of these, by chance.
+    const auto added = BuildGroups(usable.targets, count, width, next_id, load);
+    CAIRN_CHECK(added.ok());  // there are enough domains
+    AppendGroups(*added, kind.redundancy, kind.level, map);
+    return;
+  }
   const int before = map->groups_size();
-  AppendGroups(BuildCrowded(usable, std::min(wanted, kCrowdedGroupsMax), width, NextGroupId(*map)),
-               kind.redundancy, kind.level, map);
+  AppendGroups(BuildCrowded(usable, count, width, next_id), kind.redundancy, kind.level, map);
   for (int i = before; i < map->groups_size(); ++i) map->mutable_groups(i)->set_crowded(true);
 }
 
@@ -375,9 +385,9 @@ bool BumpVersionIfChanged(const wire::ClusterMap& before, wire::ClusterMap* afte
   return true;
 }
 
-void AddCrowdedGroups(wire::ClusterMap* map, uint32_t groups_per_target) {
+void AddUsableGroups(wire::ClusterMap* map, uint32_t groups_per_target) {
   for (const auto& [kind, groups] : CountByKind(*map)) {
-    if (!kind.redundancy.empty()) AddCrowdedGroupsOfKind(kind, groups_per_target, map);
+    if (!kind.redundancy.empty()) AddUsableGroupsOfKind(kind, groups.load, groups_per_target, map);
   }
 }
 

@@ -47,9 +47,9 @@ void AddGroupsForNewTargets(wire::ClusterMap* map, uint32_t heard, uint32_t grou
 bool BumpVersionIfChanged(const wire::ClusterMap& before, wire::ClusterMap* after);
 
 // Sees to it that every redundancy which has groups has one that can be written to, as far as the
-// targets that are up allow: where too few failure domains are, a domain gets several fragments of
+// targets that are up allow. Where too few failure domains are, a domain gets several fragments of
 // a stripe, but never more than may be lost, so that the stripe still survives the loss of any one
 // of them. Those groups are crowded; what is written to them is whole.
-void AddCrowdedGroups(wire::ClusterMap* map, uint32_t groups_per_target);
+void AddUsableGroups(wire::ClusterMap* map, uint32_t groups_per_target);
 
 }  // namespace cairn

@@ -86,6 +86,7 @@ void Member::Start(Node node) {
 
 Task<void> Member::SendHeartbeats() {
   bool heard = true;
+  int missed = 0;
   while (!stop_.stop_requested()) {
     const Clock& clock = Executor::Current().clock();
     const MonoTime next = clock.Now() + kHeartbeatInterval;
@@ -102,6 +103,10 @@ Task<void> Member::SendHeartbeats() {
       CAIRN_LOG_WARN("the cluster does not hear this node, goes on trying: {}",
                      reply.status().ToString());
     }
+    // After a break of the network a new connection gets through sooner than one whose packets
+    // wait for ever longer.
+    missed = reply.ok() ? 0 : missed + 1;
+    if (missed % 2 == 0 && missed > 0) peers_.HangUp(metadata_);
     heard = reply.ok();
     absl::Status slept = co_await SleepUntil(Deadline(next), stop_);
     if (!slept.ok()) break;

@@ -87,6 +87,12 @@ absl::StatusOr<wire::JoinReply> AddNode(wire::ClusterMap* map, const wire::JoinR
       std::find_if(map->mutable_nodes()->begin(), map->mutable_nodes()->end(),
                    [&](const auto& node) { return node.identity() == request.identity(); });
   const bool is_new = member == map->mutable_nodes()->end();
+  // Ids given anew would be those of others' data, or of its own under another name.
+  if (request.node() != 0 && (is_new || member->id() != request.node())) {
+    return absl::FailedPreconditionError(
+        StrCat("this cluster does not know the node that says it is its node ", request.node(),
+               ": its metadata was lost or is older than the node; restore it"));
+  }
   if (is_new && map->nodes_size() >= kNodesMax) {
     return absl::ResourceExhaustedError(
         StrCat("the cluster has ", map->nodes_size(), " nodes, and takes no more"));

@@ -75,6 +75,12 @@ Task<absl::Status> Peers::Prove(NodeConnection& node, Deadline deadline) {
   co_return absl::OkStatus();
 }
 
+void Peers::HangUp(const std::string& endpoint) {
+  const auto slot = slots_.find(endpoint);
+  if (slot == slots_.end() || slot->second.connection == nullptr) return;
+  slot->second.connection->HangUp(absl::UnavailableError(StrCat(endpoint, " does not answer")));
+}
+
 Task<void> Peers::Stop() {
   for (auto& [endpoint, slot] : slots_) {
     if (slot.dialling != nullptr) slot.dialling->Break();

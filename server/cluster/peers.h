@@ -45,6 +45,8 @@ class Peers {
     co_return co_await (*node)->Call<Reply>(0, method, request, CallOptions{deadline, {}, {}});
   }
 
+  // Gives up the connection to that node, if there is one: the next call dials.
+  void HangUp(const std::string& endpoint);
   // "" until a node has answered.
   const std::string& cluster_id() const { return options_.cluster_id; }
   // Ends all calls with CANCELLED. To be called before destruction.

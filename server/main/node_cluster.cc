@@ -101,6 +101,17 @@ absl::Status Node::JoinCluster(const std::function<bool()>& stop_wanted) {
         thread.RunBlocking<absl::StatusOr<wire::JoinReply>>([this] { return TryToJoin(); });
     if (reply.ok()) {
       disk::NodeIdentity identity = directory_->identity();
+      const bool same =
+          first_time || (identity.node_id() == reply->node() &&
+                         identity.targets_size() <= reply->targets_size() &&
+                         std::equal(identity.targets().begin(), identity.targets().end(),
+                                    reply->targets().begin()));
+      if (!same || reply->targets_size() < config_.targets_size()) {
+        return absl::FailedPreconditionError(
+            StrCat("the cluster answers as if this were node ", reply->node(), " with ",
+                   reply->targets_size(), " targets; it is node ", identity.node_id(), " with ",
+                   config_.targets_size(), ": is its metadata the one this node has joined?"));
+      }
       identity.set_node_id(reply->node());
       *identity.mutable_targets() = reply->targets();
       return directory_->SetIdentity(std::move(identity));
@@ -135,6 +146,7 @@ Task<absl::StatusOr<wire::JoinReply>> Node::TryToJoin() {
   request.set_name(HostName());
   request.set_rack(config_.rack());
   request.set_target_count(static_cast<uint32_t>(config_.targets_size()));
+  request.set_node(directory_->identity().node_id());
   co_return co_await member_->Join(std::move(request), deadline);
 }
 

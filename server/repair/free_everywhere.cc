@@ -15,8 +15,22 @@ constexpr absl::Duration kFreeTimeout = absl::Seconds(60);
 // 20 bytes each at most: well below what a message holds.
 constexpr size_t kSpansPerCall = 2000;
 
-Task<absl::Status> FreeOnNode(Peers& peers, std::string endpoint,
+// A node that has joined and never said that its targets are open holds nothing.
+bool HoldsAnything(const wire::ClusterMap& map, uint32_t node) {
+  return std::any_of(map.targets().begin(), map.targets().end(), [node](const auto& target) {
+    return target.node() == node && !target.joining();
+  });
+}
+
+Task<absl::Status> FreeOnNode(Peers& peers, uint32_t node, std::string endpoint,
                               const std::vector<StripeSpan>& spans) {
+  const absl::StatusOr<std::shared_ptr<NodeConnection>> connection =
+      co_await peers.Connect(endpoint, Deadline::After(Executor::Current().clock(), kFreeTimeout));
+  if (!connection.ok()) co_return connection.status();
+  if ((*connection)->hello().node_id() != node) {
+    co_return absl::UnavailableError(StrCat("node ", node, " is not at ", endpoint, ", node ",
+                                            (*connection)->hello().node_id(), " is"));
+  }
   for (size_t at = 0; at < spans.size(); at += kSpansPerCall) {
     wire::FreeSpansRequest request;
     for (size_t i = at; i < std::min(spans.size(), at + kSpansPerCall); ++i) {
@@ -43,9 +57,9 @@ Task<absl::Status> FreeEverywhere(
   absl::Status result;
   std::vector<Task<absl::Status>> frees;
   for (const wire::NodeInfo& node : map.nodes()) {
-    if (node.id() == own_node) continue;
+    if (node.id() == own_node || !HoldsAnything(map, node.id())) continue;
     if (node.state() == wire::NODE_UP || node.state() == wire::NODE_SUSPECT) {
-      frees.push_back(FreeOnNode(peers, node.endpoint(), spans));
+      frees.push_back(FreeOnNode(peers, node.id(), node.endpoint(), spans));
     } else {
       result.Update(absl::UnavailableError(StrCat("node ", node.id(), " is down")));
     }

@@ -44,16 +44,16 @@ Task<void> ReclaimLoop::Run() {
 }
 
 Task<absl::StatusOr<bool>> ReclaimLoop::FreeSome() {
-  if (passed_by_ && Executor::Current().clock().Now() >= try_again_) {
-    from_ = {};
-    passed_by_ = false;
-  }
   absl::StatusOr<std::vector<ReclaimItem>> items =
       co_await meta_.NextReclaim(kSpansPerRound, from_);
   if (!items.ok()) co_return items.status();
   if (items->empty()) {
+    // The pass is over, however long it took: only now begins another.
     if (!passed_by_) patience_ = kPatienceMin;
-    co_return false;
+    if (!passed_by_ || Executor::Current().clock().Now() < try_again_) co_return false;
+    from_ = {};
+    passed_by_ = false;
+    co_return true;
   }
   std::vector<StripeSpan> spans;
   for (const ReclaimItem& item : *items) {

@@ -1,13 +1,22 @@
 #include "server/service/map_keeper.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/base/status_macros.h"
+#include "common/base/units.h"
+#include "common/fabric/net.h"
 #include "common/placement/redundancy.h"
 #include "server/cluster/cluster_map.h"
 #include "server/cluster/membership.h"
 
 namespace cairn {
+namespace {
+
+// It travels in one message. Leaves room for versions and states to grow.
+constexpr size_t kMapBytesMax = kMaxMessageBytes - 4 * kKiB;
+
+}  // namespace
 
 MapKeeper::MapKeeper(MetaEngine& engine, wire::ClusterMap& map, uint32_t groups_per_target,
                      std::function<void(uint64_t version)> on_version)
@@ -16,19 +25,27 @@ MapKeeper::MapKeeper(MetaEngine& engine, wire::ClusterMap& map, uint32_t groups_
       groups_per_target_(groups_per_target),
       on_version_(std::move(on_version)) {}
 
-Task<absl::Status> MapKeeper::Apply(Change change) {
+Task<absl::Status> MapKeeper::Apply(Change change, Kind kind) {
   const absl::Status alone = co_await changing_.Acquire(1, Deadline::Infinite());
   if (!alone.ok()) co_return alone;
-  absl::Status applied = co_await ApplyAlone(std::move(change));
+  absl::Status applied = co_await ApplyAlone(std::move(change), kind);
   changing_.Release(1);
   co_return applied;
 }
 
-Task<absl::Status> MapKeeper::ApplyAlone(Change change) {
+Task<absl::Status> MapKeeper::ApplyAlone(Change change, Kind kind) {
   wire::ClusterMap changed = map_;
   CO_RETURN_IF_ERROR(change(&changed));
-  AddCrowdedGroups(&changed, groups_per_target_);
   changed.set_version(map_.version());
+  if (kind == Kind::kMayGrow &&
+      changed.ByteSizeLong() > std::max(kMapBytesMax, map_.ByteSizeLong())) {
+    co_return absl::ResourceExhaustedError(
+        "the cluster map would not fit a message any more: this release takes no more targets and "
+        "redundancies; use fewer of either");
+  }
+  wire::ClusterMap usable = changed;
+  AddUsableGroups(&usable, groups_per_target_);
+  if (usable.ByteSizeLong() <= kMapBytesMax) changed = std::move(usable);
   if (changed.SerializeAsString() == map_.SerializeAsString()) co_return absl::OkStatus();
   changed.set_version(map_.version() + 1);
   disk::SetClusterMap update;
@@ -80,7 +97,7 @@ Task<absl::Status> MapKeeper::SetNodeStates(std::vector<FailureDetector::Change>
       SetNodeState(map, each.node, each.state, now_ns);
     return absl::OkStatus();
   };
-  co_return co_await Apply(std::move(change));
+  co_return co_await Apply(std::move(change), Kind::kStates);
 }
 
 }  // namespace cairn

@@ -42,9 +42,11 @@ class MapKeeper {
 
  private:
   using Change = absl::AnyInvocable<absl::Status(wire::ClusterMap*)>;
-  // Stores what `change` makes of the map, unless it fails or changes nothing.
-  Task<absl::Status> Apply(Change change);
-  Task<absl::Status> ApplyAlone(Change change);
+  // Stores what `change` makes of the map, unless it fails or changes nothing. RESOURCE_EXHAUSTED:
+  // the map would not fit a message any more; a change of states only must always pass.
+  enum class Kind { kMayGrow, kStates };
+  Task<absl::Status> Apply(Change change, Kind kind = Kind::kMayGrow);
+  Task<absl::Status> ApplyAlone(Change change, Kind kind);
 
   MetaEngine& engine_;
   wire::ClusterMap& map_;

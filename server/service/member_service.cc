@@ -38,9 +38,9 @@ Task<absl::StatusOr<wire::JoinReply>> MemberService::Join(CallContext& call,
 Task<absl::StatusOr<wire::HeartbeatReply>> MemberService::Heartbeat(
     CallContext& call, const wire::HeartbeatRequest& request) {
   CO_RETURN_IF_ERROR(nodes_.CheckIsNode(call));
-  sessions_[request.node()] = call.session();
   absl::Status heard = co_await Hear(request);
   if (!heard.ok()) co_return heard;
+  sessions_[request.node()] = call.session();
   co_return wire::HeartbeatReply();
 }
 
@@ -48,6 +48,7 @@ void MemberService::OnSessionEnded(SessionId session) {
   for (const auto& [node, last] : sessions_) {
     if (last == session) detector_.Lost(node, Executor::Current().clock().Now());
   }
+  absl::erase_if(sessions_, [session](const auto& entry) { return entry.second == session; });
 }
 
 Task<absl::Status> MemberService::Hear(const wire::HeartbeatRequest& heartbeat) {
@@ -79,7 +80,9 @@ Task<void> MemberService::Run(OwnHeartbeat own) {
   while (!stop_.stop_requested()) {
     const wire::HeartbeatRequest heartbeat = co_await own();
     absl::Status done = co_await Hear(heartbeat);
-    if (done.ok()) done = co_await Judge();
+    // In any case: others die also while this node's own word cannot be stored.
+    absl::Status judged = co_await Judge();
+    done.Update(judged);
     if (!done.ok() && storing && !stop_.stop_requested())
       CAIRN_LOG_WARN("the cluster map could not be changed, will be tried again: {}", done);
     storing = done.ok();

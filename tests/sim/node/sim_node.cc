@@ -193,6 +193,7 @@ Task<absl::Status> SimNode::Join(Life& life) {
     request.set_identity(identity_);
     request.set_name(options_.process);
     request.set_target_count(options_.targets);
+    request.set_node(node_id_);
     const absl::StatusOr<wire::JoinReply> reply = co_await life.member->Join(
         std::move(request), Deadline::After(executor_.clock(), kJoinTry));
     if (reply.ok()) {

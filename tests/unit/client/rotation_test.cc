@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include <string>
 
 namespace cairn {
@@ -166,6 +168,21 @@ TEST(Rotation, LearnsOfNodesThatWentAndOfGroupsMadeSince) {
   map.set_version(4);
   rotation.Learn(map);
   for (uint64_t id = 0; id < 8; ++id) EXPECT_NE(rotation.GroupOf(StripeId(id)), PgId(9));
+}
+
+// The map has a target's groups side by side; a shard still is to be everywhere alike.
+TEST(Rotation, TargetsGetTheSameShareOfAWrite) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    SeededRandom random(seed);
+    wire::ClusterMap map = Map(4, 64);
+    for (int i = 0; i < 64; ++i)
+      map.mutable_groups(i)->set_targets(0, static_cast<uint32_t>(1 + i / 16));
+    const Rotation rotation(map, Redundancy(), random);
+    std::map<TargetId, int> load;
+    for (uint64_t id = 0; id < 16; ++id) ++load[TargetOf(map, rotation.GroupOf(StripeId(id)))];
+    EXPECT_EQ(load.size(), 4u);
+    for (const auto& [target, stripes] : load) EXPECT_EQ(stripes, 4) << target.value();
+  }
 }
 
 }  // namespace

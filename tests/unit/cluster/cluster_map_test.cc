@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -279,14 +280,14 @@ int MostOnOneNode(const wire::ClusterMap& map, const wire::PlacementGroup& group
   return most;
 }
 
-TEST(AddCrowdedGroups, TwoOfSixNodesDownLeaveGroupsThatSurviveAThird) {
+TEST(AddUsableGroups, TwoOfSixNodesDownLeaveGroupsThatSurviveAThird) {
   wire::ClusterMap map = *AddGroupsFor(Nodes(6, 1), Parsed("ec:4+2"), wire::DOMAIN_NODE, 16);
   const wire::ClusterMap before = map;
-  AddCrowdedGroups(&map, 16);
+  AddUsableGroups(&map, 16);
   EXPECT_EQ(map.SerializeAsString(), before.SerializeAsString()) << "all are up";
   SetState(&map, 2, wire::NODE_DOWN);
   SetState(&map, 5, wire::NODE_DOWN);
-  AddCrowdedGroups(&map, 16);
+  AddUsableGroups(&map, 16);
   ASSERT_GT(map.groups_size(), before.groups_size());
   std::map<uint32_t, int> load;
   for (int i = before.groups_size(); i < map.groups_size(); ++i) {
@@ -301,38 +302,38 @@ TEST(AddCrowdedGroups, TwoOfSixNodesDownLeaveGroupsThatSurviveAThird) {
   EXPECT_FALSE(load.contains(2) || load.contains(5));
   // As long as they do, no more are made.
   const wire::ClusterMap crowded = map;
-  AddCrowdedGroups(&map, 16);
+  AddUsableGroups(&map, 16);
   EXPECT_EQ(map.SerializeAsString(), crowded.SerializeAsString());
   SetState(&map, 2, wire::NODE_UP);
   SetState(&map, 5, wire::NODE_UP);
-  AddCrowdedGroups(&map, 16);
+  AddUsableGroups(&map, 16);
   EXPECT_EQ(map.groups_size(), crowded.groups_size());
 }
 
-TEST(AddCrowdedGroups, NoneWhereTheLossOfOneMoreNodeWouldLoseData) {
+TEST(AddUsableGroups, NoneWhereTheLossOfOneMoreNodeWouldLoseData) {
   for (const char* redundancy : {"ec:2+1", "replica:2"}) {
     const auto width = static_cast<uint32_t>(Parsed(redundancy).width());
     wire::ClusterMap map = *AddGroupsFor(Nodes(width, 1), Parsed(redundancy), wire::DOMAIN_NODE, 4);
     SetState(&map, 1, wire::NODE_DOWN);
     const int before = map.groups_size();
-    AddCrowdedGroups(&map, 4);
+    AddUsableGroups(&map, 4);
     EXPECT_EQ(map.groups_size(), before) << redundancy;
   }
 }
 
-TEST(AddCrowdedGroups, NoneWhileAFullGroupIsLeft) {
+TEST(AddUsableGroups, NoneWhileAFullGroupIsLeft) {
   wire::ClusterMap map = *AddGroupsFor(Nodes(8, 1), Parsed("ec:4+2"), wire::DOMAIN_NODE, 64);
   SetState(&map, 1, wire::NODE_DOWN);
   const int before = map.groups_size();
-  AddCrowdedGroups(&map, 64);
+  AddUsableGroups(&map, 64);
   EXPECT_EQ(map.groups_size(), before);
 }
 
-TEST(AddCrowdedGroups, SeveralTargetsOfANodeShareWhatItGets) {
+TEST(AddUsableGroups, SeveralTargetsOfANodeShareWhatItGets) {
   wire::ClusterMap map = *AddGroupsFor(Nodes(6, 2), Parsed("ec:4+2"), wire::DOMAIN_NODE, 16);
   const int before = map.groups_size();
   SetState(&map, 1, wire::NODE_DOWN);
-  AddCrowdedGroups(&map, 16);
+  AddUsableGroups(&map, 16);
   std::map<uint32_t, int> load;
   for (int i = before; i < map.groups_size(); ++i) {
     std::set<uint32_t> distinct(map.groups(i).targets().begin(), map.groups(i).targets().end());
@@ -341,6 +342,35 @@ TEST(AddCrowdedGroups, SeveralTargetsOfANodeShareWhatItGets) {
     for (uint32_t target : distinct) ++load[target];
   }
   EXPECT_EQ(load.size(), 10u);
+}
+
+// Which groups a loss leaves whole is chance; that one is left is not.
+TEST(AddUsableGroups, WhateverTwoOrThreeNodesAreDownThereIsAGroup) {
+  for (uint32_t nodes = 8; nodes <= 9; ++nodes) {
+    const wire::ClusterMap all =
+        *AddGroupsFor(Nodes(nodes, 1), Parsed("ec:4+2"), wire::DOMAIN_NODE, 16);
+    for (uint32_t lost = 0; lost < 1u << nodes; ++lost) {
+      if (__builtin_popcount(lost) > 4) continue;
+      wire::ClusterMap map = all;
+      std::set<uint32_t> up;
+      for (uint32_t node = 1; node <= nodes; ++node) {
+        const bool down = (lost >> (node - 1) & 1) != 0;
+        if (down) SetState(&map, node, wire::NODE_DOWN);
+        if (!down) up.insert(node);
+      }
+      AddUsableGroups(&map, 16);
+      const bool usable = std::any_of(
+          map.groups().begin(), map.groups().end(), [&up, &map](const wire::PlacementGroup& group) {
+            return MostOnOneNode(map, group) <= (up.size() < 6 ? 2 : 1) &&
+                   std::all_of(group.targets().begin(), group.targets().end(),
+                               [&up](uint32_t target) { return up.contains(target); });
+          });
+      EXPECT_TRUE(usable) << nodes << " nodes, lost " << lost;
+      const int groups = map.groups_size();
+      AddUsableGroups(&map, 16);
+      EXPECT_EQ(map.groups_size(), groups);
+    }
+  }
 }
 
 }  // namespace

@@ -230,7 +230,7 @@ TEST_F(HealthTest, WritesAreCrowdedAndThenRefused) {
   AddGroup("ec:4+2", {1, 2, 3, 4, 5, 6});
   AddGroup("replica:2", {1, 2});
   Set(5, wire::NODE_DOWN, 50);
-  AddCrowdedGroups(&map_, 2);
+  AddUsableGroups(&map_, 2);
   EXPECT_THAT(Codes(map_),
               ElementsAre("ERROR NODE_DOWN", "WARNING DATA_DEGRADED", "WARNING WRITES_CROWDED"));
   EXPECT_THAT(Item("WRITES_CROWDED").summary(), HasSubstr("ec:4+2; missing: node 5"));

@@ -266,6 +266,25 @@ TEST(AddNode, AKnownNodeKeepsItsIdsAndItsState) {
   EXPECT_EQ(cluster.map().version(), before.version() + 1);
 }
 
+// A cluster founded anew under the old name would give ids that data lies under already.
+TEST(AddNode, AClusterThatDoesNotKnowANodeWithAnIdRefusesIt) {
+  wire::ClusterMap map;
+  wire::JoinRequest request;
+  request.set_identity(77);
+  request.set_target_count(1);
+  request.set_node(2);
+  const auto unknown = AddNode(&map, request, 1);
+  EXPECT_EQ(unknown.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(map.nodes_size(), 0);
+  request.set_node(0);
+  const auto joined = AddNode(&map, request, 1);
+  ASSERT_TRUE(joined.ok()) << joined.status();
+  request.set_node(joined->node() + 1);
+  EXPECT_EQ(AddNode(&map, request, 1).status().code(), absl::StatusCode::kFailedPrecondition);
+  request.set_node(joined->node());
+  EXPECT_TRUE(AddNode(&map, request, 1).ok());
+}
+
 TEST(AddNode, TargetsThatANodeHasMoreGetIdsOfTheirOwn) {
   Cluster cluster(1);
   cluster.Join(JoinOf(7, 1)).value();
