@@ -23,9 +23,6 @@ inline absl::StatusOr<Redundancy> RedundancyOf(const wire::PlacementGroup& group
   return ParseRedundancy(RedundancyTextOf(group));
 }
 
-// For files that were written before there was a choice, and tests of them.
-inline absl::StatusOr<Redundancy> OneReplica(PgId) { return Redundancy(); }
-
 // The groups of a map, for many look-ups. Refers to the map.
 class GroupTable {
  public:

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "client/io/group_redundancy.h"
+#include "client/io/silence.h"
 #include "common/base/crc32c.h"
 #include "common/base/erasure_code.h"
 #include "common/base/status_macros.h"
@@ -35,11 +36,6 @@ struct Shared {
   absl::Status failure;
   Scope scope;
 };
-
-bool NodeIsGone(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
-         absl::IsCancelled(status);
-}
 
 // Compares the pieces with `crcs`: one for each part into which the fragment's block boundaries cut
 // the range.
@@ -253,10 +249,10 @@ Task<absl::Status> ReadWithRetries(Shared& shared, const FragmentRead& read) {
       absl::Status recovered = co_await ReadWithoutFragment(shared, read, deadline);
       if (recovered.ok() || !shared.failure.ok()) co_return recovered;
       // What waiting may mend tells more than what is lost for good.
-      if (NodeIsGone(recovered)) status = recovered;
+      if (IsSilence(recovered)) status = recovered;
     }
     const bool retry =
-        NodeIsGone(status) || (absl::IsDataLoss(status) && ++damaged < kDamagedReadsMax);
+        IsSilence(status) || (absl::IsDataLoss(status) && ++damaged < kDamagedReadsMax);
     if (!retry || deadline.Remaining(Executor::Current().clock()) <= kRetryPause) co_return status;
     absl::Status paused = co_await shared.session.Pause(kRetryPause);
     if (!paused.ok()) co_return paused;

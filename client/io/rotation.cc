@@ -7,6 +7,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "client/io/group_redundancy.h"
+#include "client/io/silence.h"
 #include "common/base/check.h"
 #include "common/base/strings.h"
 
@@ -18,12 +19,6 @@ namespace {
 constexpr size_t kRotationMax = 16;
 // Of so many the best are chosen: enough for sixteen that share no target, where there are.
 constexpr size_t kCandidatesMax = 256;
-
-// Nobody answered, as opposed to a target that is full or has failed.
-bool IsSilence(const absl::Status& refusal) {
-  return absl::IsUnavailable(refusal) || absl::IsDeadlineExceeded(refusal) ||
-         absl::IsCancelled(refusal);
-}
 
 // Targets that are open on nodes in one of the states.
 absl::flat_hash_set<uint32_t> TargetsOn(const wire::ClusterMap& map,

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "client/io/silence.h"
 #include "common/base/crc32c.h"
 #include "common/base/crc32c_combine.h"
 #include "common/base/status_macros.h"
@@ -30,11 +31,6 @@ constexpr size_t kSealStripesMax = 16'384;
 constexpr absl::Duration kMoveAfter = absl::Seconds(2);
 // A damaged transfer is sent again; one that stays damaged means broken memory or a broken network.
 constexpr int kDamagedSendsMax = 3;
-
-bool NodeIsGone(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
-         absl::IsCancelled(status);
-}
 
 // The target is full, or has failed.
 bool TargetRefuses(const absl::Status& status) {
@@ -153,8 +149,8 @@ bool WritePath::RefuseFor(const Fragment& fragment, const absl::Status& error, M
   if (!fragment.target.has_value()) return false;
   // The cluster may have found the node down, and other groups to go on with.
   if (const wire::ClusterMap* map = session_.known_map(); map != nullptr) rotation_->Learn(*map);
-  if (NodeIsGone(error) && rotation_->IsAvoided(*fragment.target)) return true;
-  const bool gone = NodeIsGone(error) && Executor::Current().clock().Now() - since >= kMoveAfter &&
+  if (IsSilence(error) && rotation_->IsAvoided(*fragment.target)) return true;
+  const bool gone = IsSilence(error) && Executor::Current().clock().Now() - since >= kMoveAfter &&
                     rotation_->CanAvoid(*fragment.target);
   if (!gone && !TargetRefuses(error)) return false;
   rotation_->Refuse(*fragment.target, error);
@@ -257,7 +253,7 @@ Task<WritePath::Sent> WritePath::SendFragment(Stripe* stripe, uint32_t index,
     since = since + (deadline.at() - before.at());
     if (sent.ok() || !failure_.ok()) co_return Sent{sent};
     if (RefuseFor(fragment, sent, since)) co_return Sent{sent, true};
-    const bool retry = NodeIsGone(sent) || (absl::IsDataLoss(sent) && ++damaged < kDamagedSendsMax);
+    const bool retry = IsSilence(sent) || (absl::IsDataLoss(sent) && ++damaged < kDamagedSendsMax);
     if (!retry || deadline.Remaining(clock) <= kRetryPause) co_return Sent{sent};
     absl::Status paused = co_await session_.Pause(kRetryPause);
     if (!paused.ok()) co_return Sent{paused};
@@ -400,7 +396,7 @@ Task<absl::Status> WritePath::SealAll() {
     }
     const bool full = absl::IsResourceExhausted(sealed);
     const absl::Duration pause = full ? kRoomPause : kRetryPause;
-    const bool retry = (full || NodeIsGone(sealed)) && deadline.Remaining(clock) > pause;
+    const bool retry = (full || IsSilence(sealed)) && deadline.Remaining(clock) > pause;
     if (!retry) co_return sealed;
     absl::Status paused = co_await session_.Pause(pause);
     if (!paused.ok()) co_return paused;

@@ -9,6 +9,7 @@
 #include "common/fabric/hello_frame.h"
 #include "common/rpc/frame.h"
 #include "proto/wire/chunk.pb.h"
+#include "proto/wire/cluster.pb.h"
 #include "proto/wire/meta.pb.h"
 #include "proto/wire/rpc.pb.h"
 #include "tests/compat/golden.h"
@@ -86,7 +87,7 @@ TEST(WireGolden, HelloFrames) {
 // A message's own file has them all: rpc.proto, chunk.proto, meta.proto.
 std::vector<const google::protobuf::FileDescriptor*> WireFiles() {
   return {wire::RequestHeader::descriptor()->file(), wire::FragmentKey::descriptor()->file(),
-          wire::ClusterMap::descriptor()->file()};
+          wire::ClusterMap::descriptor()->file(), wire::JoinRequest::descriptor()->file()};
 }
 
 TEST(WireGolden, Messages) {

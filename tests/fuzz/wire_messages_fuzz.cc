@@ -5,11 +5,12 @@
 #include <memory>
 #include <vector>
 
-#include "client/io/group_redundancy.h"
 #include "client/io/read_plan.h"
 #include "proto/wire/chunk.pb.h"
+#include "proto/wire/cluster.pb.h"
 #include "proto/wire/meta.pb.h"
 #include "proto/wire/rpc.pb.h"
+#include "tests/unit/client/one_replica.h"
 
 namespace {
 
@@ -22,7 +23,8 @@ const std::vector<const Message*>& AllMessages() {
     auto* messages = new std::vector<const Message*>;
     for (const FileDescriptor* file : {cairn::wire::HelloRequest::descriptor()->file(),
                                        cairn::wire::FragmentKey::descriptor()->file(),
-                                       cairn::wire::ClusterMap::descriptor()->file()}) {
+                                       cairn::wire::ClusterMap::descriptor()->file(),
+                                       cairn::wire::JoinRequest::descriptor()->file()}) {
       for (int i = 0; i < file->message_type_count(); ++i) {
         messages->push_back(
             MessageFactory::generated_factory()->GetPrototype(file->message_type(i)));

@@ -2,10 +2,9 @@
 // ranges are refused. Method: small extents by hand.
 
 #include "client/io/read_plan.h"
+#include "tests/unit/client/one_replica.h"
 
 #include <gtest/gtest.h>
-
-#include "client/io/group_redundancy.h"
 
 namespace cairn {
 namespace {

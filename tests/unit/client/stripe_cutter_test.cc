@@ -8,9 +8,9 @@
 
 #include <random>
 
-#include "client/io/group_redundancy.h"
 #include "client/io/read_plan.h"
 #include "common/base/random.h"
+#include "tests/unit/client/one_replica.h"
 
 namespace cairn {
 namespace {
