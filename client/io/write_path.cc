@@ -27,7 +27,8 @@ constexpr absl::Duration kRoomPause = absl::Milliseconds(500);
 // Stripes that one seal names: well below what a server takes in one call.
 constexpr size_t kSealStripesMax = 16'384;
 // A node that has been gone for so long when a try ends is avoided, where there are others. One
-// that takes calls and answers none is found out by kTryTimeout only.
+// that takes calls and answers none ends a try by kTryTimeout, or when the map calls it down
+// (Session::RunCallWatch).
 constexpr absl::Duration kMoveAfter = absl::Seconds(2);
 // A damaged transfer is sent again; one that stays damaged means broken memory or a broken network.
 constexpr int kDamagedSendsMax = 3;
@@ -126,6 +127,8 @@ Task<absl::Status> WritePath::Write(std::vector<ConstBytes> pieces) {
 }
 
 absl::StatusOr<PlacedStripe> WritePath::Place(uint64_t length_bytes) {
+  // Not only at the start: another stripe may just have found the last target full.
+  RETURN_IF_ERROR(rotation_->Usable());
   if (block_.left == 0) {
     ASSIGN_OR_RETURN(block_, ids_->TakeBlock());
   }
@@ -135,7 +138,6 @@ absl::StatusOr<PlacedStripe> WritePath::Place(uint64_t length_bytes) {
 }
 
 absl::Status WritePath::Move(Stripe* stripe) {
-  RETURN_IF_ERROR(rotation_->Usable());
   ASSIGN_OR_RETURN(stripe->placed, Place(stripe->placed.length_bytes));
   for (uint32_t i = 0; i < stripe->fragments.size(); ++i) {
     if (redundancy_.FragmentLength(stripe->placed.length_bytes, i) > 0)

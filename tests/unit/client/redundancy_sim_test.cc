@@ -123,6 +123,20 @@ TEST_P(RedundancySim, ASaveGoesOnAroundADeviceThatCannotWrite) {
   EXPECT_EQ(world.Matches("b/run/step-1", shards), absl::OkStatus());
 }
 
+// Also where one target finds itself full while the others still take what the next stripe sends.
+TEST_P(RedundancySim, ASaveThatDoesNotFitIsRefused) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    World world(redundancy().width(), seed);
+    const std::vector<Content> first = {RandomContent(world.random, kMiB)};
+    world.SaveIn(GetParam(), first);
+    const std::vector<Content> shards = {RandomContent(
+        world.random, world.node.options().target_bytes * (redundancy().data_fragments + 1))};
+    const absl::Status saved = world.executor.Run(world.Save("b/run/step-2", shards));
+    EXPECT_EQ(saved.code(), absl::StatusCode::kResourceExhausted) << saved << " seed " << seed;
+    EXPECT_EQ(world.Matches("b/run/step-1", first), absl::OkStatus()) << "seed " << seed;
+  }
+}
+
 TEST_P(RedundancySim, PowerCutsLoseNothingCommitted) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
     World world(redundancy().width(), seed);
