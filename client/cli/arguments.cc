@@ -148,6 +148,8 @@ int RunCommandLine(std::vector<std::string> arguments, Context& context) {
   app.footer(kFooter);
   AddGlobalOptions(&app, &context.options);
   AddClusterCommands(&app, &chosen);
+  AddRebuildCommands(&app, &chosen);
+  AddStorageCheckCommands(&app, &chosen);
   AddPutCommand(&app, &chosen);
   AddGetCommands(&app, &chosen);
   AddFileCommands(&app, &chosen);

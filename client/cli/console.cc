@@ -19,11 +19,18 @@ Console Console::OfProcess() {
   const StreamKind out = kind(STDOUT_FILENO);
   const bool color = !plain && out == StreamKind::kTerminal;
   return Console(STDOUT_FILENO, out, STDERR_FILENO, kind(STDERR_FILENO),
-                 color ? TextStyle::kColor : TextStyle::kPlain);
+                 color ? TextStyle::kColor : TextStyle::kPlain, STDIN_FILENO, kind(STDIN_FILENO));
 }
 
-Console::Console(int out_fd, StreamKind out, int err_fd, StreamKind err, TextStyle style)
-    : out_fd_(out_fd), err_fd_(err_fd), out_(out), err_(err), style_(style) {}
+Console::Console(int out_fd, StreamKind out, int err_fd, StreamKind err, TextStyle style, int in_fd,
+                 StreamKind in)
+    : out_fd_(out_fd),
+      err_fd_(err_fd),
+      out_(out),
+      err_(err),
+      style_(style),
+      in_fd_(in_fd),
+      in_(in) {}
 
 void Console::Write(std::string_view text) {
   if (write_errno_ == 0) write_errno_ = WriteFully(out_fd_, text.data(), text.size());

@@ -16,7 +16,10 @@ constexpr absl::Duration kConnectTimeout = absl::Seconds(5);
 }  // namespace
 
 Context::Context(Console* console, Interrupts* interrupts, const Clock* clock)
-    : console_(console), interrupts_(interrupts), clock_(clock) {}
+    : wait([interrupts](absl::Duration duration) { return interrupts->Wait(duration); }),
+      console_(console),
+      interrupts_(interrupts),
+      clock_(clock) {}
 
 ClientOptions Context::MakeClientOptions() const {
   ClientOptions client_options;

@@ -37,6 +37,8 @@ class Context {
   Context(Console* console, Interrupts* interrupts, const Clock* clock);
 
   GlobalOptions options;
+  // How a command waits between two looks: Interrupts::Wait(). Tests put their own here.
+  std::function<absl::Status(absl::Duration)> wait;
 
   // Connects at the first call. On error the failure is already reported, and the result is the
   // exit code to return in `*exit_code`, the client null.

@@ -17,11 +17,14 @@ command failed; 4 unreachable.
 
 Codes:
   DATA_DEGRADED     groups of targets are read around what is missing
+  DATA_MOVING       members of groups are being made elsewhere
   DATA_UNAVAILABLE  groups lack more than their redundancy may lose
   METADATA_WARNING  what the metadata has to say
   NODE_DOWN         a node has been silent for seconds
+  NODE_DRAINING     a node is to be empty, or out of the cluster
   NODE_OUT          a node has been down for minutes
   NODE_SUSPECT      a node has missed heartbeats
+  REBUILD_BLOCKED   members of groups have nowhere to go
   TARGET_FAILED     a target takes and gives nothing
   TARGET_FULL       targets are 95 % full, or more
   TARGET_JOINING    a target is not used yet

@@ -25,9 +25,20 @@ absl::Status Interrupts::Check() const {
   return absl::CancelledError("stopped by a signal");
 }
 
+absl::Status Interrupts::Wait(absl::Duration duration) {
+  std::unique_lock lock(mutex_);
+  raised_.wait_for(lock, absl::ToChronoNanoseconds(duration), [this] { return signal() != 0; });
+  return Check();
+}
+
 void Interrupts::Raise(int signal) {
   int none = 0;
-  signal_.compare_exchange_strong(none, signal, std::memory_order_acq_rel);
+  {
+    // Between a waiter's look and its wait nothing must come.
+    std::lock_guard lock(mutex_);
+    signal_.compare_exchange_strong(none, signal, std::memory_order_acq_rel);
+  }
+  raised_.notify_all();
 }
 
 void Interrupts::AddTemporary(const std::string& path) {

@@ -3,12 +3,14 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <mutex>
 #include <set>
 #include <string>
 #include <thread>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 
 namespace cairn::cli {
 
@@ -19,6 +21,8 @@ class Interrupts {
   int signal() const { return signal_.load(std::memory_order_acquire); }
   // CANCELLED once a signal came. Loops over pieces or files call it between two of them.
   absl::Status Check() const;
+  // Returns when `duration` has passed, or with CANCELLED once a signal has come.
+  absl::Status Wait(absl::Duration duration);
   // As if the signal had arrived. Later ones do not change the first.
   void Raise(int signal);
 
@@ -30,6 +34,7 @@ class Interrupts {
  private:
   std::atomic<int> signal_ = 0;
   std::mutex mutex_;
+  std::condition_variable raised_;
   std::set<std::string> temporaries_;
 };
 

@@ -24,20 +24,23 @@ std::string Bar(double fraction, size_t cells) {
   return bar;
 }
 
+std::string Amount(uint64_t amount, ProgressUnit unit) {
+  return unit == ProgressUnit::kBytes ? HumanBytes(amount) : absl::StrCat(amount, " stripes");
+}
+
 }  // namespace
 
-std::string RenderProgress(std::string_view label, uint64_t done_bytes,
-                           std::optional<uint64_t> total_bytes, absl::Duration elapsed,
-                           size_t width) {
+std::string RenderProgress(std::string_view label, uint64_t done, std::optional<uint64_t> total,
+                           absl::Duration elapsed, size_t width, ProgressUnit unit) {
   std::string name = Printable(label);
-  const std::string rate = HumanRate(done_bytes, elapsed);
-  if (!total_bytes.has_value() || *total_bytes == 0) {
-    return absl::StrCat(name, "  ", HumanBytes(done_bytes), "  ", rate).substr(0, width);
+  const bool bytes = unit == ProgressUnit::kBytes;
+  const std::string rate = bytes ? absl::StrCat("  ", HumanRate(done, elapsed)) : "";
+  if (!total.has_value() || *total == 0) {
+    return absl::StrCat(name, "  ", Amount(done, unit), rate).substr(0, width);
   }
-  const double fraction =
-      std::min(1.0, static_cast<double>(done_bytes) / static_cast<double>(*total_bytes));
-  std::string tail =
-      absl::StrCat(HumanBytes(done_bytes), " of ", HumanBytes(*total_bytes), "  ", rate);
+  const double fraction = std::min(1.0, static_cast<double>(done) / static_cast<double>(*total));
+  std::string tail = absl::StrCat(bytes ? HumanBytes(done) : absl::StrCat(done), " of ",
+                                  Amount(*total, unit), rate);
   if (fraction > 0) {
     absl::StrAppend(&tail, "  eta ", ClockTime(elapsed * ((1 - fraction) / fraction)));
   }
@@ -53,19 +56,36 @@ std::string RenderProgress(std::string_view label, uint64_t done_bytes,
 }
 
 Progress::Progress(Console* console, const Clock* clock, ProgressMode mode, std::string label,
-                   std::optional<uint64_t> total_bytes)
+                   std::optional<uint64_t> total, ProgressUnit unit)
     : console_(console),
       clock_(clock),
       mode_(mode),
       label_(std::move(label)),
-      total_bytes_(total_bytes),
-      started_(clock->Now()) {}
+      unit_(unit),
+      started_(clock->Now()),
+      total_(total) {}
 
 Progress::~Progress() { Finish(); }
 
 void Progress::Add(uint64_t bytes) {
   std::lock_guard lock(mutex_);
-  done_bytes_ += bytes;
+  done_ += bytes;
+  DrawIfDue();
+}
+
+void Progress::Set(uint64_t done, uint64_t total) {
+  std::lock_guard lock(mutex_);
+  done_ = done;
+  total_ = total;
+  DrawIfDue();
+}
+
+void Progress::Hide() {
+  std::lock_guard lock(mutex_);
+  Clear();
+}
+
+void Progress::DrawIfDue() {
   if (finished_ || mode_ == ProgressMode::kNever) return;
   const MonoTime now = clock_->Now();
   if (mode_ == ProgressMode::kAuto &&
@@ -79,7 +99,7 @@ void Progress::Add(uint64_t bytes) {
 void Progress::Draw(MonoTime now) {
   // One column stays free: a full line makes some terminals wrap.
   const size_t width = static_cast<size_t>(console_->error_width()) - 1;
-  const std::string line = RenderProgress(label_, done_bytes_, total_bytes_, now - started_, width);
+  const std::string line = RenderProgress(label_, done_, total_, now - started_, width, unit_);
   console_->WriteError(absl::StrCat(kClearLine, line));
   drawn_ = now;
   visible_ = true;
@@ -104,7 +124,7 @@ void Progress::Note(std::string_view line) {
 
 uint64_t Progress::done_bytes() const {
   std::lock_guard lock(mutex_);
-  return done_bytes_;
+  return done_;
 }
 
 absl::Duration Progress::elapsed() const { return clock_->Now() - started_; }

@@ -1,5 +1,5 @@
 // `cairn status`, `cairn node ls` and `cairn target ls`: the cluster's own account of itself. What
-// is wrong in it: health_command.cc.
+// is wrong in it: health_command.cc. What changes nodes: node_commands.cc.
 #include <memory>
 #include <utility>
 #include <vector>
@@ -78,9 +78,13 @@ std::string NodeStateOf(const Json& node) {
   return absl::AsciiStrToLower(absl::StripPrefix(state, "NODE_"));
 }
 
+bool Flag(const Json& object, const std::string& name) {
+  const Json* value = Find(object, name);
+  return value != nullptr && *value == true;
+}
+
 std::string StateOf(const Json& target) {
-  if (const Json* joining = Find(target, "joining"); joining != nullptr && *joining == true)
-    return "joining";
+  if (Flag(target, "joining")) return "joining";
   const std::string state = Text(target, "state");
   if (state == "TARGET_UP") return "up";
   if (state == "TARGET_FAILED") return "failed";
@@ -169,7 +173,7 @@ absl::StatusOr<Json> NormalizeStatus(std::string_view status_json, std::string_v
   if (map == nullptr || !map->is_object()) map = &empty;
   result["map_version"] = Number(*map, "version");
   result["stripe_bytes"] = Number(*map, "stripe_bytes");
-  result["placement_groups"] = Objects(*map, "groups").size();
+  result["placement_groups"] = Number(source, "placement_groups");
   result["nodes"] = Json::array();
   for (const Json& node : Objects(*map, "nodes")) {
     result["nodes"].push_back(
@@ -178,7 +182,9 @@ absl::StatusOr<Json> NormalizeStatus(std::string_view status_json, std::string_v
          {"state", NodeStateOf(node)},
          {"state_since", UtcTime(absl::FromUnixNanos(Signed(node, "state_since_ns")))},
          {"name", Text(node, "name")},
-         {"rack", Text(node, "rack")}});
+         {"rack", Text(node, "rack")},
+         {"draining", Flag(node, "draining")},
+         {"removing", Flag(node, "removing")}});
   }
   result["targets"] = Json::array();
   for (const Json& target : Objects(*map, "targets")) {
@@ -188,7 +194,8 @@ absl::StatusOr<Json> NormalizeStatus(std::string_view status_json, std::string_v
                                  {"state", StateOf(target)},
                                  {"capacity_bytes", Number(target, "capacity_bytes")},
                                  {"used_bytes", Number(target, "used_bytes")},
-                                 {"path", Text(target, "path")}});
+                                 {"path", Text(target, "path")},
+                                 {"draining", Flag(target, "draining")}});
   }
   result["health"] = NormalizeHealth(source);
   const Json* warnings = Find(source, "warnings");
@@ -203,6 +210,14 @@ absl::StatusOr<Json> NormalizeStatus(std::string_view status_json, std::string_v
 
 namespace {
 
+// "up, draining": what it is, and what an operator wants of it.
+std::string StateCell(const Json& each) {
+  auto state = each["state"].get<std::string>();
+  if (each.value("removing", false)) return absl::StrCat(state, ", removing");
+  if (each["draining"] == true) return absl::StrCat(state, ", draining");
+  return state;
+}
+
 Table NodeTable(const Json& status) {
   Table nodes({{"NODE", Align::kRight}, {"STATE"}, {"SINCE"}, {"ENDPOINT"}, {"HOST"}, {"RACK"}});
   for (const Json& node : status["nodes"]) {
@@ -210,7 +225,7 @@ Table NodeTable(const Json& status) {
       const auto value = node[name].get<std::string>();
       return value.empty() ? "-" : Printable(value);
     };
-    nodes.AddRow({absl::StrCat(node["id"].get<uint64_t>()), text("state"), text("state_since"),
+    nodes.AddRow({absl::StrCat(node["id"].get<uint64_t>()), StateCell(node), text("state_since"),
                   text("endpoint"), text("name"), text("rack")});
   }
   return nodes;
@@ -228,9 +243,9 @@ Table TargetTable(const Json& status) {
     const auto size = target["capacity_bytes"].get<uint64_t>();
     const auto taken = target["used_bytes"].get<uint64_t>();
     targets.AddRow({absl::StrCat(target["id"].get<uint64_t>()),
-                    absl::StrCat(target["node"].get<uint64_t>()),
-                    target["state"].get<std::string>(), HumanBytes(size), HumanBytes(taken),
-                    Percent(taken, size), target["path"].get<std::string>()});
+                    absl::StrCat(target["node"].get<uint64_t>()), StateCell(target),
+                    HumanBytes(size), HumanBytes(taken), Percent(taken, size),
+                    target["path"].get<std::string>()});
   }
   return targets;
 }
@@ -293,14 +308,15 @@ void AddClusterCommands(CLI::App* app, Command* chosen) {
   status->callback([chosen] { *chosen = RunStatus; });
   AddHealthCommand(app, chosen);
 
-  CLI::App* node = app->add_subcommand("node", "See the nodes of the cluster");
+  CLI::App* node = app->add_subcommand("node", "See the nodes, empty them, take them out");
   node->require_subcommand(1);
-  node->footer("Examples:\n  cairn node ls");
+  node->footer("Examples:\n  cairn node ls\n  cairn node ok-to-stop 3\n  cairn node drain 3");
   CLI::App* nodes = node->add_subcommand("ls", "List the nodes and their state");
   nodes->footer("Examples:\n  cairn node ls\n  cairn node ls --output json");
   nodes->callback([chosen] {
     *chosen = [](Context& context) { return RunList(context, "nodes", NodeTable); };
   });
+  AddNodeCommands(node, chosen);
 
   CLI::App* target = app->add_subcommand("target", "See the targets: the devices of all nodes");
   target->require_subcommand(1);

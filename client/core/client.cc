@@ -8,7 +8,9 @@
 
 #include "client/core/client_impl.h"
 #include "client/core/convert.h"
+#include "client/io/map_index.h"
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
 
 namespace cairn {
 
@@ -182,9 +184,32 @@ absl::StatusOr<BucketInfo> Client::ShowBucket(std::string_view name) {
   return BucketInfo{std::string(name), reply.redundancy()};
 }
 
+namespace {
+
+Task<absl::Status> CompleteByMap(client_internal::ClientImpl* impl, wire::StatusReply* status) {
+  const Deadline deadline = Deadline::After(Executor::Current().clock(), impl->options().timeout);
+  const absl::StatusOr<std::shared_ptr<const MapIndex>> map =
+      co_await impl->session().NewestMap(deadline);
+  if (!map.ok()) co_return map.status();
+  client_internal::CompleteStatus((*map)->map(), status);
+  co_return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<std::string> Client::StatusJson() {
   ASSIGN_OR_RETURN(wire::StatusReply reply,
                    impl_->Meta<wire::StatusReply>(wire::STATUS, wire::StatusRequest()));
+  if (reply.shortened()) {
+    const absl::Status completed =
+        impl_->Run<absl::Status>([&] { return CompleteByMap(impl_.get(), &reply); });
+    if (!completed.ok()) {
+      reply.add_warnings(
+          StrCat("nodes, and paths of targets, are left out: the cluster map could "
+                 "not be fetched: ",
+                 ToStd(completed.message())));
+    }
+  }
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
   options.always_print_primitive_fields = true;

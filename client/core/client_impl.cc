@@ -76,7 +76,7 @@ Task<absl::Status> ClientImpl::Open(std::vector<std::string> endpoints, std::str
   net_->SetReceiver([session](ConstBytes message) { session->OnMessage(message); });
   const Deadline deadline = Deadline::After(Executor::Current().clock(),
                                             std::min(options_.timeout, options_.connect_timeout));
-  absl::StatusOr<std::shared_ptr<const wire::ClusterMap>> map = co_await session_->Map(deadline);
+  const absl::StatusOr<std::shared_ptr<const MapIndex>> map = co_await session_->Map(deadline);
   co_return map.status();
 }
 

@@ -47,13 +47,18 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
     (void)Run<absl::Status>([&] { return KeepLeaseTask(lease, ttl); });
   }
 
-  // One metadata call under the client's timeout.
+  // One metadata call, under the client's timeout or one of its own.
   template <class Reply, class Request>
   absl::StatusOr<Reply> Meta(wire::Method method, const Request& request) {
+    return Meta<Reply, Request>(method, request, options_.timeout, Session::kMetaTryTimeout);
+  }
+  template <class Reply, class Request>
+  absl::StatusOr<Reply> Meta(wire::Method method, const Request& request, absl::Duration timeout,
+                             absl::Duration try_timeout) {
     if (absl::Status usable = CheckUsable(); !usable.ok()) return usable;
-    return Run<absl::StatusOr<Reply>>([this, method, &request] {
-      const Deadline deadline = Deadline::After(Executor::Current().clock(), options_.timeout);
-      return session_->Meta<Reply, Request>(method, request, deadline);
+    return Run<absl::StatusOr<Reply>>([this, method, &request, timeout, try_timeout] {
+      const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout);
+      return session_->Meta<Reply, Request>(method, request, deadline, try_timeout);
     });
   }
 

@@ -1,5 +1,7 @@
 #include "client/core/convert.h"
 
+#include "absl/container/flat_hash_map.h"
+
 namespace cairn::client_internal {
 
 Entry ToEntry(const wire::Entry& entry) {
@@ -62,6 +64,20 @@ wire::RetentionPolicy FromRetentionPolicy(const RetentionPolicy& policy) {
   const int64_t seconds = absl::ToInt64Seconds(policy.keep_newer_than);
   result.set_keep_newer_than_seconds(seconds > 0 ? static_cast<uint64_t>(seconds) : 0);
   return result;
+}
+
+void CompleteStatus(const wire::ClusterMap& map, wire::StatusReply* status) {
+  absl::flat_hash_map<uint32_t, wire::TargetInfo> said;
+  for (const wire::TargetInfo& target : status->map().targets()) said.emplace(target.id(), target);
+  *status->mutable_map()->mutable_nodes() = map.nodes();
+  *status->mutable_map()->mutable_targets() = map.targets();
+  for (wire::TargetInfo& target : *status->mutable_map()->mutable_targets()) {
+    const auto found = said.find(target.id());
+    if (found == said.end()) continue;
+    target.set_state(found->second.state());
+    target.set_used_bytes(found->second.used_bytes());
+  }
+  status->set_shortened(false);
 }
 
 }  // namespace cairn::client_internal

@@ -3,10 +3,7 @@
 
 #include <string>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
-#include "common/base/ids.h"
-#include "common/base/strings.h"
 #include "common/placement/redundancy.h"
 #include "proto/wire/meta.pb.h"
 
@@ -22,25 +19,5 @@ inline std::string RedundancyTextOf(const wire::PlacementGroup& group) {
 inline absl::StatusOr<Redundancy> RedundancyOf(const wire::PlacementGroup& group) {
   return ParseRedundancy(RedundancyTextOf(group));
 }
-
-// The groups of a map, for many look-ups. Refers to the map.
-class GroupTable {
- public:
-  explicit GroupTable(const wire::ClusterMap& map) {
-    for (const wire::PlacementGroup& group : map.groups()) groups_.emplace(group.id(), &group);
-  }
-  // FAILED_PRECONDITION: the map has no such group.
-  absl::StatusOr<Redundancy> Find(PgId id) const {
-    const auto found = groups_.find(id.value());
-    if (found == groups_.end()) {
-      return absl::FailedPreconditionError(
-          StrCat("the cluster map has no placement group ", id.value()));
-    }
-    return RedundancyOf(*found->second);
-  }
-
- private:
-  absl::flat_hash_map<uint32_t, const wire::PlacementGroup*> groups_;
-};
 
 }  // namespace cairn

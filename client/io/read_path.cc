@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "client/io/group_redundancy.h"
+#include "client/io/map_index.h"
 #include "client/io/silence.h"
 #include "common/base/crc32c.h"
 #include "common/base/erasure_code.h"
@@ -71,13 +71,21 @@ absl::Status Verify(const FragmentRead& read, const wire::ReadFragmentReply& rep
   return absl::OkStatus();
 }
 
+// Whom to ask for a fragment.
+enum class Place { kMember, kFormer };
+
 // From fragment `index`, into memory of `regions`. Moves `deadline` on by the time spent waiting
 // for the node's window: it is for the call.
-Task<absl::Status> ReadOnce(Shared& shared, const FragmentRead& read, uint32_t index,
+Task<absl::Status> ReadFrom(Shared& shared, const FragmentRead& read, uint32_t index, Place place,
                             const Regions& regions, Deadline& deadline) {
   const Clock& clock = Executor::Current().clock();
-  absl::StatusOr<TargetRoute> route = co_await shared.session.Route(
-      read.group, index, Earlier(deadline, Deadline::After(clock, kTryTimeout)));
+  const Deadline until = Earlier(deadline, Deadline::After(clock, kTryTimeout));
+  absl::StatusOr<TargetRoute> route;
+  if (place == Place::kMember) {
+    route = co_await shared.session.Route(read.group, index, until);
+  } else {
+    route = co_await shared.session.RouteToFormer(read.group, index, until);
+  }
   if (!route.ok()) co_return route.status();
   const MonoTime queued = clock.Now();
   absl::Status admitted = co_await shared.session.TakeTurn(route->node->window(), shared.timeout);
@@ -100,9 +108,24 @@ Task<absl::Status> ReadOnce(Shared& shared, const FragmentRead& read, uint32_t i
       co_await route->node->Call<wire::ReadFragmentReply>(route->core, wire::READ_FRAGMENT, request,
                                                           std::move(options));
   route->node->window().Release(1);
+  if (absl::IsNotFound(reply.status()) &&
+      route->map_version < shared.session.newest_map_version()) {
+    co_return absl::UnavailableError(StrCat(ToStd(reply.status().message()),
+                                            "; the cluster map is a newer one by now, in which "
+                                            "it may be elsewhere"));
+  }
   if (!reply.ok()) co_return reply.status();
   shared.session.NoteProgress();
   co_return Verify(read, *reply);
+}
+
+Task<absl::Status> ReadOnce(Shared& shared, const FragmentRead& read, uint32_t index,
+                            const Regions& regions, Deadline& deadline) {
+  absl::Status status = co_await ReadFrom(shared, read, index, Place::kMember, regions, deadline);
+  if (!absl::IsNotFound(status)) co_return status;
+  // Another target has just taken over, perhaps.
+  absl::Status former = co_await ReadFrom(shared, read, index, Place::kFormer, regions, deadline);
+  co_return former.ok() ? former : status;
 }
 
 // --- Without the fragment ---
@@ -247,6 +270,8 @@ Task<absl::Status> ReadWithRetries(Shared& shared, const FragmentRead& read) {
     if (status.ok() || !shared.failure.ok()) co_return status;
     if (read.redundancy.width() > 1) {
       absl::Status recovered = co_await ReadWithoutFragment(shared, read, deadline);
+      const bool is_bad = absl::IsDataLoss(status) || absl::IsNotFound(status);
+      if (recovered.ok() && is_bad) shared.session.ReportStripe(read.stripe);
       if (recovered.ok() || !shared.failure.ok()) co_return recovered;
       // What waiting may mend tells more than what is lost for good.
       if (IsSilence(recovered)) status = recovered;
@@ -287,16 +312,25 @@ Task<absl::Status> ExplainMissing(Session& session, OpenedFile file, absl::Statu
       "the file was replaced or removed since it was opened; open it again");
 }
 
+absl::StatusOr<std::vector<FragmentRead>> PlanBy(const MapIndex& map, const OpenedFile& file,
+                                                 const std::vector<WantedRange>& ranges) {
+  const auto redundancy_of = [&map](PgId group) { return map.RedundancyOf(group); };
+  return PlanReads(file.extents, file.size_bytes, ranges, redundancy_of);
+}
+
 Task<absl::Status> ReadPlanned(Session& session, const OpenedFile& file,
                                std::vector<WantedRange> ranges, absl::Duration timeout) {
   std::erase_if(ranges, [](const WantedRange& range) { return range.destination.empty(); });
-  const absl::StatusOr<std::shared_ptr<const wire::ClusterMap>> map =
-      co_await session.Map(Deadline::After(Executor::Current().clock(), timeout));
+  const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout);
+  absl::StatusOr<std::shared_ptr<const MapIndex>> map = co_await session.Map(deadline);
   if (!map.ok()) co_return map.status();
-  const GroupTable groups(**map);
-  const auto redundancy_of = [&groups](PgId group) { return groups.Find(group); };
-  absl::StatusOr<std::vector<FragmentRead>> reads =
-      PlanReads(file.extents, file.size_bytes, ranges, redundancy_of);
+  absl::StatusOr<std::vector<FragmentRead>> reads = PlanBy(**map, file, ranges);
+  if (absl::IsFailedPrecondition(reads.status())) {
+    // The file may be newer than the map.
+    map = co_await session.NewestMap(deadline);
+    if (!map.ok()) co_return map.status();
+    reads = PlanBy(**map, file, ranges);
+  }
   if (!reads.ok()) co_return reads.status();
   std::vector<std::unique_ptr<MemoryRegion>> regions;
   regions.reserve(ranges.size());

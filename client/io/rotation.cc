@@ -20,16 +20,23 @@ constexpr size_t kRotationMax = 16;
 // Of so many the best are chosen: enough for sixteen that share no target, where there are.
 constexpr size_t kCandidatesMax = 256;
 
+// Whether what is being emptied counts, too.
+enum class Draining { kLeftOut, kTaken };
+
 // Targets that are open on nodes in one of the states.
 absl::flat_hash_set<uint32_t> TargetsOn(const wire::ClusterMap& map,
-                                        std::initializer_list<wire::NodeState> states) {
+                                        std::initializer_list<wire::NodeState> states,
+                                        Draining draining) {
+  const bool all = draining == Draining::kTaken;
   absl::flat_hash_set<uint32_t> nodes;
   for (const wire::NodeInfo& node : map.nodes()) {
+    if (!all && (node.draining() || node.removing())) continue;
     if (std::find(states.begin(), states.end(), node.state()) != states.end())
       nodes.insert(node.id());
   }
   absl::flat_hash_set<uint32_t> targets;
   for (const wire::TargetInfo& target : map.targets()) {
+    if (!all && target.draining()) continue;
     if (target.state() == wire::TARGET_UP && nodes.contains(target.node()))
       targets.insert(target.id());
   }
@@ -40,9 +47,12 @@ absl::flat_hash_set<uint32_t> TargetsOn(const wire::ClusterMap& map,
 
 Rotation::Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, Random& random)
     : redundancy_(FormatRedundancy(redundancy)), version_(map.version()) {
-  AddGroups(map, TargetsOn(map, {wire::NODE_UP}));
-  // One that has missed a heartbeat or two is better than none.
-  if (groups_.empty()) AddGroups(map, TargetsOn(map, {wire::NODE_UP, wire::NODE_SUSPECT}));
+  AddGroups(map, TargetsOn(map, {wire::NODE_UP}, Draining::kLeftOut));
+  // One that has missed a heartbeat or two is better than none, and so is one that is to be empty.
+  for (Draining draining : {Draining::kLeftOut, Draining::kTaken}) {
+    if (groups_.empty())
+      AddGroups(map, TargetsOn(map, {wire::NODE_UP, wire::NODE_SUSPECT}, draining));
+  }
   // The map has the groups of a target or a node side by side; a shard is to reach many of them.
   for (size_t i = groups_.size(); i > 1; --i) std::swap(groups_[i - 1], groups_[random.Below(i)]);
   Choose();
@@ -66,7 +76,8 @@ void Rotation::AddGroups(const wire::ClusterMap& map, const absl::flat_hash_set<
 void Rotation::Learn(const wire::ClusterMap& map) {
   if (map.version() <= version_) return;
   version_ = map.version();
-  const absl::flat_hash_set<uint32_t> alive = TargetsOn(map, {wire::NODE_UP, wire::NODE_SUSPECT});
+  const absl::flat_hash_set<uint32_t> alive =
+      TargetsOn(map, {wire::NODE_UP, wire::NODE_SUSPECT}, Draining::kTaken);
   std::erase_if(refused_, [&alive](const auto& refusal) {
     return IsSilence(refusal.second) && alive.contains(refusal.first.value());
   });
@@ -76,7 +87,8 @@ void Rotation::Learn(const wire::ClusterMap& map) {
         refused_.emplace(target, absl::UnavailableError("its node is down"));
     }
   }
-  AddGroups(map, alive);
+  AddGroups(map, TargetsOn(map, {wire::NODE_UP, wire::NODE_SUSPECT}, Draining::kLeftOut));
+  if (groups_.empty()) AddGroups(map, alive);
   Choose();
 }
 

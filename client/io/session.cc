@@ -7,21 +7,26 @@
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "proto/wire/cluster.pb.h"
 
 namespace cairn {
 namespace {
 
-// A node that answers at all answers within this; a longer silence is worth another try on a new
-// connection.
-constexpr absl::Duration kTryTimeout = absl::Seconds(15);
 // Parity of twelve stripes of ec:4+2. With the rest of the SDK below what a rank may take.
 constexpr uint64_t kParityBytesMax = 24 * kMiB;
 constexpr absl::Duration kDialTimeout = absl::Seconds(5);
 constexpr absl::Duration kDownDialTimeout = absl::Seconds(1);
 constexpr absl::Duration kDownDialInterval = absl::Seconds(5);
+// For a newer map than the one that serves: a metadata node that works gives it in a few
+// milliseconds, and what a caller has to do must not wait for one that does not.
+constexpr absl::Duration kMapPatience = absl::Seconds(1);
+constexpr absl::Duration kMapPause = absl::Seconds(1);
 // Leases in one renewal: ten bytes each, and so many again in a reply that says they have ended.
 constexpr size_t kLeasesPerCall = 4096;
 static_assert(kLeasesPerCall * 10 < kMaxMessageBytes - 4 * kKiB, "a renewal must fit a message");
+constexpr size_t kReportsMax = 1000;
+constexpr int kReportsPerCall = 64;
+constexpr absl::Duration kReportPause = absl::Seconds(1);
 // No call has got through for so long: something may be wrong.
 constexpr absl::Duration kSilence = absl::Seconds(2);
 constexpr absl::Duration kWatchInterval = absl::Seconds(1);
@@ -157,7 +162,7 @@ Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::MetaNode(Deadline
 }
 
 Task<absl::StatusOr<std::string>> Session::MetaRaw(wire::Method method, std::string request,
-                                                   Deadline deadline) {
+                                                   Deadline deadline, absl::Duration try_timeout) {
   const RequestId id{request_client_, ++request_sequence_};
   absl::Duration backoff = kBackoffMin;
   while (true) {
@@ -166,7 +171,7 @@ Task<absl::StatusOr<std::string>> Session::MetaRaw(wire::Method method, std::str
     absl::Status failure = node.status();
     if (node.ok()) {
       const Deadline try_deadline =
-          Earlier(deadline, Deadline::After(Executor::Current().clock(), kTryTimeout));
+          Earlier(deadline, Deadline::After(Executor::Current().clock(), try_timeout));
       CallOptions options{try_deadline, {}, id};
       absl::StatusOr<std::string> body =
           co_await (*node)->CallRaw(0, method, request, std::move(options));
@@ -208,71 +213,99 @@ Task<absl::Status> Session::FetchMap(uint64_t version, Deadline deadline) {
 }
 
 Task<absl::Status> Session::AskForMap(Deadline deadline) {
-  wire::GetMapRequest request;
-  if (map_ != nullptr) request.set_known_version(map_->version());
-  absl::StatusOr<wire::GetMapReply> reply =
-      co_await Meta<wire::GetMapReply>(wire::GET_MAP, std::move(request), deadline);
-  if (reply.ok() && reply->has_map())
-    map_ = std::make_shared<const wire::ClusterMap>(std::move(*reply->mutable_map()));
-  co_return reply.status();
+  const uint64_t known_version = map_ == nullptr ? 0 : map_->version();
+  while (true) {
+    absl::StatusOr<wire::GetMapReply> reply = co_await Meta<wire::GetMapReply>(
+        wire::GET_MAP, arriving_map_.Next(known_version), deadline);
+    if (!reply.ok()) co_return reply.status();
+    CO_ASSIGN_OR_RETURN(MapParts::Taken taken,
+                        arriving_map_.Take(*std::move(reply), known_version));
+    if (taken.map.has_value()) map_ = std::make_shared<const MapIndex>(*std::move(taken.map));
+    if (!taken.more) break;
+    // Of a map that changes faster than it is fetched only beginnings come.
+    if (deadline.HasPassed(Executor::Current().clock()))
+      co_return absl::DeadlineExceededError("the cluster map did not come whole in time");
+  }
+  if (map_ == nullptr) co_return absl::DataLossError("the service says that it has no cluster map");
+  co_return absl::OkStatus();
 }
 
-Task<absl::StatusOr<std::shared_ptr<const wire::ClusterMap>>> Session::Map(Deadline deadline) {
-  uint64_t newest = 0;
+uint64_t Session::newest_map_version() const {
+  uint64_t newest = map_ == nullptr ? 0 : map_->version();
   for (const auto& [endpoint, slot] : nodes_) {
     if (slot.connection != nullptr) newest = std::max(newest, slot.connection->map_version());
   }
-  if (map_ == nullptr || map_->version() < newest) {
-    absl::Status fetched = co_await FetchMap(newest, deadline);
-    // An old map still serves: placement groups are never redefined, only added.
-    if (!fetched.ok() && map_ == nullptr) co_return fetched;
+  return newest;
+}
+
+Task<absl::StatusOr<std::shared_ptr<const MapIndex>>> Session::NewestMap(Deadline deadline) {
+  if (MapIsOld()) {
+    absl::Status fetched = co_await FetchMap(newest_map_version(), deadline);
+    if (!fetched.ok()) co_return fetched;
   }
   co_return map_;
+}
+
+Task<absl::StatusOr<std::shared_ptr<const MapIndex>>> Session::Map(Deadline deadline) {
+  if (map_ == nullptr) co_return co_await NewestMap(deadline);
+  if (MapIsOld()) co_await TryNewerMap(deadline);
+  co_return map_;
+}
+
+Task<void> Session::TryNewerMap(Deadline deadline) {
+  const Clock& clock = Executor::Current().clock();
+  if (clock.Now() < next_map_try_) co_return;
+  const Deadline patience = Earlier(deadline, Deadline::After(clock, kMapPatience));
+  absl::Status fetched = co_await fetching_map_.Acquire(1, patience);
+  if (fetched.ok()) {
+    // Another may have got it meanwhile, or have failed to.
+    if (MapIsOld() && clock.Now() >= next_map_try_) fetched = co_await AskForMap(patience);
+    fetching_map_.Release(1);
+  }
+  if (!fetched.ok()) next_map_try_ = clock.Now() + kMapPause;
 }
 
 Task<absl::StatusOr<TargetRoute>> Session::Route(PgId group, uint32_t index, Deadline deadline,
                                                  std::optional<TargetId>* asked) {
   while (true) {
-    absl::StatusOr<std::shared_ptr<const wire::ClusterMap>> map = co_await Map(deadline);
+    absl::StatusOr<std::shared_ptr<const MapIndex>> map = co_await Map(deadline);
+    // What an old map lacks is worth waiting for.
+    if (map.ok() && !(*map)->MemberOf(group, index).ok()) map = co_await NewestMap(deadline);
     if (!map.ok()) co_return map.status();
-    absl::StatusOr<TargetRoute> route = co_await RouteBy(**map, group, index, deadline, asked);
+    CO_ASSIGN_OR_RETURN(const wire::TargetInfo* const target, (*map)->MemberOf(group, index));
+    if (asked != nullptr) *asked = TargetId(target->id());
+    absl::StatusOr<TargetRoute> route = co_await RouteBy(**map, *target, deadline);
     // The hello of a node that has restarted tells of a newer map, in which the target may be on
     // another core. Ends, because the map is a newer one each time.
     const bool stale = route.ok() && route->node->map_version() > (*map)->version();
     if (!stale) co_return route;
-    absl::StatusOr<std::shared_ptr<const wire::ClusterMap>> newer = co_await Map(deadline);
+    const absl::StatusOr<std::shared_ptr<const MapIndex>> newer = co_await Map(deadline);
     if (!newer.ok()) co_return newer.status();
-    if ((*newer)->version() <= (*map)->version()) {
-      co_return absl::UnavailableError("the node's newer cluster map could not be fetched");
-    }
+    // It cannot be had now. A node refuses what is not meant for it, so the old one may be tried.
+    if ((*newer)->version() <= (*map)->version()) co_return route;
   }
 }
 
-Task<absl::StatusOr<TargetRoute>> Session::RouteBy(const wire::ClusterMap& cluster, PgId group,
-                                                   uint32_t index, Deadline deadline,
-                                                   std::optional<TargetId>* asked) {
-  const auto pg = std::find_if(cluster.groups().begin(), cluster.groups().end(),
-                               [group](const auto& g) { return g.id() == group.value(); });
-  if (pg == cluster.groups().end() || index >= static_cast<uint32_t>(pg->targets_size())) {
-    co_return absl::FailedPreconditionError(
-        StrCat("the cluster map has no placement group ", group.value(), " with fragment ", index));
-  }
-  const uint32_t target_id = pg->targets(static_cast<int>(index));
-  const auto target = std::find_if(cluster.targets().begin(), cluster.targets().end(),
-                                   [target_id](const auto& t) { return t.id() == target_id; });
-  if (target == cluster.targets().end()) {
-    co_return absl::FailedPreconditionError(StrCat("the cluster map has no target ", target_id));
-  }
-  if (asked != nullptr) *asked = TargetId(target_id);
-  const uint32_t node_id = target->node();
-  const auto info = std::find_if(cluster.nodes().begin(), cluster.nodes().end(),
-                                 [node_id](const auto& n) { return n.id() == node_id; });
+Task<absl::StatusOr<TargetRoute>> Session::RouteToFormer(PgId group, uint32_t index,
+                                                         Deadline deadline) {
+  const std::shared_ptr<const MapIndex> map = map_;
+  const wire::TargetInfo* const former = map == nullptr ? nullptr : map->FormerOf(group, index);
+  if (former == nullptr) co_return absl::NotFoundError("no other target may hold it");
+  co_return co_await RouteBy(*map, *former, deadline);
+}
+
+Task<absl::StatusOr<TargetRoute>> Session::RouteBy(const MapIndex& map,
+                                                   const wire::TargetInfo& target,
+                                                   Deadline deadline) {
+  const TargetId target_id(target.id());
+  const uint32_t node_id = target.node();
+  const wire::NodeInfo* const info = map.FindNode(NodeId(node_id));
   // A single node is reached by the address the user gave, which may be a forwarded one.
   std::string endpoint = options_.endpoints[preferred_endpoint_];
-  if (cluster.nodes_size() > 1 && info != cluster.nodes().end()) endpoint = info->endpoint();
-  const uint32_t core = target->core();
-  const bool down = info != cluster.nodes().end() &&
-                    (info->state() == wire::NODE_DOWN || info->state() == wire::NODE_OUT);
+  if (map.map().nodes_size() > 1 && info != nullptr) endpoint = info->endpoint();
+  const uint32_t core = target.core();
+  const bool down =
+      info != nullptr && (info->state() == wire::NODE_DOWN || info->state() == wire::NODE_OUT);
   RouteUse use(&routes_in_use_);
   WatchCalls();
   auto reached = down ? DownNode(endpoint, deadline) : Node(endpoint, deadline);
@@ -289,7 +322,7 @@ Task<absl::StatusOr<TargetRoute>> Session::RouteBy(const wire::ClusterMap& clust
     co_return absl::UnavailableError(
         StrCat("core ", core, " of node ", node_id, " is not at ", endpoint, " any more"));
   }
-  co_return TargetRoute{*std::move(node), core, TargetId(target_id), std::move(use)};
+  co_return TargetRoute{*std::move(node), core, target_id, std::move(use), map.version()};
 }
 
 void Session::WatchCalls() {
@@ -320,9 +353,9 @@ Task<absl::Status> Session::RefreshMap(Deadline deadline) {
 void Session::HangUpOnNodesDown() {
   // Once: whoever is reached all the same, from here, is not to be cut off again and again.
   if (map_ == nullptr || map_->version() == hung_up_for_) return;
-  const std::shared_ptr<const wire::ClusterMap> map = map_;
+  const std::shared_ptr<const MapIndex> map = map_;
   hung_up_for_ = map->version();
-  for (const wire::NodeInfo& node : map->nodes()) {
+  for (const wire::NodeInfo& node : map->map().nodes()) {
     if (node.state() != wire::NODE_DOWN && node.state() != wire::NODE_OUT) continue;
     const auto slot = nodes_.find(node.endpoint());
     if (slot == nodes_.end()) continue;
@@ -331,6 +364,29 @@ void Session::HangUpOnNodesDown() {
     connection->HangUp(absl::UnavailableError(
         StrCat(node.endpoint(), ": the cluster has not heard from this node for a while")));
   }
+}
+
+void Session::ReportStripe(StripeId stripe) {
+  if (stop_.stop_requested() || reports_.size() >= kReportsMax) return;
+  reports_.insert(stripe);
+  if (!std::exchange(reporting_, true)) scope_.Spawn(SendReports());
+}
+
+Task<void> Session::SendReports() {
+  while (!reports_.empty()) {
+    // Many come together.
+    absl::Status slept = co_await SleepFor(kReportPause, stop_);
+    if (!slept.ok()) break;
+    wire::ReportStripesRequest request;
+    while (!reports_.empty() && request.stripes_size() < kReportsPerCall) {
+      request.add_stripes(reports_.begin()->value());
+      reports_.erase(reports_.begin());
+    }
+    (void)co_await Meta<wire::ReportStripesReply>(
+        wire::REPORT_STRIPES, std::move(request),
+        Deadline::After(Executor::Current().clock(), kMetaTryTimeout));
+  }
+  reporting_ = false;
 }
 
 void Session::KeepLease(LeaseId lease, absl::Duration ttl) {

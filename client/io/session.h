@@ -7,12 +7,15 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "client/io/map_index.h"
+#include "client/io/map_parts.h"
 #include "client/io/parity_pool.h"
 #include "common/base/ids.h"
 #include "common/base/random.h"
@@ -51,6 +54,7 @@ struct TargetRoute {
   uint32_t core = 0;
   TargetId target;
   RouteUse use;
+  uint64_t map_version = 0;  // of the map that says so
 };
 
 // Lives on one executor; not thread-safe.
@@ -68,28 +72,48 @@ class Session {
   Random& random() { return random_; }
   void OnMessage(ConstBytes message) { rpc_.OnMessage(message); }
 
+  // A node that answers at all answers within this; a longer silence is worth another try on a new
+  // connection.
+  static constexpr absl::Duration kMetaTryTimeout = absl::Seconds(15);
+
   // A metadata call. UNAVAILABLE answers (a node that is down or restarting) are retried, under one
   // request id, until the deadline; then the last reason is returned.
   template <class Reply, class Request>
-  Task<absl::StatusOr<Reply>> Meta(wire::Method method, Request request, Deadline deadline) {
+  Task<absl::StatusOr<Reply>> Meta(wire::Method method, Request request, Deadline deadline,
+                                   absl::Duration try_timeout = kMetaTryTimeout) {
     absl::StatusOr<std::string> body =
-        co_await MetaRaw(method, request.SerializeAsString(), deadline);
+        co_await MetaRaw(method, request.SerializeAsString(), deadline, try_timeout);
     if (!body.ok()) co_return body.status();
     Reply reply;
     if (!reply.ParseFromString(*body)) co_return absl::DataLossError("a reply could not be parsed");
     co_return reply;
   }
 
-  // The cluster map, asked for once and again when a reply has named a newer version.
-  Task<absl::StatusOr<std::shared_ptr<const wire::ClusterMap>>> Map(Deadline deadline);
+  // The cluster map, asked for once and again when a reply has named a newer version. Once there is
+  // one it serves, also while a newer one cannot be had: that is waited for a second at most, and
+  // not again within a second. For new stripes, and for what this one lacks: NewestMap().
+  Task<absl::StatusOr<std::shared_ptr<const MapIndex>>> Map(Deadline deadline);
+  // The map at least as new as any reply has named. Who places stripes under a lease must know the
+  // map as it was when the lease was granted: what lies by an older one is not looked for where it
+  // is (server/repair/rebuild_loop.cc).
+  Task<absl::StatusOr<std::shared_ptr<const MapIndex>>> NewestMap(Deadline deadline);
   // Asks for a newer one. OK also when there is none.
   Task<absl::Status> RefreshMap(Deadline deadline);
   // As last fetched; null before that.
-  const wire::ClusterMap* known_map() const { return map_.get(); }
-  // The target of fragment `index` of a stripe in `group`. FAILED_PRECONDITION when the target has
-  // failed. `target`, if not null, is told it also where its node cannot be reached.
+  const wire::ClusterMap* known_map() const { return map_ == nullptr ? nullptr : &map_->map(); }
+  // The newest that is here or that a reply has named.
+  uint64_t newest_map_version() const;
+  // The target of fragment `index` of a stripe in `group`. FAILED_PRECONDITION when the map has
+  // none. By an old map when a newer one cannot be had. `target`, if not null, is told it also
+  // where its node cannot be reached.
   Task<absl::StatusOr<TargetRoute>> Route(PgId group, uint32_t index, Deadline deadline,
                                           std::optional<TargetId>* target = nullptr);
+  // As Route(), to the target that was the group's before, while not all that it holds has been
+  // taken over. NOT_FOUND: there is none.
+  Task<absl::StatusOr<TargetRoute>> RouteToFormer(PgId group, uint32_t index, Deadline deadline);
+  // Tells the service of a stripe that was read around something, so that it is mended. In the
+  // background; what does not get through is forgotten: the scrub finds it, too.
+  void ReportStripe(StripeId stripe);
   // What parity of all this client's shards is made in.
   ParityPool& parity() { return parity_; }
 
@@ -114,7 +138,7 @@ class Session {
 
  private:
   Task<absl::StatusOr<std::string>> MetaRaw(wire::Method method, std::string request,
-                                            Deadline deadline);
+                                            Deadline deadline, absl::Duration try_timeout);
   Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> MetaNode(Deadline deadline);
   Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Node(std::string host_port,
                                                              Deadline deadline);
@@ -125,12 +149,15 @@ class Session {
   // To one of the nodes that `node` names as having the metadata; `node` itself when it names none.
   Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> MetaNamedBy(
       std::shared_ptr<NodeConnection> node, Deadline deadline);
+  bool MapIsOld() const { return map_ == nullptr || map_->version() < newest_map_version(); }
   // At least `version`, if the service has it.
   Task<absl::Status> FetchMap(uint64_t version, Deadline deadline);
-  // `cluster` stays alive meanwhile.
-  Task<absl::StatusOr<TargetRoute>> RouteBy(const wire::ClusterMap& cluster, PgId group,
-                                            uint32_t index, Deadline deadline,
-                                            std::optional<TargetId>* asked);
+  // Not for long, and not soon after it has failed. REQUIRES: there is a map.
+  Task<void> TryNewerMap(Deadline deadline);
+  // `map` stays alive meanwhile.
+  Task<absl::StatusOr<TargetRoute>> RouteBy(const MapIndex& map, const wire::TargetInfo& target,
+                                            Deadline deadline);
+  Task<void> SendReports();
   // While calls to targets are under way and none gets through, or nodes cannot be reached, looks
   // whether the cluster has found a node down meanwhile: what such a node was asked would else hang
   // until its deadline, and who tries to reach it would hear of no other place to go to.
@@ -172,8 +199,13 @@ class Session {
   std::shared_ptr<NodeConnection> metadata_;  // the last that had it
   std::string endpoint_of_metadata_;          // as another node has named it; ""
   uint64_t hung_up_for_ = 0;                  // the map version
-  std::shared_ptr<const wire::ClusterMap> map_;
+  std::set<StripeId> reports_;
+  bool reporting_ = false;
+  std::shared_ptr<const MapIndex> map_;
   Semaphore fetching_map_{1};
+  // Kept from one try to the next, so that those which are cut short get through together.
+  MapParts arriving_map_;
+  MonoTime next_map_try_;
   absl::flat_hash_map<std::string, NodeSlot> nodes_;
   struct KeptLease {
     absl::Duration ttl;

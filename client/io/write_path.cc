@@ -77,7 +77,7 @@ WritePath::~WritePath() { ids_->GiveBack(block_); }
 Task<absl::Status> WritePath::Start() {
   if (cutter_ != nullptr) co_return absl::OkStatus();
   const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout_);
-  absl::StatusOr<std::shared_ptr<const wire::ClusterMap>> map = co_await session_.Map(deadline);
+  absl::StatusOr<std::shared_ptr<const MapIndex>> map = co_await session_.NewestMap(deadline);
   if (!map.ok()) co_return map.status();
   if (!ids_->redundancy().empty()) {
     CO_ASSIGN_OR_RETURN(redundancy_, ParseRedundancy(ids_->redundancy()));
@@ -87,7 +87,7 @@ Task<absl::Status> WritePath::Start() {
                                                               redundancy_.parity_fragments));
     code_.emplace(std::move(code));
   }
-  rotation_ = std::make_unique<Rotation>(**map, redundancy_, session_.random());
+  rotation_ = std::make_unique<Rotation>((*map)->map(), redundancy_, session_.random());
   // Nodes may just be restarting.
   while (absl::IsUnavailable(rotation_->Usable())) {
     if (deadline.Remaining(Executor::Current().clock()) <= kRoomPause) break;
@@ -96,7 +96,7 @@ Task<absl::Status> WritePath::Start() {
     rotation_->Learn(*session_.known_map());
   }
   CO_RETURN_IF_ERROR(rotation_->Usable());
-  stripe_bytes_ = (*map)->stripe_bytes();
+  stripe_bytes_ = (*map)->map().stripe_bytes();
   cutter_ = std::make_unique<StripeCutter>(stripe_bytes_);
   co_return absl::OkStatus();
 }

@@ -16,10 +16,6 @@ uint64_t Mix(uint64_t value) {
   return value ^ (value >> 31);
 }
 
-uint64_t Score(uint32_t group, TargetId target) {
-  return Mix(Mix(group + 0x9e3779b97f4a7c15) ^ target.value());
-}
-
 struct Candidate {
   PlacementTarget target;
   uint32_t load = 0;
@@ -34,7 +30,7 @@ bool ComesAfter(const Candidate& a, const Candidate& b) {
 // Adds one to the load of those it takes. A heap and not a sort: of hundreds of targets only the
 // first few are looked at.
 std::vector<TargetId> TakeGroup(std::vector<Candidate>& candidates, uint32_t id, uint32_t width) {
-  for (Candidate& candidate : candidates) candidate.score = Score(id, candidate.target.id);
+  for (Candidate& candidate : candidates) candidate.score = PlacementScore(id, candidate.target.id);
   std::make_heap(candidates.begin(), candidates.end(), ComesAfter);
   std::vector<TargetId> group;
   std::set<uint32_t> used;
@@ -49,6 +45,10 @@ std::vector<TargetId> TakeGroup(std::vector<Candidate>& candidates, uint32_t id,
 }
 
 }  // namespace
+
+uint64_t PlacementScore(uint32_t group, TargetId target) {
+  return Mix(Mix(group + 0x9e3779b97f4a7c15) ^ target.value());
+}
 
 absl::StatusOr<std::vector<PlacementGroupTargets>> BuildGroups(
     std::span<const PlacementTarget> targets, uint32_t group_count, uint32_t width,

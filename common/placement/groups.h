@@ -35,4 +35,7 @@ absl::StatusOr<std::vector<PlacementGroupTargets>> BuildGroups(
     std::span<const PlacementTarget> targets, uint32_t group_count, uint32_t width,
     uint32_t first_id, const std::map<TargetId, uint32_t>& load = {});
 
+// How well a group and a target go together: breaks ties, the higher the better. Fixed for ever.
+uint64_t PlacementScore(uint32_t group, TargetId target);
+
 }  // namespace cairn

@@ -22,6 +22,13 @@ absl::StatusOr<ChunkIndex::Entry> DecodeEntry(const KvIterator& at) {
   return ChunkIndex::Entry{*key, std::move(record)};
 }
 
+absl::StatusOr<HeldFragment> Describe(const FragmentKey& key, std::string_view encoded) {
+  const absl::StatusOr<IndexRecord> record = DecodeIndexRecord(key, encoded);
+  if (absl::IsDataLoss(record.status())) return HeldFragment{key, {}, 0, true};
+  RETURN_IF_ERROR(record.status());
+  return HeldFragment{key, record->lease, record->length_bytes, false};
+}
+
 }  // namespace
 
 absl::StatusOr<std::optional<IndexIdentity>> ChunkIndex::LoadIdentity() {
@@ -94,6 +101,30 @@ absl::StatusOr<std::vector<FragmentKey>> ChunkIndex::List(FragmentKey from, Stri
   }
   RETURN_IF_ERROR(at->status());
   return keys;
+}
+
+absl::StatusOr<std::vector<HeldFragment>> ChunkIndex::ListHeld(FragmentKey from, StripeId end,
+                                                               size_t limit) {
+  std::vector<HeldFragment> held;
+  const auto at = kv_.NewIterator(kFragments, EncodeFragmentKey({.stripe = end}));
+  for (at->Seek(EncodeFragmentKey(from)); at->Valid() && held.size() < limit; at->Next()) {
+    const std::optional<FragmentKey> key = DecodeFragmentKey(at->key());
+    if (!key) return NoFragmentKey();
+    ASSIGN_OR_RETURN(held.emplace_back(), Describe(*key, at->value()));
+  }
+  RETURN_IF_ERROR(at->status());
+  return held;
+}
+
+absl::StatusOr<std::vector<HeldFragment>> ChunkIndex::FindHeld(std::span<const FragmentKey> keys) {
+  std::vector<HeldFragment> held;
+  for (const FragmentKey& key : keys) {
+    ASSIGN_OR_RETURN(const std::optional<std::string> encoded,
+                     kv_.Get(kFragments, EncodeFragmentKey(key)));
+    if (!encoded) continue;
+    ASSIGN_OR_RETURN(held.emplace_back(), Describe(key, *encoded));
+  }
+  return held;
 }
 
 absl::Status ChunkIndex::ForEach(

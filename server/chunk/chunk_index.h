@@ -52,6 +52,10 @@ class ChunkIndex {
   // Those of stripes in [from, end), in the order of keys, at most `limit`. Does not look at the
   // records.
   absl::StatusOr<std::vector<FragmentKey>> List(FragmentKey from, StripeId end, size_t limit);
+  // As List(), with what the records say.
+  absl::StatusOr<std::vector<HeldFragment>> ListHeld(FragmentKey from, StripeId end, size_t limit);
+  // Of `keys`, those that have a record.
+  absl::StatusOr<std::vector<HeldFragment>> FindHeld(std::span<const FragmentKey> keys);
   // Stops at the first error, its own or the visitor's.
   absl::Status ForEach(
       const std::function<absl::Status(const FragmentKey&, const IndexRecord&)>& visit);

@@ -202,7 +202,9 @@ void Target::DropLease(LeaseId lease) {
 std::vector<LeaseId> Target::PendingLeases() const {
   std::vector<LeaseId> leases;
   leases.reserve(by_lease_.size());
-  for (const auto& [lease, keys] : by_lease_) leases.push_back(lease);
+  for (const auto& [lease, keys] : by_lease_) {
+    if (lease != kRestoreLease) leases.push_back(lease);
+  }
   return leases;
 }
 

@@ -41,6 +41,18 @@ struct FragmentRun {
   }
 };
 
+// Of fragments that the service has made again from others of their stripe: no writer's. Never
+// granted, and never live.
+inline constexpr LeaseId kRestoreLease{UINT64_MAX};
+
+// What the index says of a sealed fragment.
+struct HeldFragment {
+  FragmentKey key;
+  LeaseId lease;
+  uint32_t length_bytes = 0;
+  bool damaged = false;  // its record is, so the rest is unknown
+};
+
 // Bytes of a device, from its start; offset and length are multiples of kUnitBytes.
 struct Extent {
   uint64_t offset_bytes = 0;

@@ -59,4 +59,23 @@ Task<absl::StatusOr<std::vector<FragmentKey>>> Target::ListFragments(FragmentKey
   co_return listed;
 }
 
+Task<absl::StatusOr<std::vector<HeldFragment>>> Target::ListHeld(FragmentKey from, StripeId end,
+                                                                 size_t limit) {
+  CO_RETURN_IF_ERROR(Refusal());
+  const CallGuard guard(this);
+  absl::StatusOr<std::vector<HeldFragment>> listed;
+  co_await runner_.Run([&] { listed = index_.ListHeld(from, end, limit); });
+  if (!listed.ok()) co_return IndexError(listed.status());
+  co_return listed;
+}
+
+Task<absl::StatusOr<std::vector<HeldFragment>>> Target::FindHeld(std::vector<FragmentKey> keys) {
+  CO_RETURN_IF_ERROR(Refusal());
+  const CallGuard guard(this);
+  absl::StatusOr<std::vector<HeldFragment>> held;
+  co_await runner_.Run([&] { held = index_.FindHeld(keys); });
+  if (!held.ok()) co_return IndexError(held.status());
+  co_return held;
+}
+
 }  // namespace cairn

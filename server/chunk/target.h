@@ -142,7 +142,8 @@ class Target {
   void Discard(std::vector<FragmentRun> runs);
   // As Discard(), for all of a lease. One that is being sealed stays, for reclaim to find.
   void DropLease(LeaseId lease);
-  // Those with fragments that are not sealed.
+  // Those with fragments that are not sealed, but for kRestoreLease: whoever restores fragments
+  // sees to his own.
   std::vector<LeaseId> PendingLeases() const;
 
   // Removes fragments, sealed or not; unknown ones are ignored, and one whose record is damaged
@@ -154,6 +155,11 @@ class Target {
   // records are listed too.
   Task<absl::StatusOr<std::vector<FragmentKey>>> ListFragments(FragmentKey from, StripeId end,
                                                                size_t limit);
+  // As ListFragments(), with what the index says of them.
+  Task<absl::StatusOr<std::vector<HeldFragment>>> ListHeld(FragmentKey from, StripeId end,
+                                                           size_t limit);
+  // Of `keys`, those that are sealed here.
+  Task<absl::StatusOr<std::vector<HeldFragment>>> FindHeld(std::vector<FragmentKey> keys);
 
   Usage usage() const;
   const Counters& counters() const { return counters_; }

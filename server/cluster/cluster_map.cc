@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -14,6 +15,7 @@
 #include "common/base/strings.h"
 #include "common/base/units.h"
 #include "common/placement/groups.h"
+#include "server/cluster/map_domains.h"
 
 namespace cairn {
 namespace {
@@ -33,22 +35,6 @@ template <class Entries>
 auto FindById(Entries& entries, uint32_t id) {
   return std::find_if(entries.begin(), entries.end(),
                       [id](const auto& entry) { return entry.id() == id; });
-}
-
-// Groups from before there was a choice name no redundancy.
-bool HasRedundancy(const wire::PlacementGroup& group, const std::string& text) {
-  return group.redundancy() == text || (group.redundancy().empty() && text == "replica:1");
-}
-
-const char* Describe(wire::DomainLevel level) {
-  switch (level) {
-    case wire::DOMAIN_TARGET:
-      return "targets";
-    case wire::DOMAIN_RACK:
-      return "racks";
-    default:
-      return "nodes";
-  }
 }
 
 // What a bucket could ask for instead.
@@ -81,30 +67,20 @@ struct Usable {
 
 // `heard`: a node that is known to be alive, whatever the map says of it; 0: none.
 Usable FindUsable(const wire::ClusterMap& map, wire::DomainLevel level, uint32_t heard) {
-  std::map<uint32_t, const wire::NodeInfo*> alive;
-  for (const wire::NodeInfo& node : map.nodes()) {
-    if (node.id() == heard || node.state() == wire::NODE_UP || node.state() == wire::NODE_SUSPECT)
-      alive.emplace(node.id(), &node);
-  }
+  const MapDomains domains(map, heard);
   Usable usable;
-  std::map<std::string, uint32_t> racks;
-  std::set<uint32_t> domains;
+  std::set<uint32_t> used;
   for (const wire::TargetInfo& target : map.targets()) {
-    const auto node = alive.find(target.node());
-    if (target.state() == wire::TARGET_FAILED || target.joining() || node == alive.end()) continue;
-    uint32_t domain = level == wire::DOMAIN_TARGET ? target.id() : target.node();
-    if (level == wire::DOMAIN_RACK) {
-      const std::string& rack = node->second->rack();
-      if (rack.empty()) {
-        usable.node_without_rack = target.node();
-        continue;
-      }
-      domain = racks.try_emplace(rack, static_cast<uint32_t>(racks.size())).first->second;
+    if (!domains.IsUsable(target.id())) continue;
+    const std::optional<uint32_t> domain = domains.DomainOf(target.id(), level);
+    if (!domain.has_value()) {
+      usable.node_without_rack = target.node();
+      continue;
     }
-    usable.targets.push_back({TargetId(target.id()), domain});
-    domains.insert(domain);
+    usable.targets.push_back({TargetId(target.id()), *domain});
+    used.insert(*domain);
   }
-  usable.domains = domains.size();
+  usable.domains = used.size();
   return usable;
 }
 
@@ -125,10 +101,11 @@ void AppendGroups(std::span<const PlacementGroupTargets> groups, const std::stri
   }
 }
 
-// A number that is taken by another node's target, or was: groups say so for ever.
+// A number that is taken by another node's target, or was.
 bool IsForeign(const wire::ClusterMap& stored, const wire::TargetInfo& target) {
   const auto known = FindById(stored.targets(), target.id());
   if (known != stored.targets().end()) return known->node() != target.node();
+  if (target.id() <= stored.last_removed_target()) return true;
   return std::any_of(stored.groups().begin(), stored.groups().end(), [&target](const auto& group) {
     return std::find(group.targets().begin(), group.targets().end(), target.id()) !=
            group.targets().end();
@@ -184,7 +161,7 @@ std::map<Kind, GroupsOfKind> CountByKind(const wire::ClusterMap& map) {
   std::map<Kind, GroupsOfKind> kinds = {{one_copy, {}}};
   for (const wire::PlacementGroup& group : map.groups()) {
     if (group.crowded()) continue;  // not there to stay in use
-    const bool is_one = HasRedundancy(group, "replica:1");
+    const bool is_one = RedundancyNameOf(group) == "replica:1";
     GroupsOfKind& kind = kinds[is_one ? one_copy : Kind{group.redundancy(), group.level()}];
     ++kind.count;
     for (uint32_t target : group.targets()) ++kind.load[TargetId(target)];
@@ -288,10 +265,8 @@ void AddUsableGroupsOfKind(const Kind& kind, const std::map<TargetId, uint32_t>&
   if (!redundancy.ok()) return;  // a later release made it, and will make more
   const Usable usable = FindUsable(*map, kind.level, 0);
   const uint32_t width = redundancy->width();
-  if (usable.domains == 0) return;
-  const uint64_t shared = DivideUp(uint64_t{width}, uint64_t{usable.domains});
-  const bool crowded = shared > 1;
-  if (crowded && shared > redundancy->parity_fragments) return;
+  if (usable.domains < FewestDomains(*redundancy)) return;
+  const bool crowded = usable.domains < width;
   for (const wire::PlacementGroup& group : map->groups()) {
     const bool of_kind = group.redundancy() == kind.redundancy && group.level() == kind.level;
     if (of_kind && IsUsable(group, usable)) return;
@@ -330,7 +305,9 @@ absl::StatusOr<wire::ClusterMap> MergeClusterMap(const wire::ClusterMap& stored,
       *merged.add_targets() = target;
     } else {
       const uint64_t capacity_bytes = known->capacity_bytes();
+      const bool draining = known->draining();
       *known = target;
+      known->set_draining(draining);
       // Mostly not known yet at this point, and a change would make a version.
       if (target.capacity_bytes() == 0) known->set_capacity_bytes(capacity_bytes);
     }
@@ -350,15 +327,15 @@ absl::StatusOr<wire::ClusterMap> AddGroupsFor(const wire::ClusterMap& map,
                                               uint32_t groups_per_target) {
   const std::string text = FormatRedundancy(redundancy);
   for (const wire::PlacementGroup& group : map.groups())
-    if (HasRedundancy(group, text)) return map;
+    if (RedundancyNameOf(group) == text) return map;
   const Usable usable = FindUsable(map, level, 0);
   if (usable.node_without_rack != 0) {
     return absl::FailedPreconditionError(
         StrCat("node ", usable.node_without_rack, " has not said which rack it is in: set `rack`"));
   }
   if (usable.domains < redundancy.width()) {
-    std::string message = StrCat(text, " needs ", redundancy.width(), " ", Describe(level),
-                                 ", and the cluster has ", usable.domains, " that work");
+    std::string message = StrCat(text, " needs ", redundancy.width(), " ", DomainNoun(level),
+                                 "s, and the cluster has ", usable.domains, " that work");
     if (usable.domains > 0)
       message += StrCat("; ", WhatFits(usable.domains, redundancy), " would fit");
     return absl::FailedPreconditionError(message);
@@ -376,6 +353,11 @@ absl::StatusOr<wire::ClusterMap> AddGroupsFor(const wire::ClusterMap& map,
 void AddGroupsForNewTargets(wire::ClusterMap* map, uint32_t heard, uint32_t groups_per_target) {
   for (auto& [kind, groups] : CountByKind(*map))
     AddGroupsOfKind(kind, std::move(groups), heard, groups_per_target, map);
+}
+
+uint32_t FewestDomains(const Redundancy& redundancy) {
+  const uint32_t in_one = std::max(redundancy.tolerance(), uint32_t{1});
+  return static_cast<uint32_t>(DivideUp(redundancy.width(), in_one));
 }
 
 bool BumpVersionIfChanged(const wire::ClusterMap& before, wire::ClusterMap* after) {

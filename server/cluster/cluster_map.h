@@ -14,19 +14,21 @@ namespace cairn {
 // `stored` with the nodes and targets of `present` added or brought up to date: what the founding
 // node does at its start. New targets get `groups_per_target` groups each, with ids after all
 // existing ones; groups that exist are never touched. What `present` leaves open of a node (rack,
-// name) stays, but its state is the one of `present`. The version grows if and only if something
-// changed. FAILED_PRECONDITION, naming it: a stored target of a present node is not among
-// `present`'s, so its data would be unreachable; a new target has failed before it held anything;
-// or a present target has the id of another node's, which has joined.
+// name) stays, and so does what an operator wants of it and of its targets, but its state is the
+// one of `present`. The version grows if and only if something changed. FAILED_PRECONDITION, naming
+// it: a stored target of a present node is not among `present`'s, so its data would be unreachable;
+// a new target has failed before it held anything; or a present target has the id of another
+// node's, which has joined or has been removed.
 absl::StatusOr<wire::ClusterMap> MergeClusterMap(const wire::ClusterMap& stored,
                                                  const wire::ClusterMap& present,
                                                  uint32_t groups_per_target);
 
 // `map` with placement groups for `redundancy`, fragments apart by `level`, over all usable
 // targets: `groups_per_target` for each, give or take a few. A target is usable when it has not
-// failed, is not joining, and its node is UP or SUSPECT. As it is when it has some already. The
-// version grows if something changed. FAILED_PRECONDITION when there are too few domains, saying
-// what would fit, or when racks are asked for and a usable target's node has not said its own.
+// failed, is not joining, its node is UP or SUSPECT, and no operator wants it or its node empty. As
+// it is when it has some already. The version grows if something changed. FAILED_PRECONDITION when
+// there are too few domains, saying what would fit, or when racks are asked for and a usable
+// target's node has not said its own.
 absl::StatusOr<wire::ClusterMap> AddGroupsFor(const wire::ClusterMap& map,
                                               const Redundancy& redundancy, wire::DomainLevel level,
                                               uint32_t groups_per_target);
@@ -45,6 +47,10 @@ void AddGroupsForNewTargets(wire::ClusterMap* map, uint32_t heard, uint32_t grou
 // Makes the version of `after`, made from `before`, the next one if anything else differs, and else
 // the same. Returns whether it differs.
 bool BumpVersionIfChanged(const wire::ClusterMap& before, wire::ClusterMap* after);
+
+// With fewer usable failure domains nothing can be written: one would get more fragments of a
+// stripe than may be lost.
+uint32_t FewestDomains(const Redundancy& redundancy);
 
 // Sees to it that every redundancy which has groups has one that can be written to, as far as the
 // targets that are up allow. Where too few failure domains are, a domain gets several fragments of

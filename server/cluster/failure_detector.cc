@@ -17,7 +17,9 @@ FailureDetector::FailureDetector(Options options) : options_(options) {
 
 void FailureDetector::Heard(uint32_t node, MonoTime now) {
   const auto known = nodes_.find(node);
-  if (known != nodes_.end()) known->second = {now, wire::NODE_UP};
+  if (known == nodes_.end()) return;
+  known->second.silent_since = now;
+  known->second.found = wire::NODE_UP;
 }
 
 void FailureDetector::Lost(uint32_t node, MonoTime now) {
@@ -36,7 +38,10 @@ std::vector<FailureDetector::Change> FailureDetector::Judge(MonoTime now,
   std::erase_if(nodes_, [&stored](const auto& entry) { return !stored.contains(entry.first); });
   std::vector<Change> changes;
   for (const auto& [id, state] : stored) {
-    const Node& node = nodes_.try_emplace(id, FirstSeen(state, now)).first->second;
+    Node& node = nodes_.try_emplace(id, FirstSeen(state, now)).first->second;
+    const bool given_up = state == wire::NODE_OUT && node.stored != state;
+    node.stored = state;
+    if (given_up && StateOf(node, now) == wire::NODE_DOWN) node.found = state;
     const wire::NodeState judged = StateOf(node, now);
     if (judged != state) changes.push_back({id, judged});
   }
@@ -55,7 +60,7 @@ void FailureDetector::ForgiveOwnPause(MonoTime now) {
 
 FailureDetector::Node FailureDetector::FirstSeen(wire::NodeState state, MonoTime now) const {
   // A DOWN node has used up its time until DOWN, and its time until OUT begins.
-  return {state == wire::NODE_DOWN ? now + -options_.down_after : now, state};
+  return {state == wire::NODE_DOWN ? now + -options_.down_after : now, state, state};
 }
 
 wire::NodeState FailureDetector::StateOf(const Node& node, MonoTime now) const {

@@ -59,7 +59,8 @@ class FailureDetector {
   //
   // Nodes new in `map` are silent from `now` only, so that after a restart of the judge each has
   // its full time; but only a heartbeat makes a state better: one first seen as SUSPECT, DOWN or
-  // OUT stays so until it is heard, and a DOWN one is OUT after `out_after` from `now`. Nodes that
+  // OUT stays so until it is heard, and a DOWN one is OUT after `out_after` from `now`. So does one
+  // that is DOWN and has become OUT in `map` otherwise: an operator has given it up. Nodes that
   // `map` lacks are forgotten.
   std::vector<Change> Judge(MonoTime now, const wire::ClusterMap& map);
 
@@ -68,6 +69,7 @@ class FailureDetector {
     MonoTime silent_since;
     // At least as bad as this until it is heard.
     wire::NodeState found = wire::NODE_UP;
+    wire::NodeState stored = wire::NODE_UP;  // in the map, when it was last judged
   };
 
   void ForgiveOwnPause(MonoTime now);

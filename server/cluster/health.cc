@@ -12,76 +12,26 @@
 #include "absl/container/flat_hash_map.h"
 #include "common/base/strings.h"
 #include "common/placement/redundancy.h"
+#include "server/cluster/health_item.h"
+#include "server/cluster/health_moves.h"
+#include "server/cluster/map_domains.h"
+#include "server/cluster/wording.h"
 
 namespace cairn {
 namespace {
-
-// More are not worth reading; the item's fields have all of them.
-constexpr size_t kListedMax = 8;
 
 constexpr char kStartAgain[] =
     "start cairnd there again with its data: it comes back with all it held";
 constexpr char kMakeRoom[] =
     "remove checkpoints (cairn ckpt prune, cairn ckpt retention) or add a node";
 
-std::string Counted(uint64_t count, const char* noun) {
-  return StrCat(count, " ", noun, count == 1 ? "" : "s");
-}
-
-// "nodes 1, 2 and 7 more"; the first word is "node" for one.
-std::string Listed(const char* noun, const std::vector<std::string>& members) {
-  std::string text = StrCat(noun, members.size() == 1 ? " " : "s ");
-  for (size_t i = 0; i < members.size(); ++i) {
-    if (i == kListedMax) return StrCat(text, " and ", members.size() - i, " more");
-    text += StrCat(i == 0 ? "" : ", ", members[i]);
-  }
-  return text;
-}
-
-std::string Listed(const char* noun, const std::set<uint32_t>& ids) {
-  std::vector<std::string> members;
-  for (uint32_t id : ids) members.push_back(StrCat(id));
-  return Listed(noun, members);
-}
-
-std::string Describe(const wire::NodeInfo& node) {
-  std::string more = node.name();
-  if (!node.endpoint().empty()) more += StrCat(more.empty() ? "" : ", ", node.endpoint());
-  return StrCat("node ", node.id(), more.empty() ? "" : StrCat(" (", more, ")"));
-}
-
-std::string Describe(const wire::TargetInfo& target) {
-  return StrCat("target ", target.id(),
-                target.path().empty() ? "" : StrCat(" (", target.path(), ")"));
-}
-
-const char* Describe(wire::DomainLevel level) {
-  switch (level) {
-    case wire::DOMAIN_TARGET:
-      return "target";
-    case wire::DOMAIN_RACK:
-      return "rack";
-    default:
-      return "node";
-  }
-}
-
 bool IsAlive(const wire::NodeInfo& node) {
   return node.state() == wire::NODE_UP || node.state() == wire::NODE_SUSPECT;
 }
 
-wire::HealthItem Error(const char* code) {
-  wire::HealthItem item;
-  item.set_code(code);
-  item.set_severity(wire::HEALTH_ERROR);
-  return item;
-}
+wire::HealthItem Error(const char* code) { return MakeHealthItem(code, wire::HEALTH_ERROR); }
 
-wire::HealthItem Warning(const char* code) {
-  wire::HealthItem item = Error(code);
-  item.set_severity(wire::HEALTH_WARNING);
-  return item;
-}
+wire::HealthItem Warning(const char* code) { return MakeHealthItem(code, wire::HEALTH_WARNING); }
 
 using NodesById = absl::flat_hash_map<uint32_t, const wire::NodeInfo*>;
 
@@ -294,7 +244,7 @@ GroupJudge::GroupJudge(const wire::ClusterMap& map, const NodesById& nodes) {
 
 void GroupJudge::Judge(const wire::PlacementGroup& group) {
   if (group.targets().empty()) return;
-  const std::string name = group.redundancy().empty() ? "replica:1" : group.redundancy();
+  const std::string name = RedundancyNameOf(group);
   const auto [at, is_new] = kinds_.try_emplace(name);
   Kind& kind = at->second;
   if (is_new) {
@@ -386,7 +336,7 @@ void GroupJudge::ReportData(std::vector<wire::HealthItem>* items) const {
     wire::HealthItem item = survives == 0 ? Error("DATA_DEGRADED") : Warning("DATA_DEGRADED");
     item.set_summary(StrCat("placement groups are read around what is missing: ", groups,
                             "; missing: ", degraded_.Describe()));
-    const char* domain = Describe(survives_level_);
+    const char* domain = DomainNoun(survives_level_);
     item.set_endangers(survives == 0 ? StrCat("the loss of one more ", domain,
                                               " can make files in them unreadable")
                                      : StrCat("the worst of them survive the loss of ", survives,
@@ -447,6 +397,7 @@ std::vector<wire::HealthItem> JudgeHealth(const wire::ClusterMap& map,
     if (item.has_value()) items.push_back(*std::move(item));
   }
   JudgeSpace(map, nodes, &items);
+  JudgeMoves(map, &items);
   GroupJudge groups(map, nodes);
   for (const wire::PlacementGroup& group : map.groups()) groups.Judge(group);
   groups.Report(&items);

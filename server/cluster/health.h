@@ -4,11 +4,15 @@
 //   code              severity  items               meaning
 //   DATA_DEGRADED     warning   one                 groups lack members and can still be read; an
 //                                                   error when the next loss ends that
+//   DATA_MOVING       warning   one                 members of groups are being made elsewhere
 //   DATA_UNAVAILABLE  error     one                 groups lack more members than they may lose
 //   METADATA_WARNING  warning   one a warning       what the metadata has to say
 //   NODE_DOWN         error     one a node          silent for seconds
+//   NODE_DRAINING     warning   one a node          is to be empty, or out of the cluster
 //   NODE_OUT          error     one a node          down for minutes
 //   NODE_SUSPECT      warning   one a node          has missed heartbeats
+//   REBUILD_BLOCKED   error     one a redundancy    members of groups are to be elsewhere, and too
+//                                                   few failure domains are there
 //   TARGET_FAILED     error     one a target        takes and gives nothing
 //   TARGET_FULL       error     one                 95 % of some targets is used, or more
 //   TARGET_JOINING    warning   one a target        has no groups yet, though its node is up

@@ -29,14 +29,14 @@ auto FindTarget(Targets& targets, uint32_t node, uint32_t id) {
 }
 
 uint32_t NextNodeId(const wire::ClusterMap& map) {
-  uint32_t highest = 0;
+  uint32_t highest = map.last_removed_node();
   for (const wire::NodeInfo& node : map.nodes()) highest = std::max(highest, node.id());
   for (const wire::TargetInfo& target : map.targets()) highest = std::max(highest, target.node());
   return highest + 1;
 }
 
 uint32_t NextTargetId(const wire::ClusterMap& map) {
-  uint32_t highest = 0;
+  uint32_t highest = map.last_removed_target();
   for (const wire::TargetInfo& target : map.targets()) highest = std::max(highest, target.id());
   for (const wire::PlacementGroup& group : map.groups())
     for (uint32_t target : group.targets()) highest = std::max(highest, target);
@@ -88,6 +88,12 @@ absl::StatusOr<wire::JoinReply> AddNode(wire::ClusterMap* map, const wire::JoinR
                    [&](const auto& node) { return node.identity() == request.identity(); });
   const bool is_new = member == map->mutable_nodes()->end();
   // Ids given anew would be those of others' data, or of its own under another name.
+  if (is_new && request.node() != 0 && request.node() <= map->last_removed_node()) {
+    return absl::FailedPreconditionError(
+        StrCat("node ", request.node(),
+               " has been removed from this cluster: with an empty data "
+               "directory and empty targets it can join as a new one"));
+  }
   if (request.node() != 0 && (is_new || member->id() != request.node())) {
     return absl::FailedPreconditionError(
         StrCat("this cluster does not know the node that says it is its node ", request.node(),
@@ -171,7 +177,9 @@ bool IsCurrent(const wire::ClusterMap& map, const wire::HeartbeatRequest& heartb
 
 bool SetNodeState(wire::ClusterMap* map, uint32_t node, wire::NodeState state, int64_t now_ns) {
   const auto known = FindNode(*map->mutable_nodes(), node);
-  if (known == map->mutable_nodes()->end() || known->state() == state) return false;
+  if (known == map->mutable_nodes()->end()) return false;
+  if (known->removing() && state == wire::NODE_DOWN) state = wire::NODE_OUT;
+  if (known->state() == state) return false;
   known->set_state(state);
   known->set_state_since_ns(now_ns);
   return true;

@@ -14,10 +14,11 @@ namespace cairn {
 
 // Makes the node a member, or finds it by its identity: it keeps its ids, gets more for targets it
 // has not had before, and its name and rack are brought up to date. Ids are never used twice, not
-// even those of targets that groups still name. A new node is DOWN until it is heard, its new
-// targets are joining. Errors, which leave the map as it was: INVALID_ARGUMENT for what no node
-// says; FAILED_PRECONDITION, naming it, when a target is not among the node's any more, so its data
-// would be unreachable; RESOURCE_EXHAUSTED when the cluster has 4,096 nodes.
+// even those of nodes that have left and of targets that groups still name. A new node is DOWN
+// until it is heard, its new targets are joining. Errors, which leave the map as it was:
+// INVALID_ARGUMENT for what no node says; FAILED_PRECONDITION, naming it, when a target is not
+// among the node's any more, so its data would be unreachable, or when the node has been removed;
+// RESOURCE_EXHAUSTED when the cluster has 4,096 nodes.
 absl::StatusOr<wire::JoinReply> AddNode(wire::ClusterMap* map, const wire::JoinRequest& request,
                                         int64_t now_ns);
 
@@ -33,7 +34,8 @@ absl::Status UpdateNode(wire::ClusterMap* map, const wire::HeartbeatRequest& hea
 // nothing new.
 bool IsCurrent(const wire::ClusterMap& map, const wire::HeartbeatRequest& heartbeat);
 
-// Returns whether that is a change; `now_ns` is kept only then. An unknown node is none.
+// Returns whether that is a change; `now_ns` is kept only then. An unknown node is none. A node
+// that is being removed is OUT as soon as it is DOWN: nobody waits for it.
 bool SetNodeState(wire::ClusterMap* map, uint32_t node, wire::NodeState state, int64_t now_ns);
 
 }  // namespace cairn

@@ -41,6 +41,15 @@ Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Peers::Connect(std::string
   co_return slots_[endpoint].connection;
 }
 
+Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Peers::ConnectNode(uint32_t node,
+                                                                         std::string endpoint,
+                                                                         Deadline deadline) {
+  absl::StatusOr<std::shared_ptr<NodeConnection>> connection = co_await Connect(endpoint, deadline);
+  if (!connection.ok() || (*connection)->hello().node_id() == node) co_return connection;
+  co_return absl::UnavailableError(StrCat("node ", node, " is not at ", endpoint, ", node ",
+                                          (*connection)->hello().node_id(), " is"));
+}
+
 // Slots are never erased, but the map may move them at each await.
 Task<absl::Status> Peers::Dial(std::string endpoint, Deadline deadline) {
   const auto& ready = slots_[endpoint].connection;

@@ -45,6 +45,20 @@ class Peers {
     co_return co_await (*node)->Call<Reply>(0, method, request, CallOptions{deadline, {}, {}});
   }
 
+  // As Call(), to node `node`: UNAVAILABLE when another one answers at the endpoint.
+  template <class Reply, class Request>
+  Task<absl::StatusOr<Reply>> CallNode(uint32_t node, std::string endpoint, wire::Method method,
+                                       Request request, Deadline deadline) {
+    absl::StatusOr<std::shared_ptr<NodeConnection>> connection =
+        co_await ConnectNode(node, std::move(endpoint), deadline);
+    if (!connection.ok()) co_return connection.status();
+    co_return co_await (*connection)
+        ->Call<Reply>(0, method, request, CallOptions{deadline, {}, {}});
+  }
+  Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> ConnectNode(uint32_t node,
+                                                                    std::string endpoint,
+                                                                    Deadline deadline);
+
   // Gives up the connection to that node, if there is one: the next call dials.
   void HangUp(const std::string& endpoint);
   // "" until a node has answered.

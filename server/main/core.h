@@ -76,6 +76,8 @@ class Core {
   // Starts to answer calls. On the core's thread.
   Task<absl::Status> Serve(SessionTable& sessions, RpcServer::Options options,
                            ChunkService::LeaseCheck lease_is_live);
+  // When a client was served last. From any thread, after Serve().
+  MonoTime served_at() const { return chunks_ == nullptr ? MonoTime() : chunks_->served_at(); }
   // Refuses new calls and ends those under way. On the core's thread.
   Task<absl::Status> StopCalls();
   // Seals what waits for it and closes the targets. After StopCalls() of all cores, on the core's

@@ -302,7 +302,7 @@ absl::Status Node::Listen() {
       });
   sessions_->SetMapVersion(map_.version());
   node_service_->Register(cores_[0]->table());
-  if (meta_ != nullptr) ServeMetadata();
+  if (meta_ != nullptr) RETURN_IF_ERROR(ServeMetadata());
   status_service_ = std::make_unique<StatusService>([this] { return CollectStatus(); });
   status_service_->Register(cores_[0]->table());
   for (const auto& core : cores_) {
@@ -313,7 +313,7 @@ absl::Status Node::Listen() {
   return cores_[0]->thread().RunBlocking<absl::Status>([this] { return StartListening(); });
 }
 
-void Node::ServeMetadata() {
+absl::Status Node::ServeMetadata() {
   map_keeper_ = std::make_unique<MapKeeper>(*meta_, map_, kGroupsPerTarget,
                                             [this](uint64_t version) { OnMapVersion(version); });
   meta_service_ = std::make_unique<MetaService>(
@@ -333,6 +333,7 @@ void Node::ServeMetadata() {
   member_service_ =
       std::make_unique<MemberService>(*node_service_, *map_keeper_, *meta_, detection);
   member_service_->Register(cores_[0]->table());
+  return ServeOperators();
 }
 
 Task<absl::Status> Node::StartListening() {
@@ -345,6 +346,8 @@ Task<absl::Status> Node::StartListening() {
     if (node.id() == directory_->identity().node_id()) node.set_endpoint(endpoint_);
   }
   StartMembership();
+  if (rebuild_ != nullptr) rebuild_->Start();
+  if (scrub_ != nullptr) scrub_->Start();
   co_return absl::OkStatus();
 }
 
@@ -367,27 +370,42 @@ void Node::Stop() {
 Task<absl::Status> Node::StopServing() {
   cores_[0]->net().StopListening();
   if (sessions_ != nullptr) co_await sessions_->Stop();
-  co_return absl::OkStatus();
-}
-
-Task<absl::Status> Node::StopMetadata() {
-  // Ends what other nodes are asked, so that nobody below waits for them.
+  // What other nodes are asked ends now: calls of theirs and of clients wait for it.
+  if (reclaim_ != nullptr) reclaim_->RequestStop();
+  if (rebuild_ != nullptr) rebuild_->RequestStop();
+  if (scrub_ != nullptr) scrub_->RequestStop();
+  if (fragment_maker_ != nullptr) fragment_maker_->Stop();
+  if (repair_peers_ != nullptr) co_await repair_peers_->Stop();
   if (member_ != nullptr) {
     co_await member_->Stop();
   } else if (peers_ != nullptr) {
     co_await peers_->Stop();
   }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Node::StopMetadata() {
   if (member_service_ != nullptr) co_await member_service_->Stop();
+  if (rebuild_ != nullptr) co_await rebuild_->Stop();
+  if (scrub_ != nullptr) co_await scrub_->Stop();
   if (reclaim_ != nullptr) co_await reclaim_->Stop();
   if (meta_ != nullptr) co_await meta_->Stop();
   if (peer_net_ != nullptr) co_await peer_net_->Stop();
+  if (repair_net_ != nullptr) co_await repair_net_->Stop();
   member_service_.reset();
+  operator_service_.reset();
+  scrub_.reset();
+  storage_check_.reset();
+  rebuild_.reset();
   reclaim_.reset();
   meta_.reset();
   member_.reset();
   // The net first: it hands late messages on until its end.
   peer_net_.reset();
   peers_.reset();
+  fragment_maker_.reset();
+  repair_net_.reset();
+  repair_peers_.reset();
   co_return absl::OkStatus();
 }
 

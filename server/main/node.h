@@ -14,6 +14,7 @@
 #include "common/rpc/session_table.h"
 #include "proto/config/server.pb.h"
 #include "proto/wire/meta.pb.h"
+#include "server/admin/operator_service.h"
 #include "server/admin/status_service.h"
 #include "server/cluster/cluster_secret.h"
 #include "server/cluster/member.h"
@@ -22,7 +23,11 @@
 #include "server/main/core.h"
 #include "server/main/data_directory.h"
 #include "server/meta/meta_engine.h"
+#include "server/repair/fragment_maker.h"
+#include "server/repair/rebuild_loop.h"
 #include "server/repair/reclaim_loop.h"
+#include "server/repair/scrub_loop.h"
+#include "server/repair/storage_check.h"
 #include "server/service/map_keeper.h"
 #include "server/service/member_service.h"
 #include "server/service/meta_service.h"
@@ -63,7 +68,7 @@ class Node {
   TargetId IdOf(uint32_t target_number) const;
   void AddOwnTarget(uint32_t number, const config::Target& target, wire::TargetState state);
   absl::Status OpenMetadata();
-  void ServeMetadata();
+  absl::Status ServeMetadata();
   absl::Status Listen();
   Task<absl::Status> StartMetadata();
   Task<absl::Status> StartListening();
@@ -73,6 +78,8 @@ class Node {
   // node_cluster.cc: what it has to do with other nodes.
   absl::StatusOr<ClusterSecret> LoadSecret();
   absl::Status OpenPeers();
+  absl::StatusOr<std::unique_ptr<LibfabricNet>> OpenPeerNet();
+  std::unique_ptr<Peers> MakePeers(LibfabricNet& net, const ClusterSecret& secret);
   Task<absl::Status> StartPeers(ClusterSecret secret);
   absl::Status JoinCluster(const std::function<bool()>& stop_wanted);
   Task<absl::StatusOr<wire::JoinReply>> TryToJoin();
@@ -85,6 +92,14 @@ class Node {
   Task<absl::Status> DropLease(LeaseId lease);
   Task<absl::StatusOr<bool>> LeaseIsLive(LeaseId lease);
   Task<absl::StatusOr<bool>> AskLease(LeaseId lease);
+
+  // node_repair.cc: what its targets hold, are to hold and are to free; and on the node with the
+  // metadata role the rebuild of all.
+  absl::Status OpenRepair();
+  Task<absl::Status> OnTarget(uint32_t id, const TargetWork& work);
+  NodeService::Work RepairWork();
+  absl::Status ServeOperators();
+  bool ServesClients() const;
 
   Task<absl::StatusOr<wire::StatusReply>> CollectStatus();
   Task<void> CollectMetadataStatus(wire::StatusReply* reply);
@@ -112,6 +127,14 @@ class Node {
   std::unique_ptr<SessionTable> sessions_;
   std::function<Task<absl::Status>(std::vector<StripeSpan>)> free_here_;
   std::unique_ptr<ReclaimLoop> reclaim_;
+  // Bulk calls to other nodes, which cost a whole endpoint its connections when one gets lost.
+  std::unique_ptr<LibfabricNet> repair_net_;
+  std::unique_ptr<Peers> repair_peers_;
+  std::unique_ptr<FragmentMaker> fragment_maker_;
+  std::unique_ptr<RebuildLoop> rebuild_;
+  std::unique_ptr<StorageCheck> storage_check_;
+  std::unique_ptr<ScrubLoop> scrub_;
+  std::unique_ptr<OperatorService> operator_service_;
   std::vector<wire::TargetInfo> own_targets_;
   wire::ClusterMap map_;  // once listening, the keeper's, on core 0
   std::unique_ptr<MapKeeper> map_keeper_;

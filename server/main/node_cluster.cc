@@ -65,23 +65,29 @@ absl::Status Node::OpenPeers() {
       [this, &secret] { return StartPeers(std::move(secret)); });
 }
 
-Task<absl::Status> Node::StartPeers(ClusterSecret secret) {
+absl::StatusOr<std::unique_ptr<LibfabricNet>> Node::OpenPeerNet() {
   LibfabricNet::Options net;
   net.provider = cores_[0]->net().provider();
   net.receive_buffers = kPeerReceiveBuffers;
-  absl::StatusOr<HostPort> listen = ParseHostPort(config_.listen());
-  if (!listen.ok()) co_return listen.status();
-  net.bind_host = listen->host;
-  absl::StatusOr<std::unique_ptr<LibfabricNet>> opened =
-      LibfabricNet::Create(cores_[0]->thread().reactor(), std::move(net));
-  if (!opened.ok()) co_return opened.status();
-  peer_net_ = *std::move(opened);
-  peers_ = std::make_unique<Peers>(*peer_net_, random_,
-                                   Peers::Options{StrCat(HostName(), ":", getpid()),
-                                                  directory_->identity().cluster_id(), secret});
+  ASSIGN_OR_RETURN(const HostPort listen, ParseHostPort(config_.listen()));
+  net.bind_host = listen.host;
+  return LibfabricNet::Create(cores_[0]->thread().reactor(), std::move(net));
+}
+
+std::unique_ptr<Peers> Node::MakePeers(LibfabricNet& net, const ClusterSecret& secret) {
+  return std::make_unique<Peers>(net, random_,
+                                 Peers::Options{StrCat(HostName(), ":", getpid()),
+                                                directory_->identity().cluster_id(), secret});
+}
+
+Task<absl::Status> Node::StartPeers(ClusterSecret secret) {
+  CO_ASSIGN_OR_RETURN(peer_net_, OpenPeerNet());
+  peers_ = MakePeers(*peer_net_, secret);
+  CO_ASSIGN_OR_RETURN(repair_net_, OpenPeerNet());
+  repair_peers_ = MakePeers(*repair_net_, secret);
+  CO_RETURN_IF_ERROR(OpenRepair());
   node_service_ = std::make_unique<NodeService>(
-      std::move(secret), [this] { return directory_->identity().cluster_id(); },
-      [this](std::vector<StripeSpan> spans) { return FreeOnTargets(std::move(spans)); });
+      std::move(secret), [this] { return directory_->identity().cluster_id(); }, RepairWork());
   if (directory_->joined()) {
     std::vector<std::string> join(config_.join().begin(), config_.join().end());
     if (join.empty())

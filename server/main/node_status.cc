@@ -5,6 +5,7 @@
 
 #include "common/base/strings.h"
 #include "common/task/call_on.h"
+#include "server/admin/fit_status.h"
 #include "server/cluster/health.h"
 #include "server/main/human.h"
 #include "server/main/node.h"
@@ -78,6 +79,7 @@ Task<absl::StatusOr<wire::StatusReply>> Node::CollectStatus() {
     for (wire::HealthItem& item : JudgeHealth(reply.map(), meta_->Health().warnings))
       *reply.add_health() = std::move(item);
   }
+  FitStatus(kStatusBytesMax, &reply);
   co_return reply;
 }
 

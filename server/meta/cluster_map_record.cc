@@ -15,13 +15,11 @@ absl::StatusOr<disk::SetClusterMapReply> SetClusterMap(Transaction& txn,
   ASSIGN_OR_RETURN(const std::optional<wire::ClusterMap> stored,
                    Find<wire::ClusterMap>(txn, kFamilySystem, ClusterMapKey()));
   const wire::ClusterMap& map = request.map();
-  if (stored.has_value()) {
+  if (stored.has_value() && map.version() <= stored->version()) {
     const bool same = SerializeRecord(*stored) == SerializeRecord(map);
     if (same) return disk::SetClusterMapReply();
-    if (map.version() <= stored->version()) {
-      return absl::FailedPreconditionError(StrCat("the cluster map has version ", stored->version(),
-                                                  "; version ", map.version(), " is not newer"));
-    }
+    return absl::FailedPreconditionError(StrCat("the cluster map has version ", stored->version(),
+                                                "; version ", map.version(), " is not newer"));
   }
   Store(txn, kFamilySystem, ClusterMapKey(), map);
   return disk::SetClusterMapReply();

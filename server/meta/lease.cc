@@ -37,6 +37,12 @@ void LeaseTable::End(LeaseId lease) {
   entries_.erase(known);
 }
 
+bool LeaseTable::AnyBelow(LeaseId bound) const {
+  return (!expired_.empty() && *expired_.begin() < bound) ||
+         std::any_of(order_.begin(), order_.end(),
+                     [bound](const Entry& entry) { return entry.lease < bound; });
+}
+
 std::vector<LeaseId> LeaseTable::Expired(size_t limit) {
   GiveBackGap();
   MoveExpired();

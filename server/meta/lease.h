@@ -32,6 +32,10 @@ class LeaseTable {
   bool Renew(LeaseId lease);
   // It is known, and not run out by the last look.
   bool IsLive(LeaseId lease) const { return entries_.contains(lease); }
+  // As IsLive(), or run out and not ended yet.
+  bool IsKnown(LeaseId lease) const { return IsLive(lease) || expired_.contains(lease); }
+  // Whether one is known that is below `bound`.
+  bool AnyBelow(LeaseId bound) const;
   // Its end has been applied.
   void End(LeaseId lease);
 

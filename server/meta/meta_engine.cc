@@ -175,6 +175,25 @@ Task<absl::Status> MetaEngine::ReclaimDone(std::vector<ReclaimItem> items) {
   co_return reply.status();
 }
 
+Task<absl::StatusOr<StripePage>> MetaEngine::Stripes(uint64_t from, uint64_t stripes_max,
+                                                     bool with_pending) {
+  absl::StatusOr<StripePage> page;
+  absl::AnyInvocable<void()> work = [this, &page, from, stripes_max, with_pending] {
+    page = store_.Stripes(from, stripes_max, with_pending);
+  };
+  absl::Status ran = co_await RunQuery(walks_, std::move(work));
+  if (!ran.ok()) co_return ran;
+  co_return page;
+}
+
+Task<absl::StatusOr<LeaseId>> MetaEngine::LeaseBound() {
+  absl::StatusOr<LeaseId> bound;
+  absl::AnyInvocable<void()> work = [this, &bound] { bound = store_.NextLease(); };
+  absl::Status ran = co_await RunQuery(reads_, std::move(work));
+  if (!ran.ok()) co_return ran;
+  co_return bound;
+}
+
 uint64_t MetaEngine::ReclaimableBelow(uint64_t next_sequence) {
   const MonoTime now = clock_.Now();
   if (grace_marks_.empty() ||

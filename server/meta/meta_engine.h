@@ -96,6 +96,13 @@ class MetaEngine {
   // False once a lease has ended or run out: nobody may refer to what was written under it any
   // more.
   bool LeaseIsLive(LeaseId lease) const { return leases_.IsLive(lease); }
+  // False once its end has been applied, too: what was written under it and is not referred to is
+  // queued for reclaim, or has been.
+  bool LeaseIsKnown(LeaseId lease) const { return leases_.IsKnown(lease); }
+  // Whether a lease below `bound` may still come to refer to something.
+  bool AnyLeaseBelow(LeaseId bound) const { return leases_.AnyBelow(bound); }
+  // Every lease that exists is below it.
+  Task<absl::StatusOr<LeaseId>> LeaseBound();
 
   // Counts of what there is, kept up to date by every mutation.
   Task<absl::StatusOr<MetaCounters>> Counters();
@@ -109,6 +116,9 @@ class MetaEngine {
                                                              ReclaimPosition from = {});
   // All targets have freed these durably (or never had them).
   Task<absl::Status> ReclaimDone(std::vector<ReclaimItem> items);
+
+  // See stripe_walk.h.
+  Task<absl::StatusOr<StripePage>> Stripes(uint64_t from, uint64_t stripes_max, bool with_pending);
 
   absl::Duration lease_ttl() const { return options_.lease_ttl; }
 

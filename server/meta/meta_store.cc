@@ -408,4 +408,14 @@ absl::StatusOr<std::vector<ReclaimItem>> MetaStore::Reclaimable(ReclaimPosition 
   return CollectReclaimable(Transaction(kv_), from, below_sequence, limit);
 }
 
+absl::StatusOr<StripePage> MetaStore::Stripes(uint64_t from, uint64_t stripes_max,
+                                              bool with_pending) {
+  return WalkStripes(Transaction(kv_), from, stripes_max, with_pending);
+}
+
+absl::StatusOr<LeaseId> MetaStore::NextLease() {
+  ASSIGN_OR_RETURN(const uint64_t next, Transaction(kv_).Read(Counter::kNextLease));
+  return LeaseId(next);
+}
+
 }  // namespace cairn

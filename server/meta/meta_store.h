@@ -11,6 +11,7 @@
 #include "proto/wire/meta.pb.h"
 #include "server/kv/kv.h"
 #include "server/meta/pending_free.h"
+#include "server/meta/stripe_walk.h"
 
 namespace cairn {
 
@@ -44,6 +45,10 @@ class MetaStore {
   // See MetaEngine::NextReclaim(); considers entries below `below_sequence`.
   absl::StatusOr<std::vector<ReclaimItem>> Reclaimable(ReclaimPosition from,
                                                        uint64_t below_sequence, size_t limit);
+  // See stripe_walk.h.
+  absl::StatusOr<StripePage> Stripes(uint64_t from, uint64_t stripes_max, bool with_pending);
+  // No lease from here on has been granted.
+  absl::StatusOr<LeaseId> NextLease();
 
  private:
   Kv& kv_;

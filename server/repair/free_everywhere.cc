@@ -24,13 +24,6 @@ bool HoldsAnything(const wire::ClusterMap& map, uint32_t node) {
 
 Task<absl::Status> FreeOnNode(Peers& peers, uint32_t node, std::string endpoint,
                               const std::vector<StripeSpan>& spans) {
-  const absl::StatusOr<std::shared_ptr<NodeConnection>> connection =
-      co_await peers.Connect(endpoint, Deadline::After(Executor::Current().clock(), kFreeTimeout));
-  if (!connection.ok()) co_return connection.status();
-  if ((*connection)->hello().node_id() != node) {
-    co_return absl::UnavailableError(StrCat("node ", node, " is not at ", endpoint, ", node ",
-                                            (*connection)->hello().node_id(), " is"));
-  }
   for (size_t at = 0; at < spans.size(); at += kSpansPerCall) {
     wire::FreeSpansRequest request;
     for (size_t i = at; i < std::min(spans.size(), at + kSpansPerCall); ++i) {
@@ -39,8 +32,9 @@ Task<absl::Status> FreeOnNode(Peers& peers, uint32_t node, std::string endpoint,
       range->set_count(spans[i].count);
     }
     const Deadline deadline = Deadline::After(Executor::Current().clock(), kFreeTimeout);
-    const absl::StatusOr<wire::FreeSpansReply> reply = co_await peers.Call<wire::FreeSpansReply>(
-        endpoint, wire::FREE_SPANS, std::move(request), deadline);
+    const absl::StatusOr<wire::FreeSpansReply> reply =
+        co_await peers.CallNode<wire::FreeSpansReply>(node, endpoint, wire::FREE_SPANS,
+                                                      std::move(request), deadline);
     if (!reply.ok()) {
       co_return absl::Status(reply.status().code(),
                              StrCat(endpoint, ": ", ToStd(reply.status().message())));

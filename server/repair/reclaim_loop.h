@@ -32,6 +32,8 @@ class ReclaimLoop {
   ReclaimLoop(MetaEngine& meta, Targets targets);
 
   void Start() { scope_.Spawn(Run()); }
+  // From now on it says nothing of what fails.
+  void RequestStop() { stop_.RequestStop(); }
   Task<void> Stop();
 
  private:

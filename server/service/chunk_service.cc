@@ -72,9 +72,14 @@ absl::StatusOr<Target*> ChunkService::Find(uint32_t target) const {
       StrCat("this core has no target ", target, "; the caller's cluster map is old"));
 }
 
+void ChunkService::NoteClient() {
+  served_at_ns_.store(Executor::Current().clock().Now().nanoseconds(), std::memory_order_relaxed);
+}
+
 Task<absl::StatusOr<wire::WriteFragmentReply>> ChunkService::Write(
     CallContext& call, const wire::WriteFragmentRequest& request) {
   const TraceSpan span("chunk.write");
+  NoteClient();
   const uint64_t length = request.length_bytes();
   if (length == 0 || length > slabs_.slab_bytes() || length != call.bulk_bytes()) {
     co_return absl::InvalidArgumentError(
@@ -84,6 +89,8 @@ Task<absl::StatusOr<wire::WriteFragmentReply>> ChunkService::Write(
   if (static_cast<uint64_t>(request.block_crcs_size()) != DivideUp(length, kBlockBytes)) {
     co_return absl::InvalidArgumentError("a fragment needs one checksum for each 64 KiB block");
   }
+  if (LeaseId(request.lease()) == kRestoreLease)
+    co_return absl::InvalidArgumentError("this lease is the service's own");
   absl::StatusOr<Target*> target = Find(request.target());
   if (!target.ok()) co_return target.status();
 
@@ -118,6 +125,7 @@ Task<absl::StatusOr<wire::WriteFragmentReply>> ChunkService::Write(
 Task<absl::StatusOr<wire::ReadFragmentReply>> ChunkService::Read(
     CallContext& call, const wire::ReadFragmentRequest& request) {
   const TraceSpan span("chunk.read");
+  if (!request.background()) NoteClient();
   const uint64_t length = request.length_bytes();
   const uint64_t offset = request.offset_bytes();
   // Whole blocks pass through the slab.

@@ -3,6 +3,7 @@
 // server/chunk/target.h.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -28,6 +29,8 @@ class ChunkService {
                Unopened unopened = {});
 
   void Register(CallTable& table);
+  // When a client was served last. From any thread.
+  MonoTime served_at() const { return MonoTime(served_at_ns_.load(std::memory_order_relaxed)); }
 
   Task<absl::StatusOr<wire::WriteFragmentReply>> Write(CallContext& call,
                                                        const wire::WriteFragmentRequest& request);
@@ -39,11 +42,13 @@ class ChunkService {
 
  private:
   absl::StatusOr<Target*> Find(uint32_t target) const;
+  void NoteClient();
 
   SlabPool& slabs_;
   absl::flat_hash_map<uint32_t, Target*> targets_;
   LeaseCheck lease_is_live_;
   Unopened unopened_;
+  std::atomic<int64_t> served_at_ns_ = 0;
 };
 
 }  // namespace cairn

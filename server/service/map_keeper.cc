@@ -4,17 +4,26 @@
 #include <utility>
 
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
 #include "common/base/units.h"
-#include "common/fabric/net.h"
 #include "common/placement/redundancy.h"
 #include "server/cluster/cluster_map.h"
 #include "server/cluster/membership.h"
+#include "server/cluster/moves.h"
 
 namespace cairn {
 namespace {
 
-// It travels in one message. Leaves room for versions and states to grow.
-constexpr size_t kMapBytesMax = kMaxMessageBytes - 4 * kKiB;
+// Every client holds it, and fetches it anew after each change: 280 messages of this. Several times
+// what 256 nodes with eight targets each need, and a quarter of what clients take, so that moves
+// and states have room to grow beyond it.
+constexpr size_t kMapBytesMax = 16 * kMiB;
+static_assert(2 * kMapBytesMax <= GroupCommitter::kMaxQueuedBytes, "it is stored by one command");
+
+// The length first: what grows the map is most of what is not the same.
+bool IsSame(const wire::ClusterMap& a, const wire::ClusterMap& b) {
+  return a.ByteSizeLong() == b.ByteSizeLong() && a.SerializeAsString() == b.SerializeAsString();
+}
 
 }  // namespace
 
@@ -40,13 +49,14 @@ Task<absl::Status> MapKeeper::ApplyAlone(Change change, Kind kind) {
   if (kind == Kind::kMayGrow &&
       changed.ByteSizeLong() > std::max(kMapBytesMax, map_.ByteSizeLong())) {
     co_return absl::ResourceExhaustedError(
-        "the cluster map would not fit a message any more: this release takes no more targets and "
-        "redundancies; use fewer of either");
+        StrCat("the cluster map would grow over ", kMapBytesMax / kMiB,
+               " MiB: this release takes no more targets and redundancies; use fewer of either"));
   }
-  wire::ClusterMap usable = changed;
-  AddUsableGroups(&usable, groups_per_target_);
-  if (usable.ByteSizeLong() <= kMapBytesMax) changed = std::move(usable);
-  if (changed.SerializeAsString() == map_.SerializeAsString()) co_return absl::OkStatus();
+  const int groups = changed.groups_size();
+  AddUsableGroups(&changed, groups_per_target_);
+  if (changed.groups_size() > groups && changed.ByteSizeLong() > kMapBytesMax)
+    changed.mutable_groups()->DeleteSubrange(groups, changed.groups_size() - groups);
+  if (IsSame(changed, map_)) co_return absl::OkStatus();
   changed.set_version(map_.version() + 1);
   disk::SetClusterMap update;
   *update.mutable_map() = changed;
@@ -92,12 +102,33 @@ Task<absl::Status> MapKeeper::Report(wire::HeartbeatRequest heartbeat) {
 
 Task<absl::Status> MapKeeper::SetNodeStates(std::vector<FailureDetector::Change> changes) {
   const int64_t now_ns = absl::ToUnixNanos(Executor::Current().clock().WallNow());
-  Change change = [&changes, now_ns](wire::ClusterMap* map) {
+  Change change = [this, &changes, now_ns](wire::ClusterMap* map) {
     for (const FailureDetector::Change& each : changes)
       SetNodeState(map, each.node, each.state, now_ns);
+    // One that is back after others have taken over all it had.
+    AddGroupsForNewTargets(map, 0, groups_per_target_);
     return absl::OkStatus();
   };
   co_return co_await Apply(std::move(change), Kind::kStates);
+}
+
+Task<absl::Status> MapKeeper::SetNode(wire::SetNodeRequest request) {
+  const int64_t now_ns = absl::ToUnixNanos(Executor::Current().clock().WallNow());
+  Change change = [this, &request, now_ns](wire::ClusterMap* map) -> absl::Status {
+    RETURN_IF_ERROR(SetNodeIntent(map, request, now_ns));
+    // One that is wanted again after it had been emptied.
+    AddGroupsForNewTargets(map, 0, groups_per_target_);
+    return absl::OkStatus();
+  };
+  co_return co_await Apply(std::move(change), Kind::kStates);
+}
+
+Task<absl::Status> MapKeeper::ChangeMoves(std::function<bool(wire::ClusterMap*)> change) {
+  Change apply = [&change](wire::ClusterMap* map) {
+    (void)change(map);
+    return absl::OkStatus();
+  };
+  co_return co_await Apply(std::move(apply), Kind::kStates);
 }
 
 }  // namespace cairn

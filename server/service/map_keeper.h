@@ -39,11 +39,15 @@ class MapKeeper {
   // UpdateNode's.
   Task<absl::Status> Report(wire::HeartbeatRequest heartbeat);
   Task<absl::Status> SetNodeStates(std::vector<FailureDetector::Change> changes);
+  // What an operator wants of a node. Errors are SetNodeIntent's.
+  Task<absl::Status> SetNode(wire::SetNodeRequest request);
+  // For the moves: `change` returns whether it has changed anything.
+  Task<absl::Status> ChangeMoves(std::function<bool(wire::ClusterMap*)> change);
 
  private:
   using Change = absl::AnyInvocable<absl::Status(wire::ClusterMap*)>;
   // Stores what `change` makes of the map, unless it fails or changes nothing. RESOURCE_EXHAUSTED:
-  // the map would not fit a message any more; a change of states only must always pass.
+  // the map would be too large; a change of states only must always pass.
   enum class Kind { kMayGrow, kStates };
   Task<absl::Status> Apply(Change change, Kind kind = Kind::kMayGrow);
   Task<absl::Status> ApplyAlone(Change change, Kind kind);

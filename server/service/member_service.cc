@@ -57,7 +57,7 @@ Task<absl::Status> MemberService::Hear(const wire::HeartbeatRequest& heartbeat) 
   absl::Status reported = co_await keeper_.Report(heartbeat);
   if (!reported.ok()) co_return reported;
   for (const wire::TargetInfo& target : heartbeat.targets())
-    usage_[target.id()] = {target.capacity_bytes(), target.used_bytes()};
+    usage_[target.id()] = {target.used_bytes(), target.capacity_bytes()};
   co_return absl::OkStatus();
 }
 

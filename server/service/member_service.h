@@ -12,6 +12,7 @@
 #include "common/task/stop.h"
 #include "proto/wire/cluster.pb.h"
 #include "server/cluster/failure_detector.h"
+#include "server/cluster/moves.h"
 #include "server/meta/meta_engine.h"
 #include "server/service/map_keeper.h"
 #include "server/service/node_service.h"
@@ -36,6 +37,8 @@ class MemberService {
 
   // Writes into `map` what the last heartbeats said of its targets' use.
   void FillUsage(wire::ClusterMap* map) const;
+  // By target.
+  std::map<uint32_t, MoveFacts::Usage> usage() const { return {usage_.begin(), usage_.end()}; }
 
   Task<absl::StatusOr<wire::JoinReply>> Join(CallContext& call, const wire::JoinRequest& request);
   Task<absl::StatusOr<wire::HeartbeatReply>> Heartbeat(CallContext& call,
@@ -52,12 +55,8 @@ class MemberService {
   MapKeeper& keeper_;
   MetaEngine& engine_;
   FailureDetector detector_;
-  absl::flat_hash_map<uint32_t, SessionId> sessions_;  // by node, that of its last heartbeat
-  struct Usage {
-    uint64_t capacity_bytes = 0;
-    uint64_t used_bytes = 0;
-  };
-  absl::flat_hash_map<uint32_t, Usage> usage_;  // by target
+  absl::flat_hash_map<uint32_t, SessionId> sessions_;      // by node, that of its last heartbeat
+  absl::flat_hash_map<uint32_t, MoveFacts::Usage> usage_;  // by target
   StopSource stop_;
   Scope scope_;
 };

@@ -2,7 +2,19 @@
 
 #include <utility>
 
+#include "common/base/strings.h"
+#include "common/base/units.h"
+#include "common/fabric/net.h"
+#include "server/meta/reply_size.h"
+
 namespace cairn {
+namespace {
+
+// The reply's other fields are a few numbers.
+constexpr size_t kMapPartBytes = kMaxReplyBytes;
+static_assert(kMapPartBytes + 2 * kKiB <= kMaxMessageBytes, "a part must fit a message");
+
+}  // namespace
 
 MetaService::MetaService(MetaEngine& engine, std::function<const wire::ClusterMap&()> map,
                          MakeGroups make_groups)
@@ -43,8 +55,31 @@ Task<absl::StatusOr<wire::GetMapReply>> MetaService::GetMap(CallContext& call,
                                                             const wire::GetMapRequest& request) {
   wire::GetMapReply reply;
   const wire::ClusterMap& map = map_();
-  if (map.version() > request.known_version()) *reply.mutable_map() = map;
+  const bool goes_on = request.offset_bytes() > 0 && request.version() == map.version();
+  if (!goes_on && map.version() <= request.known_version()) co_return reply;
+  const std::string& bytes = Serialized(map);
+  if (bytes.size() <= kMapPartBytes) {
+    *reply.mutable_map() = map;
+    co_return reply;
+  }
+  const uint64_t offset = goes_on ? request.offset_bytes() : 0;
+  if (offset >= bytes.size()) {
+    co_return absl::InvalidArgumentError(StrCat("the cluster map of version ", map.version(),
+                                                " has ", bytes.size(), " bytes, none from ", offset,
+                                                " on"));
+  }
+  reply.set_version(map.version());
+  reply.set_total_bytes(bytes.size());
+  reply.set_part(bytes.substr(offset, kMapPartBytes));
   co_return reply;
+}
+
+const std::string& MetaService::Serialized(const wire::ClusterMap& map) {
+  if (serialized_.empty() || serialized_version_ != map.version()) {
+    serialized_ = map.SerializeAsString();
+    serialized_version_ = map.version();
+  }
+  return serialized_;
 }
 
 Task<absl::StatusOr<wire::RenewLeasesReply>> MetaService::RenewLeases(

@@ -31,6 +31,8 @@ class MetaService {
   };
   const Counters& counters() const { return counters_; }
 
+  // The map whole where it fits a message, else a part of it. INVALID_ARGUMENT for an offset past
+  // its end.
   Task<absl::StatusOr<wire::GetMapReply>> GetMap(CallContext& call,
                                                  const wire::GetMapRequest& request);
   Task<absl::StatusOr<wire::RenewLeasesReply>> RenewLeases(CallContext& call,
@@ -58,10 +60,15 @@ class MetaService {
     co_return co_await Mutate<Request>(call, request);
   }
 
+  const std::string& Serialized(const wire::ClusterMap& map);
+
   MetaEngine& engine_;
   std::function<const wire::ClusterMap&()> map_;
   MakeGroups make_groups_;
   Counters counters_;
+  // Of the map as it was asked for last: thousands of clients ask for each part of a new version.
+  std::string serialized_;
+  uint64_t serialized_version_ = 0;
 };
 
 }  // namespace cairn

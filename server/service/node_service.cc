@@ -13,12 +13,15 @@ constexpr size_t kChallengeBytesMax = 64;
 
 }  // namespace
 
-NodeService::NodeService(ClusterSecret secret, std::function<std::string()> cluster_id, Free free)
-    : secret_(std::move(secret)), cluster_id_(std::move(cluster_id)), free_(std::move(free)) {}
+NodeService::NodeService(ClusterSecret secret, std::function<std::string()> cluster_id, Work work)
+    : secret_(std::move(secret)), cluster_id_(std::move(cluster_id)), work_(std::move(work)) {}
 
 void NodeService::Register(CallTable& table) {
   table.Add(wire::PROVE_NODE, this, &NodeService::ProveNode);
   table.Add(wire::FREE_SPANS, this, &NodeService::FreeSpans);
+  table.Add(wire::FREE_FRAGMENTS, this, &NodeService::FreeFragments);
+  table.Add(wire::LIST_FRAGMENTS, this, &NodeService::ListFragments);
+  table.Add(wire::RESTORE_FRAGMENTS, this, &NodeService::RestoreFragments);
 }
 
 absl::Status NodeService::CheckIsNode(const CallContext& call) const {
@@ -58,9 +61,29 @@ Task<absl::StatusOr<wire::FreeSpansReply>> NodeService::FreeSpans(
       co_return absl::InvalidArgumentError("a span of stripes is empty or wraps around");
     spans.push_back({range.first(), range.count()});
   }
-  absl::Status freed = co_await free_(std::move(spans));
+  absl::Status freed = co_await work_.free(std::move(spans));
   if (!freed.ok()) co_return freed;
   co_return wire::FreeSpansReply();
+}
+
+Task<absl::StatusOr<wire::FreeFragmentsReply>> NodeService::FreeFragments(
+    CallContext& call, const wire::FreeFragmentsRequest& request) {
+  CO_RETURN_IF_ERROR(CheckIsNode(call));
+  absl::Status freed = co_await work_.free_fragments(request);
+  if (!freed.ok()) co_return freed;
+  co_return wire::FreeFragmentsReply();
+}
+
+Task<absl::StatusOr<wire::ListFragmentsReply>> NodeService::ListFragments(
+    CallContext& call, const wire::ListFragmentsRequest& request) {
+  CO_RETURN_IF_ERROR(CheckIsNode(call));
+  co_return co_await work_.list(request);
+}
+
+Task<absl::StatusOr<wire::RestoreFragmentsReply>> NodeService::RestoreFragments(
+    CallContext& call, const wire::RestoreFragmentsRequest& request) {
+  CO_RETURN_IF_ERROR(CheckIsNode(call));
+  co_return co_await work_.restore(request, call.deadline());
 }
 
 }  // namespace cairn

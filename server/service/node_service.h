@@ -1,5 +1,5 @@
-// What every node answers to the others: the proof that both know the cluster's secret, and the
-// freeing of what its targets hold. Which sessions are nodes' is known here.
+// What every node answers to the others: the proof that both know the cluster's secret, and what
+// its targets hold, are to hold and are to free. Which sessions are nodes' is known here.
 #pragma once
 
 #include <functional>
@@ -18,11 +18,21 @@ namespace cairn {
 // Lives on core 0's reactor.
 class NodeService {
  public:
-  // Frees these stripes' fragments on all of this node's targets, durably, and before that forgets
-  // which leases were found live.
-  using Free = std::function<Task<absl::Status>(std::vector<StripeSpan>)>;
+  // What the node does.
+  struct Work {
+    // Frees these stripes' fragments on all of its targets, durably, and before that forgets which
+    // leases were found live.
+    std::function<Task<absl::Status>(std::vector<StripeSpan>)> free;
+    // Those of server/repair/fragment_list.h and fragment_maker.h.
+    std::function<Task<absl::Status>(const wire::FreeFragmentsRequest&)> free_fragments;
+    std::function<Task<absl::StatusOr<wire::ListFragmentsReply>>(const wire::ListFragmentsRequest&)>
+        list;
+    std::function<Task<absl::StatusOr<wire::RestoreFragmentsReply>>(
+        const wire::RestoreFragmentsRequest&, Deadline)>
+        restore;
+  };
   // `cluster_id` answers "" until the node has joined.
-  NodeService(ClusterSecret secret, std::function<std::string()> cluster_id, Free free);
+  NodeService(ClusterSecret secret, std::function<std::string()> cluster_id, Work work);
 
   void Register(CallTable& table);
   // For SessionTable, which calls it on the same reactor.
@@ -34,11 +44,17 @@ class NodeService {
                                                        const wire::ProveNodeRequest& request);
   Task<absl::StatusOr<wire::FreeSpansReply>> FreeSpans(CallContext& call,
                                                        const wire::FreeSpansRequest& request);
+  Task<absl::StatusOr<wire::FreeFragmentsReply>> FreeFragments(
+      CallContext& call, const wire::FreeFragmentsRequest& request);
+  Task<absl::StatusOr<wire::ListFragmentsReply>> ListFragments(
+      CallContext& call, const wire::ListFragmentsRequest& request);
+  Task<absl::StatusOr<wire::RestoreFragmentsReply>> RestoreFragments(
+      CallContext& call, const wire::RestoreFragmentsRequest& request);
 
  private:
   const ClusterSecret secret_;
   const std::function<std::string()> cluster_id_;
-  const Free free_;
+  const Work work_;
   absl::flat_hash_set<SessionId> proven_;
 };
 

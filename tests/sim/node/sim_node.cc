@@ -10,14 +10,20 @@
 #include "common/rpc/call_table.h"
 #include "common/rpc/rpc_server.h"
 #include "common/task/when_all.h"
+#include "server/admin/operator_service.h"
 #include "server/admin/ping_service.h"
 #include "server/cluster/cluster_map.h"
 #include "server/cluster/member.h"
 #include "server/cluster/peers.h"
 #include "server/meta/families.h"
+#include "server/repair/fragment_list.h"
+#include "server/repair/fragment_maker.h"
 #include "server/repair/free_everywhere.h"
 #include "server/repair/free_spans.h"
+#include "server/repair/rebuild_loop.h"
 #include "server/repair/reclaim_loop.h"
+#include "server/repair/scrub_loop.h"
+#include "server/repair/storage_check.h"
 #include "server/service/chunk_service.h"
 #include "server/service/map_keeper.h"
 #include "server/service/member_service.h"
@@ -66,6 +72,13 @@ Task<absl::Status> FreeHere(RemoteLeases* leases, std::vector<Target*> targets,
   co_return co_await FreeOn(std::move(targets), std::move(spans));
 }
 
+Task<absl::Status> WorkOn(std::vector<Target*> targets, uint32_t id, const TargetWork* work) {
+  for (Target* target : targets) {
+    if (target->id().value() == id) co_return co_await (*work)(*target);
+  }
+  co_return absl::UnavailableError("no such target");
+}
+
 Task<wire::HeartbeatRequest> Say(wire::HeartbeatRequest heartbeat) { co_return heartbeat; }
 
 }  // namespace
@@ -98,6 +111,13 @@ struct SimNode::Life {
   std::unique_ptr<MetaService> meta_service;
   std::unique_ptr<SessionTable> sessions;
   std::unique_ptr<ReclaimLoop> reclaim;
+  std::unique_ptr<SimNet> repair_net;
+  std::unique_ptr<Peers> repair_peers;
+  std::unique_ptr<FragmentMaker> fragment_maker;
+  std::unique_ptr<RebuildLoop> rebuild;
+  std::unique_ptr<StorageCheck> storage_check;
+  std::unique_ptr<ScrubLoop> scrub;
+  std::unique_ptr<OperatorService> operator_service;
   wire::ClusterMap map;
 
   std::vector<Target*> AllTargets() const {
@@ -181,9 +201,36 @@ Task<absl::Status> SimNode::OpenPeers(Life& life) {
     return FreeHere(life.member == nullptr ? nullptr : &life.member->leases(), life.AllTargets(),
                     std::move(spans));
   };
+  life.repair_net = fabric_.MakeNet(options_.process);
+  life.repair_peers = std::make_unique<Peers>(
+      *life.repair_net, executor_.random(), Peers::Options{options_.process, kClusterId, *secret});
   life.node_service = std::make_unique<NodeService>(
-      *std::move(secret), [] { return kClusterId; }, life.free_here);
+      *std::move(secret), [] { return kClusterId; }, RepairWork(life));
   co_return absl::OkStatus();
+}
+
+NodeService::Work SimNode::RepairWork(Life& life) {
+  const auto on_target = [&life](uint32_t target, const TargetWork& work) {
+    return WorkOn(life.AllTargets(), target, &work);
+  };
+  life.fragment_maker = std::make_unique<FragmentMaker>(
+      *life.repair_net, *life.repair_peers, on_target, [] { return false; },
+      FragmentMaker::Options());
+  NodeService::Work work;
+  work.free = life.free_here;
+  work.free_fragments = [on_target](const wire::FreeFragmentsRequest& request) {
+    return FreeFragments(request, on_target);
+  };
+  work.list = [&life, on_target](const wire::ListFragmentsRequest& request) {
+    std::vector<uint32_t> targets;
+    for (const wire::TargetInfo& own : life.own_targets) targets.push_back(own.id());
+    return ListFragments(request, std::move(targets), on_target);
+  };
+  work.restore = [maker = life.fragment_maker.get()](const wire::RestoreFragmentsRequest& request,
+                                                     Deadline deadline) {
+    return maker->Restore(request, deadline);
+  };
+  return work;
 }
 
 Task<absl::Status> SimNode::Join(Life& life) {
@@ -310,6 +357,30 @@ void SimNode::ServeMetadata(Life& life) {
   life.member_service = std::make_unique<MemberService>(*life.node_service, *life.map_keeper,
                                                         *life.meta, FailureDetector::Options());
   life.member_service->Register(life.cores[0]->table);
+  RebuildLoop::Map map;
+  map.get = [map = &life.map]() -> const wire::ClusterMap& { return *map; };
+  map.apply = [keeper = life.map_keeper.get()](std::function<bool(wire::ClusterMap*)> change) {
+    return keeper->ChangeMoves(std::move(change));
+  };
+  map.usage = [members = life.member_service.get()] { return members->usage(); };
+  life.rebuild =
+      std::make_unique<RebuildLoop>(*life.meta, *life.peers, map, RebuildLoop::Options());
+  life.storage_check = std::make_unique<StorageCheck>(*life.meta, *life.peers, map.get);
+  ScrubLoop::Options scrub;
+  scrub.bandwidth = [] { return 100 * kMiB; };
+  life.scrub = std::make_unique<ScrubLoop>(*life.storage_check, std::move(scrub));
+  OperatorService::Repair repair;
+  repair.report = [scrub = life.scrub.get()](uint64_t stripe) { scrub->Report(stripe); };
+  repair.status = [rebuild = life.rebuild.get(), scrub = life.scrub.get()] {
+    wire::RebuildStatusReply status = rebuild->Status();
+    *status.mutable_scrub() = scrub->Status();
+    return status;
+  };
+  repair.check = [check = life.storage_check.get()](wire::CheckStorageRequest request) {
+    return check->Step(std::move(request));
+  };
+  life.operator_service = std::make_unique<OperatorService>(*life.map_keeper, std::move(repair));
+  life.operator_service->Register(life.cores[0]->table);
 }
 
 wire::HeartbeatRequest SimNode::Heartbeat(const Life& life) const {
@@ -331,6 +402,8 @@ void SimNode::StartMembership(Life& life) {
   const auto heartbeat = [this, &life] { return Say(Heartbeat(life)); };
   if (life.member == nullptr) {
     life.member_service->Start(heartbeat);
+    life.rebuild->Start();
+    life.scrub->Start();
     return;
   }
   Member::Node node;
@@ -355,24 +428,38 @@ Task<void> SimNode::Bury() {
   Life& life = *life_;
   life.cores[0]->net->StopListening();
   if (life.sessions != nullptr) co_await life.sessions->Stop();
-  for (const auto& core : life.cores) {
-    core->slabs->Break();
-    (void)core->net->Reset();
-    if (core->rpc != nullptr) co_await core->rpc->Stop();
-  }
+  if (life.reclaim != nullptr) life.reclaim->RequestStop();
+  if (life.rebuild != nullptr) life.rebuild->RequestStop();
+  if (life.scrub != nullptr) life.scrub->RequestStop();
+  if (life.fragment_maker != nullptr) life.fragment_maker->Stop();
+  if (life.repair_peers != nullptr) co_await life.repair_peers->Stop();
   life.stop.RequestStop();
   if (life.member != nullptr) {
     co_await life.member->Stop();
   } else if (life.peers != nullptr) {
     co_await life.peers->Stop();
   }
+  for (const auto& core : life.cores) {
+    core->slabs->Break();
+    (void)core->net->Reset();
+    if (core->rpc != nullptr) co_await core->rpc->Stop();
+  }
   if (life.member_service != nullptr) co_await life.member_service->Stop();
+  if (life.rebuild != nullptr) co_await life.rebuild->Stop();
+  if (life.scrub != nullptr) co_await life.scrub->Stop();
   if (life.reclaim != nullptr) co_await life.reclaim->Stop();
   if (life.meta != nullptr) co_await life.meta->Stop();
   if (life.peer_net != nullptr) co_await life.peer_net->Stop();
+  if (life.repair_net != nullptr) co_await life.repair_net->Stop();
   life.member.reset();
   life.peer_net.reset();
+  life.rebuild.reset();
+  life.scrub.reset();
+  life.storage_check.reset();
   life.peers.reset();
+  life.fragment_maker.reset();
+  life.repair_net.reset();
+  life.repair_peers.reset();
   for (const auto& target : life.targets) co_await target->Close();
   life.targets.clear();
   for (const auto& core : life.cores) {

@@ -12,6 +12,7 @@
 #include "proto/wire/cluster.pb.h"
 #include "server/chunk/target.h"
 #include "server/meta/meta_engine.h"
+#include "server/service/node_service.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_executor.h"
 #include "tests/sim/sim_kv.h"
@@ -74,6 +75,7 @@ class SimNode {
   bool founder() const { return options_.join.empty(); }
   Task<absl::Status> Boot(Life& life);
   Task<absl::Status> OpenPeers(Life& life);
+  NodeService::Work RepairWork(Life& life);
   Task<absl::Status> Join(Life& life);
   void ServeMetadata(Life& life);
   void StartMembership(Life& life);

@@ -11,7 +11,7 @@ namespace {
 Task<absl::Status> Ping(ClientWorld* world, uint32_t core) {
   auto map = co_await world->session->Map(world->Soon());
   if (!map.ok()) co_return map.status();
-  const PgId group((*map)->groups(0).id());
+  const PgId group((*map)->map().groups(0).id());
   auto route = co_await world->session->Route(group, 0, world->Soon());
   if (!route.ok()) co_return route.status();
   auto reply = co_await route->node->Call<google::protobuf::Empty>(

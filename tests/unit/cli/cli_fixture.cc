@@ -35,11 +35,20 @@ CliTest::~CliTest() {
 }
 
 RunResult CliTest::Run(std::vector<std::string> arguments) {
-  const int out = memfd_create("out", 0), err = memfd_create("err", 0);
-  Console console(out, StreamKind::kOther, err, err_kind_, TextStyle::kPlain);
+  const int out = memfd_create("out", 0), err = memfd_create("err", 0), in = memfd_create("in", 0);
+  const std::string typed = typed_.value_or("");
+  EXPECT_EQ(pwrite(in, typed.data(), typed.size(), 0), static_cast<ssize_t>(typed.size()));
+  Console console(out, out_kind_, err, err_kind_, TextStyle::kPlain, in,
+                  typed_.has_value() ? StreamKind::kTerminal : StreamKind::kOther);
   Context context(&console, &interrupts_, &clock_);
+  context.wait = [this](absl::Duration duration) {
+    clock_.now = clock_.now + duration;
+    if (at_wait_) at_wait_();
+    return interrupts_.Check();
+  };
   RunResult result;
   result.code = RunCommandLine(std::move(arguments), context);
+  close(in);
   result.out = ReadAll(out);
   result.err = ReadAll(err);
   return result;

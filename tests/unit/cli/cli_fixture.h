@@ -1,6 +1,8 @@
 // Runs command lines against the fake SDK and keeps what they print.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,7 +43,12 @@ class CliTest : public ::testing::Test {
   testing::FakeCluster& cluster_ = testing::FakeCluster::Get();
   ManualClock clock_;
   Interrupts interrupts_;
+  StreamKind out_kind_ = StreamKind::kOther;
   StreamKind err_kind_ = StreamKind::kOther;
+  // What a person types; none: stdin is no terminal.
+  std::optional<std::string> typed_;
+  // Waits only move the clock, and call this.
+  std::function<void()> at_wait_;
 
  private:
   std::string directory_;

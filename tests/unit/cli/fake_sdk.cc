@@ -24,6 +24,7 @@ void FakeCluster::Reset() {
   shards.clear();
   retention.clear();
   status_json = "{}";
+  admin = {};
   connect_status = absl::OkStatus();
   errors.clear();
   at_second_show = nullptr;
@@ -475,5 +476,45 @@ absl::StatusOr<std::string> Client::StatusJson() {
   return FakeCluster::Get().status_json;
 }
 const std::string& Client::endpoint() const { return impl_->endpoint; }
+
+// ---- Admin ----
+
+Admin::Admin(Client& client) : impl_(client.impl_) {}
+Admin::~Admin() = default;
+
+absl::Status Admin::SetNode(uint32_t node, NodeAction action, const SetNodeOptions& options) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor("node:" + std::to_string(node)));
+  cluster.admin.node_changes.push_back({node, action, options.force});
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StopAdvice> Admin::OkToStop(const std::vector<uint32_t>& nodes) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor("stop"));
+  cluster.admin.to_stop = nodes;
+  return cluster.admin.advice;
+}
+
+absl::StatusOr<RebuildInfo> Admin::RebuildStatus() {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor("rebuild"));
+  const size_t look = cluster.admin.rebuild_looks++;
+  return cluster.admin.rebuild[std::min(look, cluster.admin.rebuild.size() - 1)];
+}
+
+absl::StatusOr<StorageCheckStep> Admin::CheckStorage(uint64_t from_stripe,
+                                                     const CheckStorageOptions& options) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor("check:" + std::to_string(from_stripe)));
+  cluster.admin.step_options.push_back(options);
+  const auto at = cluster.admin.steps.find(from_stripe);
+  if (at == cluster.admin.steps.end()) return absl::NotFoundError("no step begins there");
+  return at->second;
+}
 
 }  // namespace cairn

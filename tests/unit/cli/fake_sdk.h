@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "cairn/admin.h"
 #include "cairn/client.h"
 
 namespace cairn::testing {
@@ -18,6 +19,24 @@ namespace cairn::testing {
 struct FakeFile {
   std::vector<std::byte> content;
   uint32_t crc32c = 0;
+};
+
+// What every Admin of the process has been asked, and what it is answered.
+struct FakeAdmin {
+  struct NodeChange {
+    uint32_t node = 0;
+    NodeAction action = NodeAction::kDrain;
+    bool force = false;
+  };
+  std::vector<NodeChange> node_changes;
+  std::vector<uint32_t> to_stop;
+  StopAdvice advice = {true, {}};
+  // One after the other; the last stays.
+  std::vector<RebuildInfo> rebuild = {{}};
+  size_t rebuild_looks = 0;
+  // By the stripe they begin at; others are NOT_FOUND.
+  std::map<uint64_t, StorageCheckStep> steps;
+  std::vector<CheckStorageOptions> step_options;  // of each call
 };
 
 // What every Client of the process sees. The mutex guards all; tests touch it between commands
@@ -31,7 +50,9 @@ struct FakeCluster {
   std::map<std::string, std::vector<ShardInfo>> shards;
   std::map<std::string, RetentionPolicy> retention;
   std::string status_json = "{}";
-  // Errors to give: at Connect, and by path at any call on it ("read:PATH": at File::Read only).
+  FakeAdmin admin;
+  // Errors to give: at Connect, and by path at any call on it ("read:PATH": at File::Read only;
+  // "node:ID", "stop", "rebuild", "check:STRIPE": at those of Admin).
   absl::Status connect_status;
   std::map<std::string, absl::Status> errors;
   // Called, once, as the second ShowCheckpoint() of a command begins: what another client does.

@@ -123,7 +123,7 @@ TEST_F(HealthCommandTest, NodesAndTargetsAreListed) {
     "nodes": [{"id": 1, "endpoint": "a:1", "name": "one", "rack": "r"},
               {"id": 2, "state": "NODE_DOWN", "state_since_ns": "980000000000"}],
     "targets": [{"id": 4, "node": 2, "state": "TARGET_UP", "capacity_bytes": "1000",
-                 "used_bytes": "250", "path": "/d/t0"}]}})";
+                 "used_bytes": "250", "path": "/d/t0", "draining": false}]}})";
   EXPECT_EQ(Run({"node", "ls"}).out,
             "NODE  STATE  SINCE                     ENDPOINT  HOST  RACK\n"
             "   1  up     -                         a:1       one   r\n"
@@ -137,6 +137,28 @@ TEST_F(HealthCommandTest, NodesAndTargetsAreListed) {
   EXPECT_THAT(Run({"status"}).out, HasSubstr(Run({"node", "ls"}).out));
   EXPECT_THAT(Run({"status"}).out, HasSubstr(Run({"target", "ls"}).out));
   EXPECT_EQ(Run({"node"}).code, 1);
+}
+
+TEST_F(HealthCommandTest, NodesThatAreToBeEmptySaySoBesideTheirState) {
+  cluster_.status_json = R"({"map": {
+    "nodes": [{"id": 1, "draining": false, "removing": false},
+              {"id": 2, "draining": true, "removing": false},
+              {"id": 3, "state": "NODE_DOWN", "draining": true, "removing": true},
+              {"id": 4, "removing": true}],
+    "targets": [{"id": 5, "node": 1, "state": "TARGET_UP", "draining": true}]}})";
+  EXPECT_EQ(Run({"node", "ls"}).out,
+            "NODE  STATE           SINCE  ENDPOINT  HOST  RACK\n"
+            "   1  up              -      -         -     -\n"
+            "   2  up, draining    -      -         -     -\n"
+            "   3  down, removing  -      -         -     -\n"
+            "   4  up, removing    -      -         -     -\n");
+  EXPECT_THAT(Run({"target", "ls"}).out, HasSubstr("\n     5     1  up, draining  "));
+  const auto nodes = Run({"node", "ls", "-o", "json"}).json();
+  EXPECT_EQ(nodes[0]["draining"], false);
+  EXPECT_EQ(nodes[1]["draining"], true);
+  EXPECT_EQ(nodes[1]["state"], "up");
+  EXPECT_EQ(nodes[2]["removing"], true);
+  EXPECT_EQ(Run({"target", "ls", "-o", "json"}).json()[0]["draining"], true);
 }
 
 }  // namespace

@@ -51,6 +51,13 @@ TEST(RenderProgress, UnknownTotalShowsBytesAndRate) {
             "put -  1.00 MiB  1.05 MB/s");
 }
 
+TEST(RenderProgress, StripesAreCountedAndHaveNoRate) {
+  EXPECT_EQ(RenderProgress("fsck", 512, 1024, absl::Seconds(1), 100, ProgressUnit::kStripes),
+            "fsck   50% [===============>              ] 512 of 1024 stripes  eta 0:01");
+  EXPECT_EQ(RenderProgress("fsck", 7, std::nullopt, absl::Seconds(1), 80, ProgressUnit::kStripes),
+            "fsck  7 stripes");
+}
+
 TEST(RenderProgress, MoreThanExpectedStaysAtHundredPercent) {
   EXPECT_NE(RenderProgress("x", 20, 10, absl::Seconds(1), 80).find("100%"), std::string::npos);
 }

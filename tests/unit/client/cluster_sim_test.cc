@@ -4,81 +4,12 @@
 // simulated network; nodes killed at random moments of saves; a seed replays each run.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <deque>
 
-#include "absl/strings/numbers.h"
-#include "tests/sim/seeds.h"
-#include "tests/unit/client/client_world.h"
+#include "tests/unit/client/cluster_world.h"
 
 namespace cairn {
 namespace {
-
-class Cluster : public ClientWorld {
- public:
-  // Of `nodes`, the first of which founds it. A rank of the job is a client of it.
-  Cluster(uint32_t nodes, uint64_t seed) : ClientWorld(seed, Shape(0)) {
-    for (uint32_t i = 1; i < nodes; ++i) {
-      SimNode::Options options = ShortLeases(Shape(i));
-      options.join = node.options().endpoint;
-      others.push_back(std::make_unique<SimNode>(executor, fabric, std::move(options)));
-      const absl::Status started = executor.Run(others.back()->Start());
-      EXPECT_TRUE(started.ok()) << started;
-    }
-    executor.RunFor(absl::Seconds(3));  // heartbeats: all are up
-  }
-  ~Cluster() {
-    for (const auto& other : others) executor.Run(other->Bury());
-  }
-  Cluster(const Cluster&) = delete;
-  Cluster& operator=(const Cluster&) = delete;
-
-  static SimNode::Options Shape(uint32_t i) {
-    SimNode::Options options;
-    options.process = "node-" + std::to_string(i);
-    options.endpoint = options.process + ":7440";
-    options.target_bytes = 16 * kMiB;
-    options.stripe_bytes = 256 * kKiB;
-    return options;
-  }
-  absl::Status MakeBucket(const std::string& name, const std::string& redundancy) {
-    return executor.Run(AskForBucket(name, redundancy));
-  }
-  wire::NodeState StateOf(uint32_t id) const {
-    for (const wire::NodeInfo& info : node.map().nodes())
-      if (info.id() == id) return info.state();
-    ADD_FAILURE() << "no node " << id;
-    return wire::NODE_OUT;
-  }
-  Target::Usage UsageOf(SimNode& of) { return of.target(0).usage(); }
-  Task<absl::Status> Remove(std::string path) {
-    wire::RemoveRequest request;
-    request.set_path(std::move(path));
-    request.set_recursive(true);
-    const auto removed =
-        co_await session->Meta<wire::RemoveReply>(wire::REMOVE, std::move(request), Soon());
-    co_return removed.status();
-  }
-
-  std::vector<std::unique_ptr<SimNode>> others;
-
- private:
-  Task<absl::Status> AskForBucket(std::string name, std::string redundancy) {
-    wire::MakeBucketRequest request;
-    request.set_name(std::move(name));
-    request.set_redundancy(std::move(redundancy));
-    const auto made =
-        co_await session->Meta<wire::MakeBucketReply>(wire::MAKE_BUCKET, request, Soon());
-    co_return made.status();
-  }
-};
-
-std::vector<Content> SomeShards(Random& random) {
-  std::vector<Content> shards;
-  for (size_t i = 0; i < 2; ++i)
-    shards.push_back(RandomContent(random, 1 + random.Below(3 * kMiB / 2)));
-  return shards;
-}
 
 TEST(ClusterSim, NodesThatJoinShareWhatIsWritten) {
   Cluster cluster(4, 1);
@@ -177,6 +108,7 @@ Task<void> Store(Task<absl::Status> task, absl::Status* result, bool* ended) {
 Task<void> CutPower(SimNode* node, uint64_t seed, absl::Duration after, absl::Duration pause,
                     bool* done) {
   co_await Pass(after);
+  FaultTally::Note("power of a node cut during a save");
   node->Kill(seed);
   co_await node->Bury();
   co_await Pass(pause);
@@ -247,24 +179,13 @@ void CheckDeaths(uint64_t seed) {
   }
 }
 
-std::vector<uint64_t> Seeds() {
-  uint64_t one = 0;
-  const char* text = std::getenv("CAIRN_SEED");
-  if (text != nullptr && absl::SimpleAtoi(text, &one)) return {one};
-  uint64_t count = SeedsHere(20);
-  if (const char* many = std::getenv("CAIRN_SEEDS"); many != nullptr)
-    (void)absl::SimpleAtoi(many, &count);
-  std::vector<uint64_t> seeds;
-  for (uint64_t seed = 1; seed <= count; ++seed) seeds.push_back(seed);
-  return seeds;
-}
-
 TEST(ClusterSim, SavesGoOnWhileNodesDieAndNothingIsLostOrLeaked) {
   for (const uint64_t seed : Seeds()) {
     SCOPED_TRACE(testing::Message() << "CAIRN_SEED=" << seed);
     CheckDeaths(seed);
     if (testing::Test::HasFailure()) return;
   }
+  FaultTally::Print();
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 namespace cairn {
 namespace {
@@ -138,6 +139,25 @@ TEST(MergeClusterMap, ATargetWithAnIdOfAnotherNodeIsRefused) {
   EXPECT_EQ(MergeClusterMap(stored, Present(3), 16).status(), taken.status());
 }
 
+TEST(MergeClusterMap, WhatAnOperatorWantsOfTheFoundingNodeStays) {
+  wire::ClusterMap stored = *MergeClusterMap(wire::ClusterMap(), Present(2), 16);
+  stored.mutable_nodes(0)->set_draining(true);
+  stored.mutable_nodes(0)->set_removing(true);
+  stored.mutable_targets(1)->set_draining(true);
+  const auto same = MergeClusterMap(stored, Present(2), 16);
+  ASSERT_TRUE(same.ok()) << same.status();
+  EXPECT_EQ(same->SerializeAsString(), stored.SerializeAsString());
+}
+
+TEST(MergeClusterMap, ATargetWithAnIdOfARemovedNodesIsRefused) {
+  wire::ClusterMap stored = *MergeClusterMap(wire::ClusterMap(), Present(2), 16);
+  stored.set_last_removed_target(3);
+  EXPECT_TRUE(MergeClusterMap(stored, Present(2), 16).ok());
+  const auto taken = MergeClusterMap(stored, Present(3), 16);
+  EXPECT_EQ(taken.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(taken.status().message()), testing::HasSubstr("target 3 (/t3)"));
+}
+
 wire::ClusterMap Nodes(uint32_t nodes, uint32_t targets_each) {
   wire::ClusterMap map;
   map.set_version(1);
@@ -211,6 +231,15 @@ TEST(AddGroupsFor, OnlyTargetsThatWorkNowAreTaken) {
     EXPECT_TRUE(fails(map)) << state;
   }
   map = Nodes(4, 1);
+  map.mutable_nodes(1)->set_draining(true);
+  EXPECT_TRUE(fails(map));
+  map = Nodes(4, 1);
+  map.mutable_nodes(1)->set_removing(true);
+  EXPECT_TRUE(fails(map));
+  map = Nodes(4, 1);
+  map.mutable_targets(1)->set_draining(true);
+  EXPECT_TRUE(fails(map));
+  map = Nodes(4, 1);
   map.mutable_targets(3)->set_joining(true);
   EXPECT_TRUE(fails(map));
   const auto three = AddGroupsFor(map, Parsed("replica:3"), wire::DOMAIN_NODE, 16);
@@ -251,6 +280,27 @@ TEST(AddGroupsForNewTargets, OneCopyIsTheSameByEveryName) {
   const std::string before = map.SerializeAsString();
   AddGroupsForNewTargets(&map, 0, 16);
   EXPECT_EQ(map.SerializeAsString(), before);
+}
+
+TEST(AddGroupsForNewTargets, WhatIsToBeEmptyGetsNoneThoughItIsHeard) {
+  wire::ClusterMap map = *AddGroupsFor(Nodes(2, 1), Parsed("replica:2"), wire::DOMAIN_NODE, 16);
+  AddGroupsForNewTargets(&map, 0, 16);
+  wire::ClusterMap grown = Nodes(3, 1);
+  *grown.mutable_groups() = map.groups();
+  grown.mutable_nodes(2)->set_draining(true);
+  AddGroupsForNewTargets(&grown, 3, 16);
+  EXPECT_EQ(grown.groups_size(), map.groups_size());
+  grown.mutable_nodes(2)->set_draining(false);
+  AddGroupsForNewTargets(&grown, 3, 16);
+  EXPECT_GT(grown.groups_size(), map.groups_size());
+}
+
+TEST(FewestDomains, SoManyThatOneHoldsNoMoreThanMayBeLost) {
+  const std::pair<const char*, uint32_t> cases[] = {{"replica:1", 1}, {"replica:2", 2},
+                                                    {"replica:3", 2}, {"ec:2+1", 3},
+                                                    {"ec:4+2", 3},    {"ec:8+3", 4}};
+  for (const auto& [redundancy, domains] : cases)
+    EXPECT_EQ(FewestDomains(Parsed(redundancy)), domains) << redundancy;
 }
 
 TEST(BumpVersionIfChanged, OnlyAChangeMakesAVersion) {
@@ -308,6 +358,26 @@ TEST(AddUsableGroups, TwoOfSixNodesDownLeaveGroupsThatSurviveAThird) {
   SetState(&map, 5, wire::NODE_UP);
   AddUsableGroups(&map, 16);
   EXPECT_EQ(map.groups_size(), crowded.groups_size());
+}
+
+TEST(AddUsableGroups, ANodeThatIsToBeEmptyIsWrittenAround) {
+  wire::ClusterMap map = *AddGroupsFor(Nodes(7, 1), Parsed("ec:4+2"), wire::DOMAIN_NODE, 1);
+  const int before = map.groups_size();
+  map.mutable_nodes(2)->set_draining(true);
+  AddUsableGroups(&map, 16);
+  const auto is_there = [&map](const wire::PlacementGroup& group) {
+    return MostOnOneNode(map, group) == 1 &&
+           std::find(group.targets().begin(), group.targets().end(), 3u) == group.targets().end();
+  };
+  EXPECT_TRUE(std::any_of(map.groups().begin(), map.groups().end(), is_there));
+  for (int i = before; i < map.groups_size(); ++i) EXPECT_TRUE(is_there(map.groups(i)));
+  // Without a seventh, what is new is crowded into the five others.
+  wire::ClusterMap six = *AddGroupsFor(Nodes(6, 1), Parsed("ec:4+2"), wire::DOMAIN_NODE, 1);
+  six.mutable_nodes(2)->set_draining(true);
+  AddUsableGroups(&six, 16);
+  const wire::PlacementGroup& last = six.groups(six.groups_size() - 1);
+  EXPECT_TRUE(last.crowded());
+  EXPECT_EQ(std::count(last.targets().begin(), last.targets().end(), 3u), 0);
 }
 
 TEST(AddUsableGroups, NoneWhereTheLossOfOneMoreNodeWouldLoseData) {

@@ -236,6 +236,19 @@ TEST_F(FailureDetectorTest, AChangeThatWasNotStoredIsReportedAgainAsWhatItIsByTh
   EXPECT_THAT(judged_only(), ElementsAre("1 UP"));
 }
 
+TEST_F(FailureDetectorTest, ANodeThatAnOperatorHasGivenUpStaysOutUntilItIsHeard) {
+  SetState(1, wire::NODE_UP);
+  SetState(2, wire::NODE_UP);
+  Judged();
+  EXPECT_THAT(JudgedAfter(absl::Seconds(6)),
+              ElementsAre("1 SUSPECT", "2 SUSPECT", "1 DOWN", "2 DOWN"));
+  SetState(1, wire::NODE_OUT);
+  EXPECT_THAT(JudgedAfter(absl::Minutes(1)), IsEmpty());
+  detector_->Heard(1, now_);
+  EXPECT_THAT(Judged(), ElementsAre("1 UP"));
+  EXPECT_THAT(JudgedAfter(absl::Seconds(6)), ElementsAre("1 SUSPECT", "1 DOWN"));
+}
+
 // Node 1 sends a heartbeat every second, node 2 as it likes, to a process that is stopped now and
 // then. What was sent meanwhile is read when it goes on, before or after it judges.
 class RandomRun {

@@ -245,6 +245,81 @@ TEST_F(HealthTest, WritesAreCrowdedAndThenRefused) {
                                    "nothing can be written with replica:2"));
 }
 
+TEST_F(HealthTest, ANodeThatIsToBeEmptyIsNamedWithWhatIsLeft) {
+  AddNodes(4);
+  wire::PlacementGroup* group = AddGroup("replica:2", {1, 2});
+  AddGroup("replica:2", {2, 3});
+  AddGroup("replica:2", {3, 4});
+  Node(2).set_draining(true);
+  EXPECT_THAT(Codes(map_), ElementsAre("WARNING NODE_DRAINING"));
+  EXPECT_EQ(Item("NODE_DRAINING").summary(),
+            "node 2 (h2, 10.0.0.2:7440) is being emptied: it is still in 2 placement groups");
+  EXPECT_THAT(Item("NODE_DRAINING").todo(), HasSubstr("cairn node undrain"));
+  EXPECT_THAT(Item("NODE_DRAINING").nodes(), ElementsAre(2));
+  Node(2).set_removing(true);
+  group->set_targets(1, 4);
+  EXPECT_THAT(Item("NODE_DRAINING").summary(),
+              HasSubstr("is being removed: it is still in 1 placement group"));
+  // One that settles is not over.
+  map_.mutable_groups(1)->set_targets(0, 4);
+  wire::GroupMove* move = map_.mutable_groups(1)->add_moves();
+  move->set_from(2);
+  move->set_to(4);
+  move->set_settling(true);
+  EXPECT_THAT(Item("NODE_DRAINING").summary(), HasSubstr("it is still in 1 placement group"));
+  map_.mutable_groups(1)->clear_moves();
+  EXPECT_THAT(Item("NODE_DRAINING").summary(), HasSubstr("is empty"));
+  EXPECT_THAT(Item("NODE_DRAINING").todo(), HasSubstr("leaves the cluster"));
+  Node(2).set_removing(false);
+  EXPECT_THAT(Item("NODE_DRAINING").todo(), HasSubstr("cairn node rm"));
+}
+
+TEST_F(HealthTest, MembersOnTheMoveAreCounted) {
+  AddNodes(4);
+  wire::PlacementGroup* group = AddGroup("replica:2", {1, 2});
+  const auto add = [group](uint32_t index, uint32_t from, uint32_t to, bool settling) {
+    wire::GroupMove* move = group->add_moves();
+    move->set_index(index);
+    move->set_from(from);
+    move->set_to(to);
+    move->set_settling(settling);
+  };
+  add(0, 1, 3, false);
+  add(1, 4, 2, true);
+  EXPECT_THAT(Codes(map_), ElementsAre("WARNING DATA_MOVING"));
+  EXPECT_EQ(Item("DATA_MOVING").summary(),
+            "1 member of placement groups is being made elsewhere, 1 more settles");
+  EXPECT_THAT(Item("DATA_MOVING").targets(), ElementsAre(2, 3));
+}
+
+TEST_F(HealthTest, MembersThatHaveNowhereToGoAreAnErrorUnlessNothingCouldBeMadeOfThem) {
+  AddNodes(4);
+  AddGroup("ec:2+1", {1, 2, 3});
+  AddGroup("", {3});
+  Target(4).set_joining(true);
+  Set(3, wire::NODE_DOWN, 10);
+  const auto has_blocked = [this] {
+    const std::vector<std::string> codes = Codes(map_);
+    return std::find(codes.begin(), codes.end(), "ERROR REBUILD_BLOCKED") != codes.end();
+  };
+  EXPECT_FALSE(has_blocked()) << "it may come back";
+  Set(3, wire::NODE_OUT, 20);
+  const wire::HealthItem item = Item("REBUILD_BLOCKED");
+  EXPECT_EQ(item.severity(), wire::HEALTH_ERROR);
+  EXPECT_EQ(item.summary(),
+            "1 member of placement groups of ec:2+1 has nowhere to go: it needs 3 nodes, and 2 "
+            "take data");
+  EXPECT_THAT(item.todo(), HasSubstr("add nodes"));
+  EXPECT_THAT(item.nodes(), ElementsAre(3));
+  EXPECT_THAT(item.targets(), ElementsAre(3));
+  Target(4).set_joining(false);
+  EXPECT_FALSE(has_blocked()) << "a move will be planned";
+  Node(4).set_draining(true);
+  EXPECT_TRUE(has_blocked());
+  Set(2, wire::NODE_DOWN, 30);
+  EXPECT_FALSE(has_blocked()) << "nothing can be made of one fragment";
+}
+
 TEST_F(HealthTest, SuspectNodesMissNothing) {
   AddNodes(2);
   AddGroup("replica:2", {1, 2});
@@ -299,6 +374,8 @@ wire::ClusterMap AnyMap(Random& random) {
     node->set_state(static_cast<wire::NodeState>(below(6)));
     node->set_state_since_ns(static_cast<int64_t>(random.Next()));
     node->set_rack(std::string(below(2), 'r'));
+    node->set_draining(below(4) == 0);
+    node->set_removing(below(8) == 0);
   }
   for (uint32_t i = below(8); i > 0; --i) {
     wire::TargetInfo* target = map.add_targets();
@@ -316,6 +393,13 @@ wire::ClusterMap AnyMap(Random& random) {
     group->set_level(static_cast<wire::DomainLevel>(below(4)));
     group->set_crowded(below(2) == 0);
     for (uint32_t fragment = below(8); fragment > 0; --fragment) group->add_targets(below(10));
+    for (uint32_t moves = below(3); moves > 0; --moves) {
+      wire::GroupMove* move = group->add_moves();
+      move->set_index(below(9));
+      move->set_from(below(10));
+      move->set_to(below(10));
+      move->set_settling(below(2) == 0);
+    }
   }
   return map;
 }

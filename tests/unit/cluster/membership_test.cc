@@ -312,6 +312,30 @@ TEST(AddNode, IdsOfTargetsThatAreGoneAreNotUsedAgain) {
   EXPECT_THAT(cluster.Join(JoinOf(9, 1))->targets(), ElementsAre(6));
 }
 
+TEST(AddNode, IdsOfWhatHasLeftTheMapAreNotUsedAgain) {
+  wire::ClusterMap map;
+  AddNode(&map, JoinOf(7, 2), 1).value();
+  map.set_last_removed_node(5);
+  map.set_last_removed_target(9);
+  const auto reply = AddNode(&map, JoinOf(8, 2), 1);
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->node(), 6u);
+  EXPECT_THAT(reply->targets(), ElementsAre(10, 11));
+  EXPECT_THAT(AddNode(&map, JoinOf(7, 3), 1)->targets(), ElementsAre(1, 2, 12));
+}
+
+TEST(AddNode, ARemovedNodeThatComesBackIsToldSo) {
+  wire::ClusterMap map;
+  AddNode(&map, JoinOf(7, 1), 1).value();
+  map.set_last_removed_node(3);
+  wire::JoinRequest request = JoinOf(8, 1);
+  request.set_node(3);
+  const absl::Status refused = AddNode(&map, request, 1).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("node 3 has been removed"));
+  EXPECT_EQ(map.nodes_size(), 1);
+}
+
 TEST(AddNode, WhatNoNodeSaysIsRefused) {
   Cluster cluster(1);
   const auto code = [&](const std::function<void(wire::JoinRequest&)>& change) {
@@ -411,6 +435,31 @@ TEST(UpdateNode, ATargetGetsGroupsOnceItIsUp) {
   EXPECT_EQ(cluster.map().groups_size(), 48) << "groups are for those that join";
 }
 
+TEST(UpdateNode, WhatAnOperatorWantsStays) {
+  wire::ClusterMap map;
+  AddNode(&map, JoinOf(7, 2), 5).value();
+  map.mutable_nodes(0)->set_draining(true);
+  map.mutable_nodes(0)->set_removing(true);
+  map.mutable_targets(1)->set_draining(true);
+  wire::HeartbeatRequest heartbeat;
+  heartbeat.set_node(1);
+  heartbeat.set_endpoint("node1:1");
+  for (uint32_t id : {1, 2}) {
+    wire::TargetInfo* target = heartbeat.add_targets();
+    target->set_id(id);
+    target->set_state(wire::TARGET_UP);
+  }
+  ASSERT_EQ(UpdateNode(&map, heartbeat, kGroupsPerTarget), absl::OkStatus());
+  EXPECT_TRUE(map.nodes(0).draining() && map.nodes(0).removing());
+  EXPECT_FALSE(map.targets(0).draining());
+  EXPECT_TRUE(map.targets(1).draining());
+  EXPECT_FALSE(map.targets(1).joining());
+  EXPECT_EQ(map.groups_size(), 0) << "it is to be empty";
+  EXPECT_TRUE(IsCurrent(map, heartbeat));
+  AddNode(&map, JoinOf(7, 2), 6).value();
+  EXPECT_TRUE(map.nodes(0).draining() && map.nodes(0).removing());
+}
+
 TEST(SetNodeState, KeepsTheTimeOfTheLastChange) {
   wire::ClusterMap map;
   AddNode(&map, JoinOf(7, 1), 5).value();
@@ -420,6 +469,18 @@ TEST(SetNodeState, KeepsTheTimeOfTheLastChange) {
   EXPECT_EQ(map.nodes(0).state(), wire::NODE_UP);
   EXPECT_EQ(map.nodes(0).state_since_ns(), 7);
   EXPECT_FALSE(SetNodeState(&map, 2, wire::NODE_DOWN, 8));
+}
+
+TEST(SetNodeState, ANodeThatIsBeingRemovedIsNotWaitedFor) {
+  wire::ClusterMap map;
+  AddNode(&map, JoinOf(7, 1), 5).value();
+  map.mutable_nodes(0)->set_removing(true);
+  EXPECT_TRUE(SetNodeState(&map, 1, wire::NODE_SUSPECT, 6));
+  EXPECT_EQ(map.nodes(0).state(), wire::NODE_SUSPECT);
+  EXPECT_TRUE(SetNodeState(&map, 1, wire::NODE_DOWN, 7));
+  EXPECT_EQ(map.nodes(0).state(), wire::NODE_OUT);
+  EXPECT_FALSE(SetNodeState(&map, 1, wire::NODE_DOWN, 8));
+  EXPECT_EQ(map.nodes(0).state_since_ns(), 7);
 }
 
 TEST(AddGroupsForNewTargets, NodesThatJoinOneByOneTakePartAsMuchAsTheOthers) {

@@ -104,5 +104,57 @@ TEST_F(LeaseTableTest, StepsOfTheWallClockEndNothing) {
   EXPECT_TRUE(table_.Renew(LeaseId(1)));
 }
 
+// Fragments of a lease that has run out are its own until what it left behind is queued.
+TEST_F(LeaseTableTest, KnownUntilItsEndHasBeenApplied) {
+  EXPECT_FALSE(table_.IsKnown(LeaseId(1)));
+  table_.Grant(LeaseId(1));
+  EXPECT_TRUE(table_.IsKnown(LeaseId(1)));
+  EXPECT_FALSE(table_.IsKnown(LeaseId(2)));
+  Pass(absl::Seconds(60));
+  EXPECT_FALSE(table_.IsLive(LeaseId(1)));
+  EXPECT_TRUE(table_.IsKnown(LeaseId(1)));
+  EXPECT_THAT(table_.Expired(10), ElementsAre(LeaseId(1)));
+  EXPECT_TRUE(table_.IsKnown(LeaseId(1))) << "named, and not ended";
+  table_.End(LeaseId(1));
+  EXPECT_FALSE(table_.IsKnown(LeaseId(1)));
+}
+
+TEST_F(LeaseTableTest, ALeaseThatEndsAliveIsNotKnownAnyMore) {
+  table_.Grant(LeaseId(1));
+  table_.End(LeaseId(1));
+  EXPECT_FALSE(table_.IsKnown(LeaseId(1)));
+}
+
+TEST_F(LeaseTableTest, AnyBelowLooksAtAllThatAreKnown) {
+  EXPECT_FALSE(table_.AnyBelow(LeaseId(100)));
+  table_.Grant(LeaseId(5));
+  table_.Grant(LeaseId(3));
+  EXPECT_TRUE(table_.AnyBelow(LeaseId(4)));
+  EXPECT_FALSE(table_.AnyBelow(LeaseId(3))) << "below, not up to";
+  table_.End(LeaseId(3));
+  EXPECT_FALSE(table_.AnyBelow(LeaseId(5)));
+  EXPECT_TRUE(table_.AnyBelow(LeaseId(6)));
+}
+
+TEST_F(LeaseTableTest, AnyBelowCountsWhatHasRunOutUntilItsEnd) {
+  table_.Grant(LeaseId(3));
+  Pass(absl::Seconds(30));
+  table_.Grant(LeaseId(7));
+  Pass(absl::Seconds(30));
+  ASSERT_THAT(table_.Expired(10), ElementsAre(LeaseId(3)));
+  EXPECT_TRUE(table_.AnyBelow(LeaseId(4)));
+  EXPECT_FALSE(table_.AnyBelow(LeaseId(3)));
+  table_.End(LeaseId(3));
+  EXPECT_FALSE(table_.AnyBelow(LeaseId(7)));
+  EXPECT_TRUE(table_.AnyBelow(LeaseId(8)));
+}
+
+// The order of renewal is not that of the ids.
+TEST_F(LeaseTableTest, AnyBelowFindsARenewedOne) {
+  for (uint64_t lease : {2, 8, 9}) table_.Grant(LeaseId(lease));
+  EXPECT_TRUE(table_.Renew(LeaseId(2)));
+  EXPECT_TRUE(table_.AnyBelow(LeaseId(3)));
+}
+
 }  // namespace
 }  // namespace cairn

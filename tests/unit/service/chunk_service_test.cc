@@ -159,6 +159,16 @@ TEST_F(ChunkServiceTest, WrongNumberOfChecksumsIsRefused) {
   ExpectNothingStored();
 }
 
+// Nobody drops what is pending under it, and nobody asks whose it is.
+TEST_F(ChunkServiceTest, ClientsCannotUseTheLeaseOfTheServiceItself) {
+  wire::WriteFragmentRequest request = WriteRequest(100);
+  request.set_lease(kRestoreLease.value());
+  const absl::Status written = Write(request);
+  EXPECT_TRUE(absl::IsInvalidArgument(written)) << written;
+  ExpectNothingStored();
+  EXPECT_TRUE(absl::IsAborted(Seal(1, 1, 1, kRestoreLease.value()).status()));
+}
+
 TEST_F(ChunkServiceTest, BytesThatDoNotMatchTheirChecksumAreNotStored) {
   const wire::WriteFragmentRequest request = WriteRequest(3 * kBlockBytes);
   memory_[kBlockBytes + 77] ^= std::byte{1};

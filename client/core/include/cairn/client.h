@@ -282,6 +282,7 @@ class Client {
   const std::string& endpoint() const;
 
  private:
+  friend class Admin;  // admin.h
   explicit Client(std::shared_ptr<client_internal::ClientImpl> impl);
   std::shared_ptr<client_internal::ClientImpl> impl_;
 };

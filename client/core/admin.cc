@@ -1,0 +1,124 @@
+// The public Admin: what operators ask of the node with the metadata.
+#include "cairn/admin.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "client/core/client_impl.h"
+#include "common/base/status_macros.h"
+#include "proto/wire/cluster.pb.h"
+
+namespace cairn {
+namespace {
+
+// A step with repairs waits for other nodes, which wait for their devices.
+constexpr absl::Duration kCheckTimeout = absl::Seconds(120);
+
+wire::NodeAction ActionOf(NodeAction action) {
+  switch (action) {
+    case NodeAction::kDrain:
+      return wire::NODE_DRAIN;
+    case NodeAction::kUndrain:
+      return wire::NODE_UNDRAIN;
+    case NodeAction::kRemove:
+      return wire::NODE_REMOVE;
+  }
+  return wire::NODE_ACTION_UNSPECIFIED;  // which the service refuses
+}
+
+StorageFault FaultOf(wire::StorageFault fault) {
+  switch (fault) {
+    case wire::FRAGMENT_MISSING:
+      return StorageFault::kFragmentMissing;
+    case wire::FRAGMENT_DAMAGED:
+      return StorageFault::kFragmentDamaged;
+    case wire::FRAGMENT_WRONG_LENGTH:
+      return StorageFault::kFragmentWrongLength;
+    case wire::FRAGMENT_ORPHAN:
+      return StorageFault::kFragmentOrphan;
+    case wire::STRIPE_LOST:
+      return StorageFault::kStripeLost;
+    case wire::GROUP_UNKNOWN:
+      return StorageFault::kGroupUnknown;
+    default:
+      return StorageFault::kUnknown;
+  }
+}
+
+RebuildInfo ToRebuildInfo(const wire::RebuildStatusReply& reply) {
+  RebuildInfo info;
+  info.moves_copying = reply.moves_copying();
+  info.moves_settling = reply.moves_settling();
+  info.members_lost = reply.members_lost();
+  info.restored_fragments = reply.restored_fragments();
+  info.restored_bytes = reply.restored_bytes();
+  info.failed_fragments = reply.failed_fragments();
+  info.last_failure = reply.last_failure();
+  info.bytes_per_second = reply.bytes_per_second();
+  info.pass_stripes_done = reply.pass_stripes_done();
+  info.pass_stripes = reply.pass_stripes();
+  info.passes = reply.passes();
+  for (const wire::RebuildStatusReply::Move& move : reply.moves())
+    info.moves.push_back({move.group(), move.index(), move.from(), move.to(), move.settling()});
+  info.waiting_nodes.assign(reply.waiting_nodes().begin(), reply.waiting_nodes().end());
+  return info;
+}
+
+StorageFinding ToStorageFinding(const wire::StorageFinding& finding) {
+  return {FaultOf(finding.fault()), finding.stripe(),   finding.group(), finding.target(),
+          finding.index(),          finding.repaired(), finding.detail()};
+}
+
+}  // namespace
+
+Admin::Admin(Client& client) : impl_(client.impl_) {}
+Admin::~Admin() = default;
+
+absl::Status Admin::SetNode(uint32_t node, NodeAction action, const SetNodeOptions& options) {
+  wire::SetNodeRequest request;
+  request.set_node(node);
+  request.set_action(ActionOf(action));
+  request.set_force(options.force);
+  return impl_->Meta<wire::SetNodeReply>(wire::SET_NODE, request).status();
+}
+
+absl::StatusOr<StopAdvice> Admin::OkToStop(const std::vector<uint32_t>& nodes) {
+  wire::OkToStopRequest request;
+  request.mutable_nodes()->Assign(nodes.begin(), nodes.end());
+  ASSIGN_OR_RETURN(const wire::OkToStopReply reply,
+                   impl_->Meta<wire::OkToStopReply>(wire::OK_TO_STOP, request));
+  return StopAdvice{reply.ok(), {reply.reasons().begin(), reply.reasons().end()}};
+}
+
+absl::StatusOr<RebuildInfo> Admin::RebuildStatus() {
+  ASSIGN_OR_RETURN(
+      const wire::RebuildStatusReply reply,
+      impl_->Meta<wire::RebuildStatusReply>(wire::REBUILD_STATUS, wire::RebuildStatusRequest()));
+  return ToRebuildInfo(reply);
+}
+
+absl::StatusOr<StorageCheckStep> Admin::CheckStorage(uint64_t from_stripe,
+                                                     const CheckStorageOptions& options) {
+  wire::CheckStorageRequest request;
+  request.set_from(from_stripe);
+  request.set_verify(options.verify);
+  request.set_repair(options.repair);
+  const absl::Duration timeout = std::max(impl_->options().timeout, kCheckTimeout);
+  ASSIGN_OR_RETURN(
+      const wire::CheckStorageReply reply,
+      impl_->Meta<wire::CheckStorageReply>(wire::CHECK_STORAGE, request, timeout, timeout));
+  StorageCheckStep step;
+  step.next = reply.next();
+  step.done = reply.done();
+  step.stripes = reply.stripes();
+  step.fragments = reply.fragments();
+  step.verified_bytes = reply.verified_bytes();
+  for (const wire::StorageFinding& finding : reply.findings())
+    step.findings.push_back(ToStorageFinding(finding));
+  step.unreachable_targets.assign(reply.unreachable_targets().begin(),
+                                  reply.unreachable_targets().end());
+  step.last_stripe = reply.last_stripe();
+  return step;
+}
+
+}  // namespace cairn

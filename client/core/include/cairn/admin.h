@@ -1,0 +1,142 @@
+// For operators: nodes that are to leave, the making again of what was lost, and checks of what is
+// stored. Errors are absl::Status, as in client.h.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "cairn/client.h"
+
+namespace cairn {
+
+// ---- nodes ----
+
+enum class NodeAction {
+  kDrain,    // moves away what the node's targets hold; new stripes go elsewhere
+  kUndrain,  // takes that back
+  // Drains; then the node leaves the cluster for good. One that is down counts as lost at once:
+  // what it holds is made again from the other fragments.
+  kRemove,
+};
+
+struct SetNodeOptions {
+  // Also if what the node holds cannot all be moved, because too few other failure domains are
+  // there.
+  bool force = false;
+};
+
+struct StopAdvice {
+  bool ok = false;
+  std::vector<std::string> reasons;  // why not, for people; empty when `ok`
+};
+
+// ---- rebuild ----
+
+// What is being made again or moved.
+struct RebuildInfo {
+  // Of one member of a placement group, from a target to another.
+  struct Move {
+    uint32_t group = 0;
+    uint32_t index = 0;  // of the fragments, in their stripes
+    uint32_t from_target = 0;
+    uint32_t to_target = 0;
+    // The new target is the member already; what is still being written is waited for.
+    bool settling = false;
+  };
+
+  // At this moment.
+  uint32_t moves_copying = 0;
+  uint32_t moves_settling = 0;
+  uint32_t members_lost = 0;  // members that have to move, and have nowhere to go
+  // Since the node with the metadata has started.
+  uint64_t restored_fragments = 0;
+  uint64_t restored_bytes = 0;
+  uint64_t failed_fragments = 0;  // in the last pass
+  std::string last_failure;       // for people; empty: none yet
+  uint64_t bytes_per_second = 0;  // over the last ten seconds or so
+  // A pass looks once at every stripe that is referred to.
+  uint64_t pass_stripes_done = 0;
+  uint64_t pass_stripes = 0;            // about so many in all
+  uint64_t passes = 0;                  // that have ended
+  std::vector<Move> moves;              // the first 256
+  std::vector<uint32_t> waiting_nodes;  // that must answer before it goes on
+};
+
+// ---- checks ----
+
+enum class StorageFault {
+  kUnknown,              // of a later release
+  kFragmentMissing,      // referred to, and not held by its target
+  kFragmentDamaged,      // held, and not what was written
+  kFragmentWrongLength,  // held, and too long or too short
+  kFragmentOrphan,       // held, and nothing refers to it
+  kStripeLost,           // referred to, with fewer fragments than it takes to read it
+  kGroupUnknown,         // referred to in a placement group that is none
+};
+
+struct StorageFinding {
+  StorageFault fault = StorageFault::kUnknown;
+  uint64_t stripe = 0;
+  uint32_t group = 0;   // 0: of an orphan that no stripe has
+  uint32_t target = 0;  // 0 where the fault is the stripe's: kStripeLost, kGroupUnknown
+  uint32_t index = 0;   // of the fragment, in its stripe; as `target`
+  bool repaired = false;
+  std::string detail;  // for people: why a repair has failed, say
+};
+
+struct CheckStorageOptions {
+  // Also read every fragment and compare it with its checksums.
+  bool verify = false;
+  // Make again what is missing or damaged, free what nothing refers to.
+  bool repair = false;
+};
+
+// What one step has found.
+struct StorageCheckStep {
+  uint64_t next = 0;       // the stripe to go on from
+  bool done = false;       // there is nothing from there on
+  uint64_t stripes = 0;    // looked at: those that are referred to
+  uint64_t fragments = 0;  // that targets hold of the stripes looked at
+  uint64_t verified_bytes = 0;
+  std::vector<StorageFinding> findings;
+  // Targets that could not be asked: what is missing there is not known.
+  std::vector<uint32_t> unreachable_targets;
+  uint64_t last_stripe = 0;  // the highest id that was ever given out: how far there is to go
+};
+
+// Thread-safe. Its calls go to the node with the metadata, over the client's connections and within
+// its timeout, retries included. Keeps what it needs of the client, which may end before it.
+class Admin {
+ public:
+  explicit Admin(Client& client);
+  ~Admin();
+
+  // Says what is to become of a node. Returns when that is written down, durably; the moving goes
+  // on by itself, see RebuildStatus(). Saying it again is harmless. NOT_FOUND: there is no such
+  // node. FAILED_PRECONDITION: the node keeps the metadata and cannot be removed; or, without
+  // `force`, what it holds would have nowhere to go, saying what is missing for that.
+  absl::Status SetNode(uint32_t node, NodeAction action, const SetNodeOptions& options = {});
+
+  // Whether these nodes may be stopped, all at once: every stripe stays readable and every
+  // redundancy in use writable. Changes nothing, and promises nothing for later.
+  absl::StatusOr<StopAdvice> OkToStop(const std::vector<uint32_t>& nodes);
+
+  absl::StatusOr<RebuildInfo> RebuildStatus();
+
+  // Compares the metadata with what the targets hold, both ways, for the stripes from `from_stripe`
+  // on: a part of them, in a second or so, longer with `verify` and `repair`. To be called again
+  // with `next` until `done`, from 0 on. May take the client's timeout or two minutes, whichever is
+  // longer. What it repairs is durable when it returns; a call that has failed may have repaired
+  // some, and can be made again.
+  absl::StatusOr<StorageCheckStep> CheckStorage(uint64_t from_stripe,
+                                                const CheckStorageOptions& options = {});
+
+ private:
+  std::shared_ptr<client_internal::ClientImpl> impl_;
+};
+
+}  // namespace cairn

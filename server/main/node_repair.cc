@@ -1,0 +1,128 @@
+// What a node's targets hold, are to hold and are to free, for the others of its cluster; and, on
+// the node with the metadata role, the rebuild of all.
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "common/task/call_on.h"
+#include "server/main/config_file.h"
+#include "server/main/node.h"
+#include "server/repair/fragment_list.h"
+
+namespace cairn {
+namespace {
+
+// For so long after its last call a client counts as being served.
+constexpr absl::Duration kServing = absl::Milliseconds(200);
+
+constexpr uint64_t kScrubBytesPerTarget = 100 * kMiB;
+
+// Bytes a second; 0: not set.
+absl::StatusOr<uint64_t> Bandwidth(const char* setting, const std::string& text) {
+  if (text.empty()) return 0;
+  const absl::StatusOr<uint64_t> bandwidth = ParseSize(text);
+  if (bandwidth.ok() && *bandwidth > 0) return bandwidth;
+  return absl::InvalidArgumentError(StrCat(setting, " \"", text, "\" is no size as 200MiB is one"));
+}
+
+}  // namespace
+
+absl::Status Node::OpenRepair() {
+  FragmentMaker::Options options;
+  ASSIGN_OR_RETURN(options.bytes_per_second,
+                   Bandwidth("rebuild_bandwidth", config_.rebuild_bandwidth()));
+  fragment_maker_ = std::make_unique<FragmentMaker>(
+      *repair_net_, *repair_peers_,
+      [this](uint32_t target, const TargetWork& work) { return OnTarget(target, work); },
+      [this] { return ServesClients(); }, options);
+  return absl::OkStatus();
+}
+
+bool Node::ServesClients() const {
+  for (const auto& core : cores_) {
+    if (clock_.Now() - core->served_at() < kServing) return true;
+  }
+  return false;
+}
+
+Task<absl::Status> Node::OnTarget(uint32_t id, const TargetWork& work) {
+  for (const auto& core : cores_) {
+    if (const auto failed = core->unopened_targets().find(id);
+        failed != core->unopened_targets().end()) {
+      co_return absl::FailedPreconditionError(
+          StrCat("target ", id, " has failed: ", ToStd(failed->second.message())));
+    }
+    for (const auto& target : core->targets()) {
+      if (target->id().value() != id) continue;
+      Target* found = target.get();
+      co_return co_await CallOn<absl::Status>(core->executor(), core->scope(),
+                                              [found, &work] { return work(*found); });
+    }
+  }
+  co_return absl::UnavailableError(StrCat("this node has no target ", id));
+}
+
+NodeService::Work Node::RepairWork() {
+  const auto on_target = [this](uint32_t target, const TargetWork& work) {
+    return OnTarget(target, work);
+  };
+  NodeService::Work work;
+  work.free = [this](std::vector<StripeSpan> spans) { return FreeOnTargets(std::move(spans)); };
+  work.free_fragments = [on_target](const wire::FreeFragmentsRequest& request) {
+    return FreeFragments(request, on_target);
+  };
+  work.list = [this, on_target](const wire::ListFragmentsRequest& request) {
+    std::vector<uint32_t> targets;
+    for (const wire::TargetInfo& own : own_targets_) targets.push_back(own.id());
+    return ListFragments(request, std::move(targets), on_target);
+  };
+  work.restore = [this](const wire::RestoreFragmentsRequest& request, Deadline deadline) {
+    return fragment_maker_->Restore(request, deadline);
+  };
+  return work;
+}
+
+// After ServeMetadata().
+absl::Status Node::ServeOperators() {
+  RebuildLoop::Map map;
+  map.get = [this]() -> const wire::ClusterMap& { return map_; };
+  map.apply = [this](std::function<bool(wire::ClusterMap*)> change) {
+    return map_keeper_->ChangeMoves(std::move(change));
+  };
+  map.usage = [this] { return member_service_->usage(); };
+  RebuildLoop::Options options;
+  if (config_.out_after_seconds() > 0)
+    options.give_up_after = absl::Seconds(config_.out_after_seconds());
+  rebuild_ = std::make_unique<RebuildLoop>(*meta_, *peers_, map, options);
+  storage_check_ = std::make_unique<StorageCheck>(*meta_, *peers_, map.get);
+  ScrubLoop::Options scrub;
+  ASSIGN_OR_RETURN(const uint64_t bandwidth,
+                   Bandwidth("scrub_bandwidth", config_.scrub_bandwidth()));
+  scrub.bandwidth = [this, bandwidth]() -> uint64_t {
+    if (bandwidth > 0) return bandwidth;
+    return kScrubBytesPerTarget * static_cast<uint64_t>(map_.targets_size());
+  };
+  if (config_.has_scrub_interval_hours()) {
+    scrub.interval = config_.scrub_interval_hours() == 0
+                         ? absl::InfiniteDuration()
+                         : absl::Hours(config_.scrub_interval_hours());
+  }
+  scrub_ = std::make_unique<ScrubLoop>(*storage_check_, std::move(scrub));
+  OperatorService::Repair repair;
+  repair.report = [this](uint64_t stripe) { scrub_->Report(stripe); };
+  repair.status = [this] {
+    wire::RebuildStatusReply status = rebuild_->Status();
+    *status.mutable_scrub() = scrub_->Status();
+    return status;
+  };
+  repair.check = [this](wire::CheckStorageRequest request) {
+    return storage_check_->Step(std::move(request));
+  };
+  operator_service_ = std::make_unique<OperatorService>(*map_keeper_, std::move(repair));
+  operator_service_->Register(cores_[0]->table());
+  return absl::OkStatus();
+}
+
+}  // namespace cairn

@@ -1,0 +1,53 @@
+// fsck: compares what the metadata refers to with what the targets hold, both ways, a part of the
+// stripe ids at a time; and mends it when asked to. Also reads every byte when asked to (scrub).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/task/task.h"
+#include "proto/wire/cluster.pb.h"
+#include "server/cluster/peers.h"
+#include "server/meta/meta_engine.h"
+#include "server/repair/map_view.h"
+
+namespace cairn {
+
+// Lives on the executor of `peers`, on the node with the metadata role. Keeps nothing between
+// steps.
+class StorageCheck {
+ public:
+  // `map` answers the map of the moment.
+  StorageCheck(MetaEngine& meta, Peers& peers, std::function<const wire::ClusterMap&()> map);
+
+  // One step, from stripe `request.from()` on. While data is written and removed, what only looks
+  // wrong because of that is looked at twice and is no finding. Errors are the metadata's;
+  // targets that do not answer are named in the reply.
+  Task<absl::StatusOr<wire::CheckStorageReply>> Step(wire::CheckStorageRequest request) {
+    return Run(request, request.repair() ? Mend::kAll : Mend::kNothing);
+  }
+  // As Step(), and frees what nothing refers to. Makes nothing.
+  Task<absl::StatusOr<wire::CheckStorageReply>> FreeOrphans(wire::CheckStorageRequest request) {
+    return Run(request, Mend::kOrphans);
+  }
+
+ private:
+  enum class Mend { kNothing, kOrphans, kAll };
+  Task<absl::StatusOr<wire::CheckStorageReply>> Run(wire::CheckStorageRequest request, Mend mend);
+  struct Range;
+  struct Held;
+  struct Evaluation;
+  Task<absl::StatusOr<Evaluation>> Evaluate(const MapView& view, Range* range, bool verify);
+  Task<Held> ListAll(const MapView& view, Range range, bool verify);
+  Task<absl::Status> ListNode(const wire::NodeInfo* node, Range range, bool verify, Held* held);
+  Task<void> Restore(const MapView& view, Evaluation& found);
+  Task<void> Free(const MapView& view, Evaluation& found);
+
+  MetaEngine& meta_;
+  Peers& peers_;
+  const std::function<const wire::ClusterMap&()> map_;
+};
+
+}  // namespace cairn

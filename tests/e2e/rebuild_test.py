@@ -1,0 +1,126 @@
+"""Goal: what is lost with a node is made again on the others, an operator can empty, remove and replace nodes while the
+cluster serves, and fsck and scrub find and mend what does not agree. Method: clusters of real processes, nodes killed
+for good, targets written over, and the real CLI."""
+
+import json
+import os
+import subprocess
+import unittest
+
+from cairn_cluster import FOUNDER, ClusterTest
+from cairn_harness import MIB, program, wait_until
+
+SIZE = 24 * MIB
+
+
+class Rebuild(ClusterTest):
+    def setUp(self):
+        super().setUp()
+        self.paths = []
+
+    def run_cli(self, cluster, *arguments, expect=0):
+        """The JSON of a command of the CLI, which is to end with `expect`, if that is said."""
+        done = subprocess.run([program("cairn"), "--endpoint", cluster.servers[FOUNDER].endpoint, "--output", "json",
+                               *arguments], capture_output=True, text=True, timeout=120, check=False)
+        if expect is not None:
+            self.assertEqual(done.returncode, expect, f"{arguments}: {done.stdout}{done.stderr}")
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def save(self, sdk, step):
+        self.paths.append(f"coded/run/step-{step}")
+        sdk.ask("save", path=self.paths[-1], bytes=SIZE)
+
+    def verify(self, cluster):
+        sdk = cluster.sdk()
+        for path in self.paths:
+            sdk.ask("verify", path=path)
+
+    def wait_settled(self, cluster):
+        """Until nothing is on the move any more, and nobody has nowhere to go."""
+        def settled():
+            status = self.run_cli(cluster, "rebuild", "status")
+            return status if not status["moves"] and status["members_lost"] == 0 else None
+        return wait_until(settled, "all moves have ended")
+
+    def wait_gone(self, cluster, *nodes):
+        wait_until(lambda: not set(nodes) & set(cluster.nodes()), f"nodes {nodes} have left")
+
+    def assert_clean(self, cluster, command="fsck"):
+        # What was removed or moved is freed a moment later.
+        def clean():
+            found = self.run_cli(cluster, command, expect=None)
+            return found if not found["findings"] and not found["unreachable_targets"] else None
+        found = wait_until(clean, f"{command} finds nothing")
+        self.assertGreater(found["stripes"], 0)
+
+    def test_two_of_six_are_lost_for_good_and_replaced(self):
+        cluster = self.cluster(6)
+        sdk = cluster.sdk()
+        sdk.ask("bucket", name="coded", redundancy="ec:4+2")
+        self.save(sdk, 1)
+        for node in (3, 5):
+            cluster.kill(node)
+        self.save(sdk, 2)
+        for node in (3, 5):
+            cluster.wait_state(node, "NODE_DOWN")
+            self.run_cli(cluster, "node", "rm", str(node), "--yes", "--force")
+        self.wait_gone(cluster, 3, 5)
+        self.assertGreater(self.wait_settled(cluster)["restored_fragments"], 0)
+        self.verify(cluster)
+        self.assert_clean(cluster)
+        # Four nodes hold all six fragments of each stripe: two more bring them apart again.
+        added = [cluster.add(), cluster.add()]
+        self.assertEqual(set(added) & {3, 5}, set(), "an id is never used twice")
+        self.save(sdk, 3)
+        self.wait_settled(cluster)
+        wait_until(lambda: self.run_cli(cluster, "health", expect=None)["status"] == "ok", "all is well")
+        self.assert_clean(cluster, "scrub")
+        # As much as before may be lost now.
+        for node in (2, added[0]):
+            cluster.kill(node)
+        self.verify(cluster)
+
+    def test_a_drained_node_is_empty_also_when_the_metadata_dies_meanwhile(self):
+        cluster = self.cluster(4)
+        sdk = cluster.sdk()
+        sdk.ask("bucket", name="coded", redundancy="ec:2+1")
+        sdk.ask("bucket", name="one", redundancy="replica:1")
+        self.save(sdk, 1)
+        sdk.ask("put", path="one/f.seed3", bytes=SIZE, seed=3)
+        self.run_cli(cluster, "node", "drain", "3")
+        cluster.kill(FOUNDER)
+        cluster.restart(FOUNDER)
+        cluster.wait_ready(1, 2, 3, 4)
+        self.wait_settled(cluster)
+        cluster.wait_used(lambda used: used[3] == 0, "node 3 is empty")
+        self.verify(cluster)
+        cluster.sdk().ask("get", path="one/f.seed3")
+        cluster.kill(3)
+        cluster.wait_state(3, "NODE_DOWN")
+        cluster.sdk().ask("get", path="one/f.seed3")
+        self.run_cli(cluster, "node", "rm", "3", "--yes")
+        self.wait_gone(cluster, 3)
+        self.assert_clean(cluster)
+
+    def test_what_a_device_has_lost_is_found_and_mended(self):
+        cluster = self.cluster(3)
+        sdk = cluster.sdk()
+        sdk.ask("bucket", name="coded", redundancy="ec:2+1")
+        self.save(sdk, 1)
+        self.assert_clean(cluster, "scrub")
+        data = os.path.join(cluster.servers[2].data, "target-0", "data")
+        with open(data, "r+b") as device:
+            device.seek(2 * MIB)
+            device.write(b"\xa5" * (2 * MIB))
+            os.fsync(device.fileno())
+        found = self.run_cli(cluster, "scrub", expect=1)
+        self.assertTrue(found["findings"])
+        self.assertEqual({finding["target"] for finding in found["findings"]}, {2})
+        mended = self.run_cli(cluster, "scrub", "--repair")
+        self.assertTrue(all(finding["repaired"] for finding in mended["findings"]), mended)
+        self.assert_clean(cluster, "scrub")
+        self.verify(cluster)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,421 @@
+// Goal: what is lost is made again, what is to move moves, and the cluster's books balance: a node
+// that is gone for good, drained, removed or replaced; and fsck finds and mends what does not
+// agree. Method: real nodes over the simulated network; a seed replays each run.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/base/crc32c.h"
+#include "server/chunk/aligned_block.h"
+#include "tests/unit/client/cluster_world.h"
+
+namespace cairn {
+namespace {
+
+using ::testing::IsEmpty;
+
+class Rebuild : public Cluster {
+ public:
+  using Cluster::Cluster;
+
+  absl::Status SetNode(uint32_t id, wire::NodeAction action, bool force = false) {
+    wire::SetNodeRequest request;
+    request.set_node(id);
+    request.set_action(action);
+    request.set_force(force);
+    return executor
+        .Run(session->Meta<wire::SetNodeReply>(wire::SET_NODE, std::move(request), Soon()))
+        .status();
+  }
+  wire::RebuildStatusReply RebuildStatus() {
+    const auto status = executor.Run(session->Meta<wire::RebuildStatusReply>(
+        wire::REBUILD_STATUS, wire::RebuildStatusRequest(), Soon()));
+    EXPECT_TRUE(status.ok()) << status.status();
+    return status.ok() ? *status : wire::RebuildStatusReply();
+  }
+  // Until nothing is on the move.
+  void LetMovesEnd() {
+    for (int i = 0; i < 120; ++i) {
+      executor.RunFor(absl::Seconds(10));
+      if (i > 3 && RebuildStatus().moves().empty()) return;
+    }
+    ADD_FAILURE() << "moves go on: " << RebuildStatus().DebugString();
+  }
+  struct Checked {
+    std::vector<wire::StorageFinding> findings;
+    std::set<uint32_t> unreachable;
+    uint64_t stripes = 0;
+    uint64_t fragments = 0;
+  };
+  Checked Check(bool repair = false, bool verify = false) {
+    Checked all;
+    uint64_t from = 0;
+    for (int steps = 0; steps < 1000; ++steps) {
+      wire::CheckStorageRequest request;
+      request.set_from(from);
+      request.set_repair(repair);
+      request.set_verify(verify);
+      const auto reply = executor.Run(
+          session->Meta<wire::CheckStorageReply>(wire::CHECK_STORAGE, std::move(request), Soon()));
+      EXPECT_TRUE(reply.ok()) << reply.status();
+      if (!reply.ok()) return all;
+      for (const auto& finding : reply->findings()) all.findings.push_back(finding);
+      all.unreachable.insert(reply->unreachable_targets().begin(),
+                             reply->unreachable_targets().end());
+      all.stripes += reply->stripes();
+      all.fragments += reply->fragments();
+      if (reply->done()) return all;
+      EXPECT_GT(reply->next(), from);
+      from = reply->next();
+    }
+    ADD_FAILURE() << "the check does not end";
+    return all;
+  }
+  void ExpectClean() {
+    const Checked checked = Check(false, true);
+    for (const auto& finding : checked.findings) ADD_FAILURE() << finding.DebugString();
+    EXPECT_THAT(checked.unreachable, IsEmpty());
+  }
+  bool Names(uint32_t node_id) const {
+    std::set<uint32_t> targets;
+    for (const wire::TargetInfo& target : node.map().targets())
+      if (target.node() == node_id) targets.insert(target.id());
+    for (const wire::PlacementGroup& group : node.map().groups()) {
+      // Of what had one copy nothing is left to make another from.
+      if (group.targets_size() == 1 && StateOf(node_id) == wire::NODE_OUT) continue;
+      for (uint32_t target : group.targets())
+        if (targets.contains(target)) return true;
+    }
+    return false;
+  }
+  bool IsMember(uint32_t node_id) const {
+    for (const wire::NodeInfo& info : node.map().nodes())
+      if (info.id() == node_id) return true;
+    return false;
+  }
+  void KillForGood(size_t other) {
+    others[other]->Kill(7);
+    executor.Run(others[other]->Bury());
+    gone.push_back(std::move(others[other]));
+    others.erase(others.begin() + static_cast<ptrdiff_t>(other));
+  }
+
+  void AddOne() {
+    SimNode::Options options = ShortLeases(Shape(next_++));
+    options.join = node.options().endpoint;
+    others.push_back(std::make_unique<SimNode>(executor, fabric, std::move(options)));
+    EXPECT_EQ(executor.Run(others.back()->Start()), absl::OkStatus());
+  }
+
+  std::vector<std::unique_ptr<SimNode>> gone;
+
+ private:
+  uint32_t next_ = 100;
+};
+
+TEST(RebuildSim, WhatANodeHeldIsMadeAgainOnceItIsNotExpectedBack) {
+  Rebuild cluster(5, 1);
+  ASSERT_EQ(cluster.MakeBucket("b", "ec:2+1"), absl::OkStatus());
+  const std::vector<Content> shards = SomeShards(cluster.random);
+  ASSERT_EQ(cluster.executor.Run(cluster.Save("b/step-1", shards)), absl::OkStatus());
+  const uint32_t lost = cluster.others[1]->node_id();
+  cluster.KillForGood(1);
+  cluster.executor.RunFor(absl::Minutes(11));
+  EXPECT_EQ(cluster.StateOf(lost), wire::NODE_OUT);
+  cluster.LetMovesEnd();
+  EXPECT_GT(cluster.RebuildStatus().restored_fragments(), 0u);
+  EXPECT_EQ(cluster.Matches("b/step-1", shards), absl::OkStatus());
+  ASSERT_EQ(cluster.SetNode(lost, wire::NODE_REMOVE, true), absl::OkStatus());
+  cluster.LetMovesEnd();
+  EXPECT_FALSE(cluster.IsMember(lost));
+  cluster.ExpectClean();
+  // As much may be lost as before.
+  cluster.KillForGood(0);
+  cluster.executor.RunFor(absl::Seconds(10));
+  EXPECT_EQ(cluster.Matches("b/step-1", shards), absl::OkStatus());
+}
+
+TEST(RebuildSim, ADrainedNodeIsEmptyAndNothingIsEverMissing) {
+  Rebuild cluster(4, 2);
+  ASSERT_EQ(cluster.MakeBucket("one", "replica:1"), absl::OkStatus());
+  ASSERT_EQ(cluster.MakeBucket("b", "ec:2+1"), absl::OkStatus());
+  const std::vector<Content> shards = SomeShards(cluster.random);
+  const std::vector<Content> single = SomeShards(cluster.random);
+  ASSERT_EQ(cluster.executor.Run(cluster.Save("b/step-1", shards)), absl::OkStatus());
+  ASSERT_EQ(cluster.executor.Run(cluster.Save("one/step-1", single)), absl::OkStatus());
+  SimNode& drained = *cluster.others[0];
+  ASSERT_EQ(cluster.SetNode(drained.node_id(), wire::NODE_DRAIN), absl::OkStatus());
+  for (int i = 0; i < 40; ++i) {
+    cluster.executor.RunFor(absl::Milliseconds(300));
+    EXPECT_EQ(cluster.Matches("b/step-1", shards), absl::OkStatus());
+    EXPECT_EQ(cluster.Matches("one/step-1", single), absl::OkStatus());
+  }
+  cluster.LetMovesEnd();
+  EXPECT_FALSE(cluster.Names(drained.node_id()));
+  cluster.executor.RunFor(absl::Minutes(2));
+  EXPECT_EQ(cluster.UsageOf(drained).used, 0u);
+  cluster.ExpectClean();
+  EXPECT_EQ(cluster.Matches("one/step-1", single), absl::OkStatus());
+  // What is written now goes elsewhere.
+  ASSERT_EQ(cluster.executor.Run(cluster.Save("one/step-2", single)), absl::OkStatus());
+  EXPECT_EQ(cluster.UsageOf(drained).used, 0u);
+}
+
+TEST(RebuildSim, ANodeThatComesBackKeepsWhatItHas) {
+  Rebuild cluster(5, 3);
+  ASSERT_EQ(cluster.MakeBucket("b", "ec:2+1"), absl::OkStatus());
+  const std::vector<Content> shards = SomeShards(cluster.random);
+  ASSERT_EQ(cluster.executor.Run(cluster.Save("b/step-1", shards)), absl::OkStatus());
+  SimNode& away = *cluster.others[2];
+  away.Kill(1);
+  cluster.executor.Run(away.Bury());
+  cluster.executor.RunFor(absl::Minutes(9));
+  ASSERT_EQ(cluster.executor.Run(away.Start()), absl::OkStatus());
+  cluster.LetMovesEnd();
+  EXPECT_EQ(cluster.RebuildStatus().restored_fragments(), 0u);
+  // And once more, for so long that all of it is made again: what it still holds then is freed.
+  away.Kill(2);
+  cluster.executor.Run(away.Bury());
+  cluster.executor.RunFor(absl::Minutes(12));
+  cluster.LetMovesEnd();
+  EXPECT_FALSE(cluster.Names(away.node_id()));
+  ASSERT_EQ(cluster.executor.Run(away.Start()), absl::OkStatus());
+  cluster.executor.RunFor(absl::Minutes(2));
+  EXPECT_EQ(cluster.Matches("b/step-1", shards), absl::OkStatus());
+  const Rebuild::Checked checked = cluster.Check(true);
+  for (const auto& finding : checked.findings)
+    EXPECT_EQ(finding.fault(), wire::FRAGMENT_ORPHAN) << finding.DebugString();
+  cluster.ExpectClean();
+}
+
+// --- Whatever operators and accidents do ---
+
+Task<void> SaveSteps(Rebuild* cluster, std::vector<std::pair<std::string, Content>>* saved,
+                     const bool* stop, bool* stopped) {
+  for (int step = 1; !*stop; ++step) {
+    const std::string path = "b/step-" + std::to_string(step);
+    const std::vector<Content> shards = {
+        RandomContent(cluster->random, 1 + cluster->random.Below(600 * kKiB))};
+    absl::Status done = co_await cluster->Save(path, shards);
+    EXPECT_TRUE(done.ok()) << path << ": " << done;
+    if (done.ok()) saved->emplace_back(path, shards[0]);
+    if (saved->size() > 6) {
+      done = co_await cluster->Remove(saved->front().first);
+      EXPECT_TRUE(done.ok()) << done;
+      saved->erase(saved->begin());
+    }
+    co_await Pass(absl::Seconds(5));
+  }
+  *stopped = true;
+}
+
+// One thing that happens to a cluster of stripes that survive the loss of one node.
+void Befall(Rebuild& cluster) {
+  SimNode& other = *cluster.others[cluster.random.Below(cluster.others.size())];
+  const uint32_t id = other.node_id();
+  switch (cluster.random.Below(6)) {
+    case 0:
+      if (cluster.others.size() < 5) return;
+      for (size_t i = 0; i < cluster.others.size(); ++i) {
+        if (cluster.others[i].get() != &other) continue;
+        cluster.KillForGood(i);
+        break;
+      }
+      FaultTally::Note("node lost for good and removed");
+      cluster.executor.RunFor(absl::Seconds(8));
+      EXPECT_EQ(cluster.SetNode(id, wire::NODE_REMOVE, true), absl::OkStatus());
+      break;
+    case 1:
+      FaultTally::Note("node drained");
+      (void)cluster.SetNode(id, wire::NODE_DRAIN);
+      break;
+    case 2:
+      FaultTally::Note("draining taken back");
+      EXPECT_EQ(cluster.SetNode(id, wire::NODE_UNDRAIN), absl::OkStatus());
+      return;  // and so to the next, while moves are under way
+    case 3:
+      FaultTally::Note("node added");
+      cluster.AddOne();
+      break;
+    case 4:
+      FaultTally::Note("power of a node cut, and back");
+      EXPECT_EQ(cluster.executor.Run(other.Restart(cluster.random.Next(), 1)), absl::OkStatus());
+      break;
+    default:
+      FaultTally::Note("power of the metadata cut, and back");
+      EXPECT_EQ(cluster.executor.Run(cluster.node.Restart(cluster.random.Next(), 1)),
+                absl::OkStatus());
+      break;
+  }
+  if (cluster.random.Below(2) == 0) return cluster.LetMovesEnd();
+  cluster.executor.RunFor(absl::Seconds(static_cast<int64_t>(cluster.random.Below(20))));
+}
+
+void CheckWhateverHappens(uint64_t seed) {
+  Rebuild cluster(6, seed);
+  ASSERT_EQ(cluster.MakeBucket("b", "ec:2+1"), absl::OkStatus());
+  std::vector<std::pair<std::string, Content>> saved;
+  bool stop = false, stopped = false;
+  cluster.executor.Spawn(SaveSteps(&cluster, &saved, &stop, &stopped));
+  for (int i = 0; i < 10 && !testing::Test::HasFailure(); ++i) {
+    Befall(cluster);
+    // The next loss comes when this one is made good.
+    cluster.LetMovesEnd();
+  }
+  stop = true;
+  cluster.executor.RunUntil(&stopped);
+  cluster.LetMovesEnd();
+  cluster.LetLeasesEnd();
+  for (const auto& [path, content] : saved) {
+    const auto read = cluster.executor.Run(cluster.ReadFile(path + "/" + ShardName(0)));
+    EXPECT_TRUE(read.ok() && *read == content) << path << ": " << read.status();
+  }
+  cluster.executor.RunFor(absl::Minutes(12));
+  cluster.ExpectClean();
+}
+
+TEST(RebuildSim, NothingIsLostOrLeftWhateverHappens) {
+  for (const uint64_t seed : Seeds()) {
+    SCOPED_TRACE(testing::Message() << "CAIRN_SEED=" << seed);
+    CheckWhateverHappens(seed);
+    if (testing::Test::HasFailure()) return;
+  }
+  FaultTally::Print();
+}
+
+// --- fsck ---
+
+std::vector<FragmentKey> HeldOn(Rebuild& cluster, SimNode& on) {
+  const auto held = cluster.executor.Run(
+      on.target(0).ListFragments({StripeId(0), 0}, StripeId(UINT64_MAX), 100'000));
+  EXPECT_TRUE(held.ok()) << held.status();
+  return held.ok() ? *held : std::vector<FragmentKey>();
+}
+
+TEST(RebuildSim, FsckFindsAndMendsWhatIsMissingDamagedOrNobodys) {
+  Rebuild cluster(4, 4);
+  ASSERT_EQ(cluster.MakeBucket("b", "ec:2+1"), absl::OkStatus());
+  const std::vector<Content> shards = {RandomContent(cluster.random, 3 * kMiB)};
+  ASSERT_EQ(cluster.executor.Run(cluster.Save("b/step-1", shards)), absl::OkStatus());
+  cluster.ExpectClean();
+  // Missing.
+  SimNode& loser = *cluster.others[0];
+  SimNode& rotten = *cluster.others[1];
+  std::set<StripeId> of_rotten;
+  for (const FragmentKey& key : HeldOn(cluster, rotten)) of_rotten.insert(key.stripe);
+  std::vector<FragmentKey> held = HeldOn(cluster, loser);
+  // Of one stripe two would be one too many.
+  std::erase_if(held, [&of_rotten](const auto& key) { return of_rotten.contains(key.stripe); });
+  ASSERT_FALSE(held.empty());
+  ASSERT_EQ(cluster.executor.Run(loser.target(0).Free({{held[0].stripe, 1, 1, held[0].index}})),
+            absl::OkStatus());
+  // Rotten.
+  for (uint64_t offset = kMiB / 2; offset < 2 * kMiB; offset += 4096)
+    rotten.disk(0).FlipBit(offset, 3);
+  // Nobody's.
+  SimNode& hoarder = *cluster.others[2];
+  const AlignedBuffer buffer(4096);
+  const MutableBytes data = buffer.bytes();
+  std::fill(data.begin(), data.end(), std::byte{1});
+  const FragmentKey nobodys{StripeId(held[0].stripe.value() + (uint64_t{1} << 40)), 0};
+  ASSERT_EQ(cluster.executor.Run(
+                hoarder.target(0).Write(nobodys, LeaseId(1'000'000), data, 4096, {Crc32c(data)})),
+            absl::OkStatus());
+  ASSERT_TRUE(
+      cluster.executor.Run(hoarder.target(0).Seal(LeaseId(1'000'000), {{nobodys.stripe, 1, 1, 0}}))
+          .ok());
+
+  const Rebuild::Checked quick = cluster.Check();
+  ASSERT_EQ(quick.findings.size(), 2u);
+  EXPECT_EQ(quick.findings[0].fault(), wire::FRAGMENT_MISSING);
+  EXPECT_EQ(quick.findings[0].stripe(), held[0].stripe.value());
+  EXPECT_EQ(quick.findings[1].fault(), wire::FRAGMENT_ORPHAN);
+  EXPECT_EQ(quick.findings[1].stripe(), nobodys.stripe.value());
+  std::set<int> faults;
+  for (const auto& finding : cluster.Check(false, true).findings) faults.insert(finding.fault());
+  EXPECT_TRUE(faults.contains(wire::FRAGMENT_DAMAGED));
+  for (const auto& finding : cluster.Check(true, true).findings)
+    EXPECT_TRUE(finding.repaired()) << finding.DebugString();
+  cluster.ExpectClean();
+  EXPECT_EQ(cluster.Matches("b/step-1", shards), absl::OkStatus());
+}
+
+// Nobody has to ask for it.
+TEST(RebuildSim, WhatAReaderStumblesOverIsMended) {
+  Rebuild cluster(4, 6);
+  ASSERT_EQ(cluster.MakeBucket("b", "ec:2+1"), absl::OkStatus());
+  const std::vector<Content> shards = {RandomContent(cluster.random, 3 * kMiB)};
+  ASSERT_EQ(cluster.executor.Run(cluster.Save("b/step-1", shards)), absl::OkStatus());
+  SimNode& loser = *cluster.others[0];
+  for (const FragmentKey& key : HeldOn(cluster, loser)) {
+    ASSERT_EQ(cluster.executor.Run(loser.target(0).Free({{key.stripe, 1, 1, key.index}})),
+              absl::OkStatus());
+  }
+  EXPECT_EQ(cluster.Matches("b/step-1", shards), absl::OkStatus());
+  cluster.executor.RunFor(absl::Seconds(10));
+  EXPECT_GT(cluster.RebuildStatus().scrub().repaired(), 0u);
+  // Parity that is gone is met by no reader, but by the scrub.
+  cluster.executor.RunFor(absl::Hours(2));
+  EXPECT_GT(cluster.RebuildStatus().scrub().ended_at_ns(), 0);
+  cluster.ExpectClean();
+}
+
+TEST(RebuildSim, FsckSaysWhatIsLost) {
+  Rebuild cluster(4, 5);
+  ASSERT_EQ(cluster.MakeBucket("b", "ec:2+1"), absl::OkStatus());
+  const std::vector<Content> shards = {RandomContent(cluster.random, 2 * kMiB)};
+  ASSERT_EQ(cluster.executor.Run(cluster.Save("b/step-1", shards)), absl::OkStatus());
+  // Two fragments of a stripe, of which one may be lost.
+  std::set<uint64_t> freed;
+  for (size_t i = 0; i < 2; ++i) {
+    SimNode& on = *cluster.others[i];
+    for (const FragmentKey& key : HeldOn(cluster, on)) {
+      ASSERT_EQ(cluster.executor.Run(on.target(0).Free({{key.stripe, 1, 1, key.index}})),
+                absl::OkStatus());
+    }
+  }
+  bool lost = false;
+  for (const auto& finding : cluster.Check(true).findings) {
+    if (finding.fault() != wire::STRIPE_LOST) continue;
+    lost = true;
+    EXPECT_FALSE(finding.repaired());
+  }
+  EXPECT_TRUE(lost);
+  EXPECT_TRUE(absl::IsDataLoss(cluster.Matches("b/step-1", shards)));
+}
+
+// While files come and go, nothing is found that is not wrong.
+TEST(RebuildSim, FsckFindsNothingWhileDataComesAndGoes) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    SCOPED_TRACE(seed);
+    Rebuild cluster(4, seed);
+    ASSERT_EQ(cluster.MakeBucket("b", "ec:2+1"), absl::OkStatus());
+    bool stop = false, stopped = false;
+    auto churn = [](Rebuild* cluster, bool* stop, bool* stopped) -> Task<void> {
+      for (int step = 1; !*stop; ++step) {
+        const std::string path = "b/step-" + std::to_string(step);
+        const std::vector<Content> shards = {RandomContent(cluster->random, 300 * kKiB)};
+        absl::Status saved = co_await cluster->Save(path, shards);
+        EXPECT_TRUE(saved.ok()) << saved;
+        absl::Status removed = co_await cluster->Remove(path);
+        EXPECT_TRUE(removed.ok()) << removed;
+        // What is removed keeps its space for a while.
+        co_await Pass(absl::Milliseconds(300));
+      }
+      *stopped = true;
+    };
+    cluster.executor.Spawn(churn(&cluster, &stop, &stopped));
+    for (int i = 0; i < 30; ++i) {
+      cluster.executor.RunFor(absl::Milliseconds(500));
+      for (const auto& finding : cluster.Check().findings) ADD_FAILURE() << finding.DebugString();
+    }
+    stop = true;
+    cluster.executor.RunUntil(&stopped);
+  }
+}
+
+}  // namespace
+}  // namespace cairn
