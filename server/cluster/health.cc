@@ -21,7 +21,8 @@ namespace cairn {
 namespace {
 
 constexpr char kStartAgain[] =
-    "start cairnd there again with its data: it comes back with all it held";
+    "start cairnd there again with its data: it comes back with all it held; if that is lost, say "
+    "so with cairn node rm, and it is made again elsewhere at once";
 constexpr char kMakeRoom[] =
     "remove checkpoints (cairn ckpt prune, cairn ckpt retention) or add a node";
 
