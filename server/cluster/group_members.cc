@@ -33,7 +33,7 @@ bool CanBeMoved(const MapDomains& domains, const wire::PlacementGroup& group, in
   const uint32_t member = group.targets(index);
   if (domains.IsReachable(member)) return true;
   const wire::NodeInfo* node = domains.NodeOf(member);
-  if (node != nullptr && node->removing()) return true;
+  if (node != nullptr && node->lost()) return true;
   const auto live =
       std::count_if(group.targets().begin(), group.targets().end(),
                     [&domains](uint32_t target) { return domains.IsReachable(target); });

@@ -178,8 +178,10 @@ bool IsCurrent(const wire::ClusterMap& map, const wire::HeartbeatRequest& heartb
 bool SetNodeState(wire::ClusterMap* map, uint32_t node, wire::NodeState state, int64_t now_ns) {
   const auto known = FindNode(*map->mutable_nodes(), node);
   if (known == map->mutable_nodes()->end()) return false;
-  if (known->removing() && state == wire::NODE_DOWN) state = wire::NODE_OUT;
+  if (known->lost() && state == wire::NODE_DOWN) state = wire::NODE_OUT;
   if (known->state() == state) return false;
+  // What it holds is there after all, and is moved away as long as it is.
+  if (state == wire::NODE_UP) known->set_lost(false);
   known->set_state(state);
   known->set_state_since_ns(now_ns);
   return true;

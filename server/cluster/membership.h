@@ -35,7 +35,7 @@ absl::Status UpdateNode(wire::ClusterMap* map, const wire::HeartbeatRequest& hea
 bool IsCurrent(const wire::ClusterMap& map, const wire::HeartbeatRequest& heartbeat);
 
 // Returns whether that is a change; `now_ns` is kept only then. An unknown node is none. A node
-// that is being removed is OUT as soon as it is DOWN: nobody waits for it.
+// that counts as lost is OUT as soon as it is DOWN: nobody waits for it.
 bool SetNodeState(wire::ClusterMap* map, uint32_t node, wire::NodeState state, int64_t now_ns);
 
 }  // namespace cairn

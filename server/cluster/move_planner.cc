@@ -118,7 +118,10 @@ void MovePlanner::MoveLeaving(Group* group) {
     // One that settles comes to its end first, if it can.
     const bool is_stuck =
         move != nullptr && move->settling() && !domains_.IsReachable(group->targets(i));
-    if ((move != nullptr && !is_stuck) || !CanBeMoved(domains_, *group, i)) continue;
+    if (move != nullptr && !is_stuck) continue;
+    // What was there before is the best that is left, or may be back with it.
+    if (is_stuck && !IsGoneForGood(move->from())) continue;
+    if (!CanBeMoved(domains_, *group, i)) continue;
     Candidate* to = Choose(*group, i, Sharing::kNo);
     if (to == nullptr) {
       // Better crowded than with a fragment less.
@@ -127,6 +130,11 @@ void MovePlanner::MoveLeaving(Group* group) {
     }
     if (to != nullptr) Add(group, i, to);
   }
+}
+
+bool MovePlanner::IsGoneForGood(uint32_t target) const {
+  const wire::NodeInfo* node = domains_.NodeOf(target);
+  return node == nullptr || node->lost();
 }
 
 void MovePlanner::MoveApart(Group* group) {

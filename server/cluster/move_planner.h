@@ -56,6 +56,7 @@ class MovePlanner {
 
   void MoveLeaving(Group* group);
   void MoveApart(Group* group);
+  bool IsGoneForGood(uint32_t target) const;
   // Of the group's other members there, or on their way there.
   uint32_t FragmentsIn(uint32_t domain, const Group& group, int index) const;
   // Whether a domain with so many others may have one more: its loss must not be more than may be

@@ -98,6 +98,7 @@ absl::Status SetNodeIntent(wire::ClusterMap* map, const wire::SetNodeRequest& re
     case wire::NODE_UNDRAIN:
       node->set_draining(false);
       node->set_removing(false);
+      node->set_lost(false);
       return absl::OkStatus();
     case wire::NODE_DRAIN:
       wanted.set_draining(true);
@@ -109,6 +110,7 @@ absl::Status SetNodeIntent(wire::ClusterMap* map, const wire::SetNodeRequest& re
             "not supported");
       }
       wanted.set_removing(true);
+      wanted.set_lost(node->state() == wire::NODE_DOWN || node->state() == wire::NODE_OUT);
       if (node->state() == wire::NODE_DOWN) {
         wanted.set_state(wire::NODE_OUT);
         wanted.set_state_since_ns(now_ns);

@@ -27,7 +27,14 @@ constexpr absl::Duration kRateWindow = absl::Seconds(10);
 
 bool IsGivenUp(const MapView& view, uint32_t target) {
   const wire::NodeInfo* node = view.NodeOf(target);
-  return node == nullptr || (node->removing() && node->state() == wire::NODE_OUT);
+  return node == nullptr || node->lost();
+}
+
+// Whether a member that cannot be asked now may be back, and with it what could not be made.
+bool AnyMayComeBack(const MapView& view, const wire::PlacementGroup& group) {
+  return std::any_of(group.targets().begin(), group.targets().end(), [&view](uint32_t target) {
+    return !view.IsReachable(target) && !IsGivenUp(view, target);
+  });
 }
 
 }  // namespace
@@ -263,8 +270,13 @@ Task<absl::Status> RebuildLoop::FreeGone(Pass& pass, const StripePage& page, uin
   std::vector<StripeSpan> live;
   for (const StripeRunPart& part : now->parts) live.push_back(part.part);
   std::map<uint32_t, wire::FreeFragmentsRequest> by_node;
+  // Beyond that nothing has been looked at.
+  const uint64_t known_below = now->last ? UINT64_MAX : now->end;
   for (const StripeRunPart& run : page.parts) {
-    for (const StripeSpan& gone : SubtractLive(run.part, live)) {
+    if (run.part.end() > known_below) sweep_wanted_ = true;
+    const uint64_t end = std::min(run.part.end(), known_below);
+    if (end <= run.part.first) continue;
+    for (const StripeSpan& gone : SubtractLive({run.part.first, end - run.part.first}, live)) {
       for (uint64_t stripe = gone.first; stripe < gone.end(); ++stripe) {
         const auto moves = pass.by_group.find(run.GroupOf(stripe));
         if (moves == pass.by_group.end()) continue;
@@ -311,8 +323,9 @@ Task<absl::Status> RebuildLoop::EndPass(const Pass& pass) {
       const wire::GroupMove* move = before == nullptr ? nullptr : MapView::FindMove(*before, index);
       if (move == nullptr) continue;
       // What is lost does not come back from a node that an operator has given up.
-      const uint64_t lost = IsGivenUp(pass.view, move->from()) ? pass.lost.at(key) : 0;
-      if (count > lost) continue;
+      const bool is_lost =
+          IsGivenUp(pass.view, move->from()) && !AnyMayComeBack(pass.view, *before);
+      if (count > (is_lost ? pass.lost.at(key) : 0)) continue;
       if (move->settling()) {
         finished += FinishMove(map, group, index, to) ? 1 : 0;
       } else {

@@ -42,6 +42,16 @@ bool IsRestorable(wire::StorageFault fault) {
          fault == wire::FRAGMENT_WRONG_LENGTH;
 }
 
+// Whether the fragment has a right to be where it is.
+bool IsWanted(const MapView& view, const StorageDifference& orphan) {
+  const wire::PlacementGroup* group = view.FindGroup(orphan.group);
+  if (group == nullptr || orphan.stripe_length_bytes == 0) return false;
+  if (orphan.index >= static_cast<uint32_t>(group->targets_size())) return false;
+  const wire::GroupMove* move = MapView::FindMove(*group, orphan.index);
+  return group->targets(static_cast<int>(orphan.index)) == orphan.target ||
+         (move != nullptr && (move->from() == orphan.target || move->to() == orphan.target));
+}
+
 }  // namespace
 
 struct StorageCheck::Range {
@@ -266,8 +276,11 @@ Task<void> StorageCheck::Free(const MapView& view, Evaluation& found) {
     for (size_t at = 0; at < findings.size(); at += kFreesPerCall) {
       const size_t end = std::min(findings.size(), at + kFreesPerCall);
       wire::FreeFragmentsRequest request;
+      // Looked at now: repairs take their time, and the map may have changed.
+      const MapView now(map_());
       for (size_t i = at; i < end; ++i) {
         const StorageDifference& difference = found.differences[findings[i]];
+        if (IsWanted(now, difference)) continue;
         auto* fragment = request.add_fragments();
         fragment->set_target(difference.target);
         fragment->set_stripe(difference.stripe);

@@ -191,6 +191,25 @@ TEST(RebuildSim, ANodeThatComesBackKeepsWhatItHas) {
   cluster.ExpectClean();
 }
 
+// Removing a node that is up promises that what it holds is moved away first.
+TEST(RebuildSim, ANodeThatRestartsWhileItIsRemovedLosesNothing) {
+  Rebuild cluster(4, 7);
+  ASSERT_EQ(cluster.MakeBucket("one", "replica:1"), absl::OkStatus());
+  const std::vector<Content> single = SomeShards(cluster.random);
+  ASSERT_EQ(cluster.executor.Run(cluster.Save("one/step-1", single)), absl::OkStatus());
+  SimNode& removed = *cluster.others[0];
+  const uint32_t id = removed.node_id();
+  ASSERT_EQ(cluster.SetNode(id, wire::NODE_REMOVE), absl::OkStatus());
+  removed.Kill(3);
+  cluster.executor.Run(removed.Bury());
+  cluster.executor.RunFor(absl::Minutes(15));
+  EXPECT_TRUE(cluster.IsMember(id));
+  ASSERT_EQ(cluster.executor.Run(removed.Start()), absl::OkStatus());
+  cluster.LetMovesEnd();
+  EXPECT_FALSE(cluster.IsMember(id));
+  EXPECT_EQ(cluster.Matches("one/step-1", single), absl::OkStatus());
+}
+
 // --- Whatever operators and accidents do ---
 
 Task<void> SaveSteps(Rebuild* cluster, std::vector<std::pair<std::string, Content>>* saved,

@@ -471,10 +471,11 @@ TEST(SetNodeState, KeepsTheTimeOfTheLastChange) {
   EXPECT_FALSE(SetNodeState(&map, 2, wire::NODE_DOWN, 8));
 }
 
-TEST(SetNodeState, ANodeThatIsBeingRemovedIsNotWaitedFor) {
+TEST(SetNodeState, ANodeThatCountsAsLostIsNotWaitedFor) {
   wire::ClusterMap map;
   AddNode(&map, JoinOf(7, 1), 5).value();
   map.mutable_nodes(0)->set_removing(true);
+  map.mutable_nodes(0)->set_lost(true);
   EXPECT_TRUE(SetNodeState(&map, 1, wire::NODE_SUSPECT, 6));
   EXPECT_EQ(map.nodes(0).state(), wire::NODE_SUSPECT);
   EXPECT_TRUE(SetNodeState(&map, 1, wire::NODE_DOWN, 7));

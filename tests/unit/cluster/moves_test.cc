@@ -93,11 +93,13 @@ TEST_F(MovesTest, TheOnlyCopyMovesWhileItCanBeReadOrCountsAsLost) {
       {"removed, and down", true,
        [this] {
          Node(2).set_removing(true);
+         Node(2).set_lost(true);
          Node(2).set_state(wire::NODE_DOWN);
        }},
       {"removed, and out", true,
        [this] {
          Node(2).set_removing(true);
+         Node(2).set_lost(true);
          Node(2).set_state(wire::NODE_OUT);
        }},
   };
@@ -323,6 +325,8 @@ TEST_F(MovesTest, WhoTookOverAndLeavesInTurnSettlesFirstIfItCan) {
   EXPECT_FALSE(Plan());
   EXPECT_EQ(CountStuck(map_, facts_), 0u);
   Node(3).set_state(wire::NODE_DOWN);
+  EXPECT_FALSE(Plan()) << "node 2 may be back";
+  Node(2).set_lost(true);
   EXPECT_TRUE(Plan());
   EXPECT_THAT(Moves(), ElementsAre("0[1]: 3 -> 4"));
   Switch();
@@ -330,7 +334,7 @@ TEST_F(MovesTest, WhoTookOverAndLeavesInTurnSettlesFirstIfItCan) {
   EXPECT_THAT(Group(0).targets(), ElementsAre(1, 4));
 }
 
-TEST_F(MovesTest, ALostOnlyCopyThatSettlesStaysUntilAnOperatorGivesItUp) {
+TEST_F(MovesTest, WhoSettlesStaysAsLongAsWhatWasThereBeforeMayBeBack) {
   AddNodes(3);
   AddGroup("", {2});
   Node(1).set_state(wire::NODE_SUSPECT);
@@ -341,7 +345,11 @@ TEST_F(MovesTest, ALostOnlyCopyThatSettlesStaysUntilAnOperatorGivesItUp) {
   Node(3).set_state(wire::NODE_OUT);
   EXPECT_FALSE(Plan());
   EXPECT_THAT(Moves(), ElementsAre("0[0]: 2 -> 3 settles"));
-  Node(3).set_removing(true);
+  Node(3).set_lost(true);
+  EXPECT_FALSE(Plan());
+  Node(2).set_state(wire::NODE_OUT);
+  EXPECT_FALSE(Plan());
+  Node(2).set_lost(true);
   EXPECT_TRUE(Plan());
   EXPECT_THAT(Moves(), ElementsAre("0[0]: 3 -> 1"));
 }
