@@ -95,7 +95,7 @@ Task<void> VerifyAll(std::vector<Fragment>* fragments, OnTarget on_target,
   works.reserve(by_target.size());
   std::vector<Task<absl::Status>> verifies;
   for (auto& [target, of_target] : by_target) {
-    works.push_back([&of_target](Target& on) { return VerifyOn(on, of_target); });
+    works.push_back([&list = of_target](Target& on) { return VerifyOn(on, list); });
     verifies.push_back(on_target(target, works.back()));
   }
   const std::vector<absl::Status> verified = co_await WhenAll(std::move(verifies));
@@ -161,7 +161,7 @@ Task<absl::Status> FreeFragments(const wire::FreeFragmentsRequest& request, OnTa
   works.reserve(by_target.size());
   std::vector<Task<absl::Status>> frees;
   for (auto& [target, runs] : by_target) {
-    works.push_back([&runs](Target& on) { return on.Free(runs); });
+    works.push_back([&freed = runs](Target& on) { return on.Free(freed); });
     frees.push_back(on_target(target, works.back()));
   }
   co_return co_await WhenAllOk(std::move(frees));
