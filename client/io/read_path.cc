@@ -125,7 +125,8 @@ Task<absl::Status> ReadOnce(Shared& shared, const FragmentRead& read, uint32_t i
   if (!absl::IsNotFound(status)) co_return status;
   // Another target has just taken over, perhaps.
   absl::Status former = co_await ReadFrom(shared, read, index, Place::kFormer, regions, deadline);
-  co_return former.ok() ? former : status;
+  // It may have it, and cannot say so now.
+  co_return former.ok() || IsSilence(former) ? former : status;
 }
 
 // --- Without the fragment ---
@@ -358,7 +359,16 @@ Task<absl::Status> ReadPlanned(Session& session, const OpenedFile& file,
 
 Task<absl::Status> ReadRanges(Session& session, OpenedFile file, std::vector<WantedRange> ranges,
                               absl::Duration timeout) {
+  std::vector<WantedRange> again = ranges;
   absl::Status read = co_await ReadPlanned(session, file, std::move(ranges), timeout);
+  if (absl::IsNotFound(read) && session.known_map() != nullptr) {
+    // A node that has not heard of a newer map cannot tell that by that one it is elsewhere.
+    const uint64_t version = session.known_map()->version();
+    const Deadline deadline = Deadline::After(Executor::Current().clock(), timeout);
+    absl::Status refreshed = co_await session.RefreshMap(deadline);
+    if (refreshed.ok() && session.known_map()->version() > version)
+      read = co_await ReadPlanned(session, file, std::move(again), timeout);
+  }
   if (absl::IsNotFound(read)) read = co_await ExplainMissing(session, file, read, timeout);
   co_return read;
 }

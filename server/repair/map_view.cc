@@ -15,13 +15,6 @@ const wire::PlacementGroup* MapView::FindGroup(uint32_t id) const {
   return found == groups_.end() ? nullptr : found->second;
 }
 
-bool MapView::IsReachable(uint32_t target) const {
-  const wire::TargetInfo* info = FindTarget(target);
-  const wire::NodeInfo* node = NodeOf(target);
-  return node != nullptr && info->state() != wire::TARGET_FAILED &&
-         (node->state() == wire::NODE_UP || node->state() == wire::NODE_SUSPECT);
-}
-
 const wire::GroupMove* MapView::FindMove(const wire::PlacementGroup& group, uint32_t index) {
   const auto move = std::find_if(group.moves().begin(), group.moves().end(),
                                  [index](const auto& each) { return each.index() == index; });
@@ -47,7 +40,7 @@ wire::RestoreFragmentsRequest MapView::RestoreRequest(const wire::PlacementGroup
   wire::RestoreFragmentsRequest request;
   request.set_target(to);
   request.set_index(index);
-  request.set_redundancy(group.redundancy().empty() ? "replica:1" : group.redundancy());
+  request.set_redundancy(RedundancyNameOf(group));
   for (uint32_t other : others) {
     if (other != to) AddSource(index, other, &request);
   }

@@ -24,7 +24,7 @@ class MapView {
   const wire::TargetInfo* FindTarget(uint32_t id) const { return domains_.FindTarget(id); }
   const wire::NodeInfo* NodeOf(uint32_t target) const { return domains_.NodeOf(target); }
   // It has not failed, and its node is UP or SUSPECT.
-  bool IsReachable(uint32_t target) const;
+  bool IsReachable(uint32_t target) const { return domains_.IsReachable(target); }
   static const wire::GroupMove* FindMove(const wire::PlacementGroup& group, uint32_t index);
 
   // What `to` is to be asked to hold fragment `index` of stripes of the group, but for the stripes.

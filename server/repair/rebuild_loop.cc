@@ -15,6 +15,9 @@ namespace {
 
 constexpr absl::Duration kPause = absl::Seconds(1);
 constexpr absl::Duration kPauseAfterFailures = absl::Seconds(5);
+constexpr absl::Duration kPatienceMax = absl::Minutes(5);
+constexpr absl::Duration kFirstSweep = absl::Seconds(60);
+constexpr absl::Duration kSweepInterval = absl::Seconds(10);
 // What no map version tells of, how full targets are, is looked at so often.
 constexpr absl::Duration kPlanInterval = absl::Seconds(10);
 constexpr uint64_t kStripesPerPage = 16'384;
@@ -72,20 +75,49 @@ RebuildLoop::~RebuildLoop() = default;
 
 Task<void> RebuildLoop::Run() {
   bool said = false;
+  // What was left to sweep is not known after a restart. Not before the nodes are back.
+  sweep_wanted_ = map_.get().nodes_size() > 1;
+  next_sweep_ = Executor::Current().clock().Now() + kFirstSweep;
   while (!stop_.stop_requested()) {
     absl::Status done = co_await Plan();
     if (done.ok()) done = co_await FenceSettling();
     const std::vector<MoveKey> due = Due();
-    if (done.ok() && !due.empty()) done = co_await RunPass(due);
-    if (done.ok() && due.empty() && sweep_wanted_) done = co_await Sweep();
+    const MonoTime now = Executor::Current().clock().Now();
+    // What has failed is tried again later and later, unless there is something new to do.
+    const bool try_now = !due.empty() && (due != failed_due_ || now >= next_try_ ||
+                                          map_.get().version() != tried_version_);
+    if (done.ok() && try_now) done = co_await RunPass(due);
+    if (done.ok() && try_now) NoteTry(due);
+    if (done.ok() && due.empty() && SweepIsDue()) done = co_await Sweep();
     if (stop_.stop_requested()) break;
     if (!done.ok() && !std::exchange(said, true))
       CAIRN_LOG_WARN("rebuild waits, will be tried again: {}", done);
     if (done.ok()) said = false;
-    const bool failed = !done.ok() || status_.failed_fragments() > 0;
-    absl::Status slept = co_await SleepFor(failed ? kPauseAfterFailures : kPause, stop_);
+    absl::Status slept = co_await SleepFor(done.ok() ? kPause : kPauseAfterFailures, stop_);
     if (!slept.ok()) break;
   }
+}
+
+void RebuildLoop::NoteTry(const std::vector<MoveKey>& due) {
+  if (status_.failed_fragments() == 0) {
+    failed_due_.clear();
+    patience_ = kPauseAfterFailures;
+    return;
+  }
+  patience_ = due == failed_due_ ? std::min(patience_ * 2, kPatienceMax) : kPauseAfterFailures;
+  failed_due_ = due;
+  tried_version_ = map_.get().version();
+  next_try_ = Executor::Current().clock().Now() + patience_;
+}
+
+// Also when targets can be asked again that the last one has missed.
+bool RebuildLoop::SweepIsDue() {
+  if (Executor::Current().clock().Now() < next_sweep_) return false;
+  if (!unswept_.empty()) {
+    const MapDomains domains(map_.get());
+    for (uint32_t target : unswept_) sweep_wanted_ = sweep_wanted_ || domains.IsReachable(target);
+  }
+  return sweep_wanted_;
 }
 
 // Whether something has changed that no version of the map tells of.
@@ -218,7 +250,9 @@ Task<void> RebuildLoop::RestoreBatch(Pass* pass, Batch batch) {
   const wire::PlacementGroup* group = pass->view.FindGroup(group_id);
   const wire::GroupMove* move = MapView::FindMove(*group, index);
   const wire::NodeInfo* node = pass->view.NodeOf(to);
-  if (move == nullptr || node == nullptr) co_return;
+  if (move == nullptr || node == nullptr) {
+    co_return NoteReply(*pass, batch.key, absl::UnavailableError("it is not in the map"), count);
+  }
   wire::RestoreFragmentsRequest request =
       pass->view.RestoreRequest(*group, index, to, {move->from()}, pass->turn++);
   *request.mutable_stripes() = std::move(*batch.request.mutable_stripes());
@@ -226,7 +260,7 @@ Task<void> RebuildLoop::RestoreBatch(Pass* pass, Batch batch) {
   if (calls == nullptr) calls = std::make_unique<Semaphore>(kCallsPerNode);
   Semaphore& turns = *calls;
   absl::Status admitted = co_await turns.Acquire(1, Deadline::Infinite());
-  if (!admitted.ok()) co_return;
+  if (!admitted.ok()) co_return NoteReply(*pass, batch.key, admitted, count);
   absl::StatusOr<wire::RestoreFragmentsReply> reply =
       absl::CancelledError("the rebuild has been stopped");
   if (!stop_.stop_requested()) {
@@ -242,6 +276,8 @@ void RebuildLoop::NoteReply(Pass& pass, const MoveKey& key,
                             const absl::StatusOr<wire::RestoreFragmentsReply>& reply,
                             size_t stripes) {
   if (!reply.ok()) {
+    // It may have been done all the same, of stripes that are removed meanwhile.
+    sweep_wanted_ = true;
     pass.failed[key] += stripes;
     status_.set_last_failure(
         StrCat("target ", std::get<2>(key), ": ", ToStd(reply.status().message())));
@@ -346,6 +382,8 @@ Task<absl::Status> RebuildLoop::Sweep() {
   uint64_t from = 0;
   uint64_t freed = 0;
   bool all = true;
+  unswept_.clear();
+  next_sweep_ = Executor::Current().clock().Now() + kSweepInterval;
   while (!stop_.stop_requested()) {
     wire::CheckStorageRequest request;
     request.set_from(from);
@@ -356,6 +394,7 @@ Task<absl::Status> RebuildLoop::Sweep() {
       if (finding.repaired()) ++freed;
       all = all && finding.repaired();
     }
+    unswept_.insert(found->unreachable_targets().begin(), found->unreachable_targets().end());
     if (found->done()) break;
     from = found->next();
     // Moves come first.

@@ -68,6 +68,8 @@ class RebuildLoop {
   bool NotePlanFacts();
   Task<absl::Status> FenceSettling();
   std::vector<MoveKey> Due() const;
+  void NoteTry(const std::vector<MoveKey>& due);
+  bool SweepIsDue();
   Task<absl::Status> RunPass(std::vector<MoveKey> due);
   Task<absl::Status> RestorePage(Pass& pass, const StripePage& page);
   Task<void> RestoreBatch(Pass* pass, Batch batch);
@@ -88,8 +90,15 @@ class RebuildLoop {
   MonoTime plan_again_;
   // Of settling moves: leases from before this may still refer to what the new member lacks.
   std::map<MoveKey, LeaseId> fences_;
+  // Of the last try that has left something undone, what was to be done.
+  std::vector<MoveKey> failed_due_;
+  uint64_t tried_version_ = 0;  // of the map
+  MonoTime next_try_;
+  absl::Duration patience_;
   // Fragments are left where no group has them any more.
   bool sweep_wanted_ = false;
+  MonoTime next_sweep_;
+  std::set<uint32_t> unswept_;  // targets that the last sweep could not ask
   std::map<uint32_t, std::unique_ptr<Semaphore>> calls_;  // under way, by node
 
   wire::RebuildStatusReply status_;

@@ -9,6 +9,7 @@ namespace cairn {
 namespace {
 
 constexpr size_t kReportedMax = 10'000;
+constexpr int kReportsAtOnce = 64;
 constexpr absl::Duration kLook = absl::Seconds(1);
 constexpr absl::Duration kPauseAfterError = absl::Seconds(30);
 
@@ -67,7 +68,8 @@ Task<absl::Status> ScrubLoop::Mend(wire::CheckStorageRequest request,
 }
 
 Task<absl::Status> ScrubLoop::MendReported() {
-  while (!reported_.empty() && !stop_.stop_requested()) {
+  // A few at a time: whoever reports without end must not hold up the scrub.
+  for (int i = 0; i < kReportsAtOnce && !reported_.empty() && !stop_.stop_requested(); ++i) {
     // Out of the list first: what is reported from now on is looked at again.
     const uint64_t stripe = *reported_.begin();
     reported_.erase(reported_.begin());

@@ -22,6 +22,9 @@ constexpr uint64_t kStripesPerStep = 4096;
 constexpr uint64_t kStripesPerVerifiedStep = 256;
 // About 40 bytes each, of a message's 64 KiB.
 constexpr size_t kFindingsMax = 500;
+// Held in the range of a step: much may wait there to be freed, or to be committed.
+constexpr uint64_t kHeldMax = 200'000;
+constexpr uint64_t kVerifiedMax = 4 * kGiB;
 constexpr absl::Duration kListTimeout = absl::Seconds(60);
 constexpr absl::Duration kRepairTimeout = absl::Seconds(120);
 constexpr int kRepairsPerCall = 64;
@@ -40,6 +43,13 @@ wire::StorageFinding ToFinding(const StorageDifference& difference) {
 bool IsRestorable(wire::StorageFault fault) {
   return fault == wire::FRAGMENT_MISSING || fault == wire::FRAGMENT_DAMAGED ||
          fault == wire::FRAGMENT_WRONG_LENGTH;
+}
+
+// So many of them must fit a message.
+std::string DetailOf(absl::string_view text) {
+  constexpr size_t kDetailBytesMax = 64;
+  if (text.size() <= kDetailBytesMax) return std::string(text);
+  return StrCat(ToStd(text.substr(0, kDetailBytesMax - 3)), "...");
 }
 
 // Whether the fragment has a right to be where it is.
@@ -137,7 +147,7 @@ Task<absl::StatusOr<wire::CheckStorageReply>> StorageCheck::Run(wire::CheckStora
 // meanwhile looks like an orphan. May shorten the range.
 Task<absl::StatusOr<StorageCheck::Evaluation>> StorageCheck::Evaluate(const MapView& view,
                                                                       Range* range, bool verify) {
-  const Held held = co_await ListAll(view, *range, verify);
+  const Held held = co_await ListAll(view, range, verify);
   // Before the references are looked at: what a lease has left behind when it ended is queued.
   absl::flat_hash_set<LeaseId> known;
   for (const auto& [stripe, fragments] : held.fragments.by_stripe) {
@@ -165,7 +175,8 @@ Task<absl::StatusOr<StorageCheck::Evaluation>> StorageCheck::Evaluate(const MapV
   co_return evaluation;
 }
 
-Task<StorageCheck::Held> StorageCheck::ListAll(const MapView& view, Range range, bool verify) {
+// Shortens the range when it holds too much.
+Task<StorageCheck::Held> StorageCheck::ListAll(const MapView& view, Range* range, bool verify) {
   Held held;
   std::vector<Task<absl::Status>> lists;
   std::vector<uint32_t> asked;
@@ -187,20 +198,21 @@ Task<StorageCheck::Held> StorageCheck::ListAll(const MapView& view, Range range,
   co_return held;
 }
 
-Task<absl::Status> StorageCheck::ListNode(const wire::NodeInfo* node, Range range, bool verify,
+Task<absl::Status> StorageCheck::ListNode(const wire::NodeInfo* node, Range* range, bool verify,
                                           Held* held) {
-  uint64_t from = range.span.first;
-  while (from < range.span.end()) {
+  uint64_t from = range->span.first;
+  while (from < range->span.end()) {
+    const uint64_t end = range->span.end();
     wire::ListFragmentsRequest request;
     request.set_first(from);
-    request.set_end(range.span.end());
+    request.set_end(end);
     request.set_verify(verify);
     const absl::StatusOr<wire::ListFragmentsReply> reply =
         co_await peers_.CallNode<wire::ListFragmentsReply>(
             node->id(), node->endpoint(), wire::LIST_FRAGMENTS, std::move(request),
             Deadline::After(Executor::Current().clock(), kListTimeout));
     if (!reply.ok()) co_return reply.status();
-    if (reply->next() <= from || reply->next() > range.span.end())
+    if (reply->next() <= from || reply->next() > end)
       co_return absl::DataLossError(StrCat("node ", node->id(), " lists fragments in circles"));
     for (uint32_t target : reply->failed_targets()) held->fragments.unreachable.insert(target);
     for (const auto& each : reply->fragments()) {
@@ -211,6 +223,9 @@ Task<absl::Status> StorageCheck::ListNode(const wire::NodeInfo* node, Range rang
     held->listed += static_cast<uint64_t>(reply->fragments_size());
     held->verified_bytes += reply->verified_bytes();
     from = reply->next();
+    const bool full = held->listed > kHeldMax || held->verified_bytes > kVerifiedMax;
+    if (full && from < range->span.end())
+      *range = {{range->span.first, from - range->span.first}, false};
   }
   co_return absl::OkStatus();
 }
@@ -251,13 +266,13 @@ Task<void> StorageCheck::Restore(const MapView& view, Evaluation& found) {
       for (size_t i : batch.findings) {
         wire::StorageFinding& finding = found.findings[i];
         finding.set_repaired(reply.ok() && reply->failed() == 0);
-        if (!reply.ok()) finding.set_detail(std::string(reply.status().message()));
+        if (!reply.ok()) finding.set_detail(DetailOf(reply.status().message()));
         if (!reply.ok() || reply->failed() == 0) continue;
         const auto failure = std::find_if(
             reply->failures().begin(), reply->failures().end(),
             [&finding](const auto& each) { return each.stripe() == finding.stripe(); });
         const bool told = failure != reply->failures().end();
-        if (told) finding.set_detail(failure->reason());
+        if (told) finding.set_detail(DetailOf(failure->reason()));
         finding.set_repaired(!told && static_cast<int>(reply->failed()) == reply->failures_size());
       }
     }
@@ -293,7 +308,7 @@ Task<void> StorageCheck::Free(const MapView& view, Evaluation& found) {
       for (size_t i = at; i < end; ++i) {
         wire::StorageFinding& finding = found.findings[findings[i]];
         finding.set_repaired(reply.ok());
-        if (!reply.ok()) finding.set_detail(std::string(reply.status().message()));
+        if (!reply.ok()) finding.set_detail(DetailOf(reply.status().message()));
       }
     }
   }

@@ -40,8 +40,8 @@ class StorageCheck {
   struct Held;
   struct Evaluation;
   Task<absl::StatusOr<Evaluation>> Evaluate(const MapView& view, Range* range, bool verify);
-  Task<Held> ListAll(const MapView& view, Range range, bool verify);
-  Task<absl::Status> ListNode(const wire::NodeInfo* node, Range range, bool verify, Held* held);
+  Task<Held> ListAll(const MapView& view, Range* range, bool verify);
+  Task<absl::Status> ListNode(const wire::NodeInfo* node, Range* range, bool verify, Held* held);
   Task<void> Restore(const MapView& view, Evaluation& found);
   Task<void> Free(const MapView& view, Evaluation& found);
 
