@@ -76,8 +76,7 @@ RebuildLoop::~RebuildLoop() = default;
 Task<void> RebuildLoop::Run() {
   bool said = false;
   // What was left to sweep is not known after a restart. Not before the nodes are back.
-  sweep_wanted_ = map_.get().nodes_size() > 1;
-  next_sweep_ = Executor::Current().clock().Now() + kFirstSweep;
+  first_sweep_ = Executor::Current().clock().Now() + kFirstSweep;
   while (!stop_.stop_requested()) {
     absl::Status done = co_await Plan();
     if (done.ok()) done = co_await FenceSettling();
@@ -112,7 +111,12 @@ void RebuildLoop::NoteTry(const std::vector<MoveKey>& due) {
 
 // Also when targets can be asked again that the last one has missed.
 bool RebuildLoop::SweepIsDue() {
-  if (Executor::Current().clock().Now() < next_sweep_) return false;
+  const MonoTime now = Executor::Current().clock().Now();
+  if (now < next_sweep_) return false;
+  if (now >= first_sweep_) {
+    first_sweep_ = MonoTime::Never();
+    sweep_wanted_ = sweep_wanted_ || map_.get().nodes_size() > 1;
+  }
   if (!unswept_.empty()) {
     const MapDomains domains(map_.get());
     for (uint32_t target : unswept_) sweep_wanted_ = sweep_wanted_ || domains.IsReachable(target);

@@ -98,6 +98,7 @@ class RebuildLoop {
   // Fragments are left where no group has them any more.
   bool sweep_wanted_ = false;
   MonoTime next_sweep_;
+  MonoTime first_sweep_;
   std::set<uint32_t> unswept_;  // targets that the last sweep could not ask
   std::map<uint32_t, std::unique_ptr<Semaphore>> calls_;  // under way, by node
 
