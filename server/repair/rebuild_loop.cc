@@ -412,6 +412,8 @@ Task<absl::Status> RebuildLoop::Sweep() {
 wire::RebuildStatusReply RebuildLoop::Status() const {
   wire::RebuildStatusReply status = status_;
   status.set_members_lost(CountStuck(map_.get(), facts_));
+  const MapDomains domains(map_.get());
+  std::set<uint32_t> waiting;
   for (const wire::PlacementGroup& group : map_.get().groups()) {
     for (const wire::GroupMove& move : group.moves()) {
       if (move.settling()) {
@@ -419,6 +421,8 @@ wire::RebuildStatusReply RebuildLoop::Status() const {
       } else {
         status.set_moves_copying(status.moves_copying() + 1);
       }
+      const wire::NodeInfo* node = domains.NodeOf(move.to());
+      if (node != nullptr && !domains.IsReachable(move.to())) waiting.insert(node->id());
       if (status.moves_size() == kMovesTold) continue;
       auto* told = status.add_moves();
       told->set_group(group.id());
@@ -428,6 +432,7 @@ wire::RebuildStatusReply RebuildLoop::Status() const {
       told->set_settling(move.settling());
     }
   }
+  status.mutable_waiting_nodes()->Add(waiting.begin(), waiting.end());
   const MonoTime now = Executor::Current().clock().Now();
   if (marks_.size() > 1 && now - marks_.back().at < kRateWindow) {
     const double seconds = absl::ToDoubleSeconds(now - marks_.front().at);
