@@ -366,6 +366,23 @@ void Session::HangUpOnNodesDown() {
   }
 }
 
+void Session::HangUpOn(TargetId target) {
+  const wire::TargetInfo* const info = map_ == nullptr ? nullptr : map_->FindTarget(target);
+  const wire::NodeInfo* const node =
+      info == nullptr ? nullptr : map_->FindNode(NodeId(info->node()));
+  const auto slot = node == nullptr ? nodes_.end() : nodes_.find(node->endpoint());
+  if (slot == nodes_.end() || slot->second.connection == nullptr) return;
+  const std::shared_ptr<NodeConnection> connection = slot->second.connection;
+  connection->HangUp(absl::UnavailableError(StrCat(node->endpoint(), ": no answer to a read")));
+}
+
+std::optional<TargetId> Session::MemberNow(PgId group, uint32_t index) const {
+  if (map_ == nullptr) return std::nullopt;
+  const absl::StatusOr<const wire::TargetInfo*> target = map_->MemberOf(group, index);
+  if (!target.ok()) return std::nullopt;
+  return TargetId((*target)->id());
+}
+
 void Session::ReportStripe(StripeId stripe) {
   if (stop_.stop_requested() || reports_.size() >= kReportsMax) return;
   reports_.insert(stripe);

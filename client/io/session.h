@@ -14,6 +14,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "client/io/hedge_policy.h"
 #include "client/io/map_index.h"
 #include "client/io/map_parts.h"
 #include "client/io/parity_pool.h"
@@ -111,6 +112,13 @@ class Session {
   // As Route(), to the target that was the group's before, while not all that it holds has been
   // taken over. NOT_FOUND: there is none.
   Task<absl::StatusOr<TargetRoute>> RouteToFormer(PgId group, uint32_t index, Deadline deadline);
+  // The target of fragment `index` by the map that is here.
+  std::optional<TargetId> MemberNow(PgId group, uint32_t index) const;
+  // How quickly targets answer reads.
+  HedgePolicy& hedges() { return hedges_; }
+  // Gives up the connection to the target's node, if there is one: calls under way fail with
+  // UNAVAILABLE, later ones connect anew.
+  void HangUpOn(TargetId target);
   // Tells the service of a stripe that was read around something, so that it is mended. In the
   // background; what does not get through is forgotten: the scrub finds it, too.
   void ReportStripe(StripeId stripe);
@@ -185,6 +193,7 @@ class Session {
   RpcClient rpc_;
   Semaphore window_;
   ParityPool parity_;
+  HedgePolicy hedges_;
   MonoTime last_progress_;
   StopSource stop_;
   Scope scope_;
