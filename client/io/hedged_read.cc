@@ -96,7 +96,8 @@ Task<ReadOutcome> ReadHedged(const Delivery& to, const FragmentRead& read, Deadl
   HedgePolicy& hedges = to.session.hedges();
   const std::optional<TargetId> target = to.session.MemberNow(read.group, read.index);
   if (read.redundancy.width() == 1 || !target.has_value()) {
-    ReadOutcome only{co_await ReadHeld(to, read, read.index, deadline), std::nullopt};
+    ReadOutcome only;
+    only.held = co_await ReadHeld(to, read, read.index, deadline);
     co_return only;
   }
   const MonoTime began = Executor::Current().clock().Now();
