@@ -130,6 +130,13 @@ def coroutine_lambdas(source: Source) -> Iterator[Problem]:
                 yield Problem(source.path, line, "coroutine-lambda", "a coroutine lambda captures: name the function")
 
 
+def awaits_in_braces(source: Source) -> Iterator[Problem]:
+    """GCC 12 destroys members of such a list twice."""
+    for match in re.finditer(r"\{[^{};]*\bco_await\b[^{};]*\}", source.code):
+        line = source.line_at(match.start())
+        yield Problem(source.path, line, "await-in-braces", "co_await inside an initializer list: await before it")
+
+
 def _body(code: str, opening: int) -> str:
     depth = 0
     for position in range(opening, len(code)):
@@ -164,4 +171,4 @@ def readmes(root: Path, paths: list[str]) -> Iterator[Problem]:
         yield Problem("tools/README.md", 1, "readme", "tools has a README.md")
 
 
-SOURCE_RULES = (layers, libraries, pragma_once, seams, coroutine_lambdas, unfinished)
+SOURCE_RULES = (layers, libraries, pragma_once, seams, coroutine_lambdas, awaits_in_braces, unfinished)
