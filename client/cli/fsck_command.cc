@@ -15,6 +15,7 @@
 #include "cairn/admin.h"
 #include "client/cli/arguments.h"
 #include "client/cli/format.h"
+#include "client/cli/scrub_report.h"
 #include "common/base/status_macros.h"
 
 namespace cairn::cli {
@@ -23,6 +24,7 @@ namespace {
 struct CheckArguments {
   std::string name;  // "fsck"
   CheckStorageOptions options;
+  bool status = false;  // of the scrub that goes on by itself
 };
 
 // More would scroll away what matters; the summary has the counts.
@@ -251,7 +253,9 @@ CLI::App* AddCheck(CLI::App* app, Command* chosen, const std::string& help,
   check->add_flag("--repair", arguments->options.repair,
                   "Make again what is missing or damaged, free what nothing refers to");
   check->callback([arguments, chosen] {
-    *chosen = [arguments](Context& context) { return RunCheck(context, *arguments); };
+    *chosen = [arguments](Context& context) {
+      return arguments->status ? RunScrubStatus(context) : RunCheck(context, *arguments);
+    };
   });
   return check;
 }
@@ -295,14 +299,22 @@ void AddStorageCheckCommands(CLI::App* app, Command* chosen) {
   scrub->name = "scrub";
   scrub->options.verify = true;
   CLI::App* scrub_app = AddCheck(app, chosen, "Read every fragment back and check it", scrub);
+  scrub_app->add_flag(
+      "--status", scrub->status,
+      "Only show how far the check is that goes on by itself, and what it has found");
   scrub_app->footer(absl::StrCat(
       R"(Reads all that the targets hold, and compares it with its checksums and with the metadata: finds
 damage before somebody needs the data. The same as 'cairn fsck --verify'. Changes nothing without
 --repair. Saves and restores go on meanwhile.
+
+The cluster does this by itself, once a week and slowly, and mends what it finds; what a client had to
+read around it looks at within seconds. See --status, and scrub_interval_hours and scrub_bandwidth in
+the configuration of the node with the metadata.
 )",
       kFaults, R"(Examples:
   cairn scrub
   cairn scrub --repair
+  cairn scrub --status
   cairn scrub --repair || echo "look at what is left")"));
 }
 

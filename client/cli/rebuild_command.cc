@@ -13,6 +13,7 @@
 #include "cairn/admin.h"
 #include "client/cli/arguments.h"
 #include "client/cli/format.h"
+#include "client/cli/scrub_report.h"
 #include "client/cli/table.h"
 
 namespace cairn::cli {
@@ -57,6 +58,7 @@ Json RebuildJson(const RebuildInfo& info) {
           {"failed_fragments", info.failed_fragments},
           {"last_failure", info.last_failure},
           {"waiting_nodes", info.waiting_nodes},
+          {"scrub", ScrubJson(info.scrub)},
           {"moves", std::move(moves)}};
 }
 

@@ -45,6 +45,20 @@ StorageFault FaultOf(wire::StorageFault fault) {
   }
 }
 
+ScrubInfo ToScrubInfo(const wire::ScrubStatus& status) {
+  ScrubInfo info;
+  info.running = status.running();
+  info.began_at_ns = status.began_at_ns();
+  info.ended_at_ns = status.ended_at_ns();
+  info.stripes_done = status.stripes_done();
+  info.stripes = status.stripes();
+  info.verified_bytes = status.verified_bytes();
+  info.findings = status.findings();
+  info.repaired = status.repaired();
+  info.reported = status.reported();
+  return info;
+}
+
 RebuildInfo ToRebuildInfo(const wire::RebuildStatusReply& reply) {
   RebuildInfo info;
   info.moves_copying = reply.moves_copying();
@@ -61,6 +75,7 @@ RebuildInfo ToRebuildInfo(const wire::RebuildStatusReply& reply) {
   for (const wire::RebuildStatusReply::Move& move : reply.moves())
     info.moves.push_back({move.group(), move.index(), move.from(), move.to(), move.settling()});
   info.waiting_nodes.assign(reply.waiting_nodes().begin(), reply.waiting_nodes().end());
+  info.scrub = ToScrubInfo(reply.scrub());
   return info;
 }
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "client/io/map_changes.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "proto/wire/cluster.pb.h"
@@ -215,12 +216,18 @@ Task<absl::Status> Session::FetchMap(uint64_t version, Deadline deadline) {
 Task<absl::Status> Session::AskForMap(Deadline deadline) {
   const uint64_t known_version = map_ == nullptr ? 0 : map_->version();
   while (true) {
-    absl::StatusOr<wire::GetMapReply> reply = co_await Meta<wire::GetMapReply>(
-        wire::GET_MAP, arriving_map_.Next(known_version), deadline);
+    wire::GetMapRequest request = arriving_map_.Next(known_version);
+    request.set_takes_changes(map_ != nullptr && takes_map_changes_);
+    absl::StatusOr<wire::GetMapReply> reply =
+        co_await Meta<wire::GetMapReply>(wire::GET_MAP, std::move(request), deadline);
     if (!reply.ok()) co_return reply.status();
+    if (!reply->changes().empty()) co_return TakeMapChanges(*reply);
     CO_ASSIGN_OR_RETURN(MapParts::Taken taken,
                         arriving_map_.Take(*std::move(reply), known_version));
-    if (taken.map.has_value()) map_ = std::make_shared<const MapIndex>(*std::move(taken.map));
+    if (taken.map.has_value()) {
+      map_ = std::make_shared<const MapIndex>(*std::move(taken.map));
+      takes_map_changes_ = true;
+    }
     if (!taken.more) break;
     // Of a map that changes faster than it is fetched only beginnings come.
     if (deadline.HasPassed(Executor::Current().clock()))
@@ -228,6 +235,16 @@ Task<absl::Status> Session::AskForMap(Deadline deadline) {
   }
   if (map_ == nullptr) co_return absl::DataLossError("the service says that it has no cluster map");
   co_return absl::OkStatus();
+}
+
+absl::Status Session::TakeMapChanges(const wire::GetMapReply& reply) {
+  takes_map_changes_ = false;
+  if (map_ == nullptr) return absl::DataLossError("changes of a cluster map that nobody has");
+  ASSIGN_OR_RETURN(wire::ClusterMap map, ApplyMapChanges(map_->map(), reply.changes()));
+  takes_map_changes_ = true;
+  arriving_map_ = MapParts();
+  map_ = std::make_shared<const MapIndex>(std::move(map));
+  return absl::OkStatus();
 }
 
 uint64_t Session::newest_map_version() const {

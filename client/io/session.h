@@ -173,6 +173,7 @@ class Session {
   Task<void> RunCallWatch();
   // REQUIRES: the caller holds `fetching_map_`.
   Task<absl::Status> AskForMap(Deadline deadline);
+  absl::Status TakeMapChanges(const wire::GetMapReply& reply);
   void HangUpOnNodesDown();
   Task<void> RenewLeases();
   Task<absl::Status> RenewAll(Deadline deadline);
@@ -214,6 +215,8 @@ class Session {
   Semaphore fetching_map_{1};
   // Kept from one try to the next, so that those which are cut short get through together.
   MapParts arriving_map_;
+  // Off after changes that do not fit: the whole map is asked for once.
+  bool takes_map_changes_ = true;
   MonoTime next_map_try_;
   absl::flat_hash_map<std::string, NodeSlot> nodes_;
   struct KeptLease {

@@ -317,7 +317,7 @@ absl::Status Node::ServeMetadata() {
   map_keeper_ = std::make_unique<MapKeeper>(*meta_, map_, kGroupsPerTarget,
                                             [this](uint64_t version) { OnMapVersion(version); });
   meta_service_ = std::make_unique<MetaService>(
-      *meta_, [this]() -> const wire::ClusterMap& { return map_; },
+      *meta_, [this]() -> const wire::ClusterMap& { return map_; }, map_keeper_->history(),
       [this](std::string redundancy, wire::DomainLevel level) {
         return map_keeper_->MakeGroups(std::move(redundancy), level);
       });

@@ -63,6 +63,7 @@ Task<absl::Status> MapKeeper::ApplyAlone(Change change, Kind kind) {
   const absl::StatusOr<disk::SetClusterMapReply> stored =
       co_await engine_.Mutate(std::move(update));
   if (!stored.ok()) co_return stored.status();
+  history_.Note(map_, changed);
   map_ = std::move(changed);
   on_version_(map_.version());
   co_return absl::OkStatus();

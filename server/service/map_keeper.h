@@ -15,6 +15,7 @@
 #include "proto/wire/cluster.pb.h"
 #include "proto/wire/meta.pb.h"
 #include "server/cluster/failure_detector.h"
+#include "server/cluster/map_history.h"
 #include "server/meta/meta_engine.h"
 
 namespace cairn {
@@ -28,6 +29,8 @@ class MapKeeper {
             std::function<void(uint64_t version)> on_version);
 
   const wire::ClusterMap& map() const { return map_; }
+  // Of the versions since the start.
+  const MapHistory& history() const { return history_; }
 
   // Sees to it that there are placement groups for `redundancy` ("": the default).
   // INVALID_ARGUMENT when it is none; FAILED_PRECONDITION when the cluster has too few failure
@@ -56,6 +59,7 @@ class MapKeeper {
   wire::ClusterMap& map_;
   const uint32_t groups_per_target_;
   const std::function<void(uint64_t version)> on_version_;
+  MapHistory history_;
   Semaphore changing_{1};
 };
 

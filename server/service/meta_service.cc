@@ -1,5 +1,6 @@
 #include "server/service/meta_service.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/base/strings.h"
@@ -17,8 +18,11 @@ static_assert(kMapPartBytes + 2 * kKiB <= kMaxMessageBytes, "a part must fit a m
 }  // namespace
 
 MetaService::MetaService(MetaEngine& engine, std::function<const wire::ClusterMap&()> map,
-                         MakeGroups make_groups)
-    : engine_(engine), map_(std::move(map)), make_groups_(std::move(make_groups)) {}
+                         const MapHistory& history, MakeGroups make_groups)
+    : engine_(engine),
+      map_(std::move(map)),
+      history_(history),
+      make_groups_(std::move(make_groups)) {}
 
 void MetaService::Register(CallTable& table) {
   table.Add(wire::GET_MAP, this, &MetaService::GetMap);
@@ -58,6 +62,13 @@ Task<absl::StatusOr<wire::GetMapReply>> MetaService::GetMap(CallContext& call,
   const bool goes_on = request.offset_bytes() > 0 && request.version() == map.version();
   if (!goes_on && map.version() <= request.known_version()) co_return reply;
   const std::string& bytes = Serialized(map);
+  if (!goes_on && request.takes_changes()) {
+    auto changes = history_.Since(request.known_version(), std::min(bytes.size(), kMapPartBytes));
+    if (changes.has_value()) {
+      for (wire::MapChange& change : *changes) *reply.add_changes() = std::move(change);
+      co_return reply;
+    }
+  }
   if (bytes.size() <= kMapPartBytes) {
     *reply.mutable_map() = map;
     co_return reply;

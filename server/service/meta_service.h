@@ -8,6 +8,7 @@
 
 #include "common/rpc/call_table.h"
 #include "proto/wire/meta.pb.h"
+#include "server/cluster/map_history.h"
 #include "server/meta/meta_engine.h"
 
 namespace cairn {
@@ -17,9 +18,10 @@ class MetaService {
  public:
   // Sees to it that the cluster map has groups for a redundancy that a bucket asks for.
   using MakeGroups = std::function<Task<absl::Status>(std::string redundancy, wire::DomainLevel)>;
-  // `map` answers the cluster map of the moment.
+  // `map` answers the cluster map of the moment, `history` how it came to be; both outlive the
+  // service.
   MetaService(MetaEngine& engine, std::function<const wire::ClusterMap&()> map,
-              MakeGroups make_groups);
+              const MapHistory& history, MakeGroups make_groups);
 
   void Register(CallTable& table);
 
@@ -31,8 +33,8 @@ class MetaService {
   };
   const Counters& counters() const { return counters_; }
 
-  // The map whole where it fits a message, else a part of it. INVALID_ARGUMENT for an offset past
-  // its end.
+  // What has changed, to a caller for whom that is less; else the map whole where it fits a
+  // message, else a part of it. INVALID_ARGUMENT for an offset past its end.
   Task<absl::StatusOr<wire::GetMapReply>> GetMap(CallContext& call,
                                                  const wire::GetMapRequest& request);
   Task<absl::StatusOr<wire::RenewLeasesReply>> RenewLeases(CallContext& call,
@@ -64,6 +66,7 @@ class MetaService {
 
   MetaEngine& engine_;
   std::function<const wire::ClusterMap&()> map_;
+  const MapHistory& history_;
   MakeGroups make_groups_;
   Counters counters_;
   // Of the map as it was asked for last: thousands of clients ask for each part of a new version.

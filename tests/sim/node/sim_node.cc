@@ -350,6 +350,7 @@ void SimNode::ServeMetadata(Life& life) {
       [sessions = life.sessions.get()](uint64_t version) { sessions->SetMapVersion(version); });
   life.meta_service = std::make_unique<MetaService>(
       *life.meta, [map = &life.map]() -> const wire::ClusterMap& { return *map; },
+      life.map_keeper->history(),
       [keeper = life.map_keeper.get()](std::string redundancy, wire::DomainLevel level) {
         return keeper->MakeGroups(std::move(redundancy), level);
       });

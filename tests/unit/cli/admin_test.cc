@@ -247,6 +247,32 @@ TEST_F(AdminCommandTest, ARebuildWithNothingToDoSaysSo) {
   EXPECT_EQ(Run({"rebuild", "status", "-o", "json"}).json()["idle"], true);
 }
 
+TEST_F(AdminCommandTest, TheScrubThatGoesOnByItselfIsShown) {
+  EXPECT_THAT(Run({"scrub", "--status"}).out,
+              HasSubstr("pass        none since the metadata's node has started\n"
+                        "last ended  none yet\n"));
+  ScrubInfo scrub;
+  scrub.running = true;
+  scrub.began_at_ns = 1'800'000'000'000'000'000;
+  scrub.ended_at_ns = 1'700'000'000'000'000'000;
+  scrub.stripes_done = 30;
+  scrub.stripes = 120;
+  scrub.verified_bytes = 5 << 20;
+  scrub.findings = 4;
+  scrub.repaired = 3;
+  scrub.reported = 2;
+  admin_.rebuild[0].scrub = scrub;
+  const std::string out = Run({"scrub", "--status"}).out;
+  EXPECT_THAT(out, HasSubstr(" ago, 25% of about 120 stripes\n"));
+  EXPECT_THAT(out, HasSubstr("read        5.00 MiB, 30 stripes\n"
+                             "found       4, of which 3 are repaired\n"
+                             "reported    2 stripes by clients"));
+  const auto json = Run({"scrub", "--status", "-o", "json"}).json();
+  EXPECT_EQ(json["began_at"], "2027-01-15T08:00:00.000Z");
+  EXPECT_EQ(json["repaired"], 3);
+  EXPECT_TRUE(admin_.step_options.empty()) << "it has checked something";
+}
+
 TEST_F(AdminCommandTest, RebuildJsonHasEveryField) {
   admin_.rebuild = {AtWork(0)};
   EXPECT_EQ(Run({"rebuild", "status", "-o", "json"}).json(), nlohmann::json::parse(R"({
@@ -254,6 +280,8 @@ TEST_F(AdminCommandTest, RebuildJsonHasEveryField) {
     "restored_fragments": 12, "restored_bytes": 50331648, "bytes_per_second": 200000000,
     "pass_stripes_done": 50, "pass_stripes": 200, "passes": 3, "failed_fragments": 1,
     "last_failure": "node 5\nis busy", "waiting_nodes": [5, 6],
+    "scrub": {"running": false, "began_at": null, "ended_at": null, "stripes_done": 0, "stripes": 0,
+              "verified_bytes": 0, "findings": 0, "repaired": 0, "reported": 0},
     "moves": [{"group": 100, "index": 2, "from_target": 7, "to_target": 8, "state": "settling"}]})"));
   cluster_.errors["rebuild"] = absl::DeadlineExceededError("no answer");
   EXPECT_EQ(Run({"rebuild", "status"}).code, 4);

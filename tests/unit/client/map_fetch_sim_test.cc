@@ -49,14 +49,17 @@ class MapNode {
   }
   // A node dies, or comes back.
   void Change() {
+    const wire::ClusterMap before = map;
     const bool up = map.nodes(0).state() == wire::NODE_UP;
     map.mutable_nodes(0)->set_state(up ? wire::NODE_DOWN : wire::NODE_UP);
     map.set_version(map.version() + 1);
+    if (knows_changes) history_.Note(before, map);
     sessions_->SetMapVersion(map.version());
   }
   size_t parts() const { return (map.ByteSizeLong() + 60 * kKiB - 1) / (60 * kKiB); }
 
   wire::ClusterMap map = LargeMap();
+  bool knows_changes = false;
   std::vector<wire::GetMapRequest> requests;
   // Called with each request, before it is answered.
   std::function<void()> on_request = [] {};
@@ -77,7 +80,9 @@ class MapNode {
   SimKv kv_{kMetaFamilyCount};
   SimBlockingRunner runner_;
   MetaEngine engine_;  // never started: the map does not come from it
-  MetaService service_{engine_, [this]() -> const wire::ClusterMap& { return map; }, nullptr};
+  MapHistory history_;
+  MetaService service_{engine_, [this]() -> const wire::ClusterMap& { return map; }, history_,
+                       nullptr};
   std::unique_ptr<SimNet> net_;
   CallTable table_;
   std::unique_ptr<SessionTable> sessions_;
@@ -222,6 +227,40 @@ TEST_F(MapFetch, ANewerMapThatCannotBeHadIsWaitedForASecondAndNotSoonAgain) {
   EXPECT_GT(executor_.clock().Now() - began, absl::Seconds(4));
   fabric_.Thaw("node");
   ExpectNewest(executor_.Run(session_->NewestMap(In(absl::Seconds(5)))));
+}
+
+TEST_F(MapFetch, OfALargeMapOnlyTheChangesCome) {
+  node_.knows_changes = true;
+  ASSERT_NO_FATAL_FAILURE(ExpectNewest(Map()));
+  node_.requests.clear();
+  for (int i = 0; i < 5; ++i) node_.Change();
+  ASSERT_NO_FATAL_FAILURE(AnnounceChange());
+  ExpectNewest(Map());
+  EXPECT_EQ(node_.requests.size(), 1u);
+}
+
+TEST_F(MapFetch, ChangesThatDoNotFitLeadToTheWholeMap) {
+  ASSERT_NO_FATAL_FAILURE(ExpectNewest(Map()));
+  ASSERT_NO_FATAL_FAILURE(AnnounceChange());
+  node_.answer = [] {
+    wire::GetMapReply reply;
+    reply.add_changes()->mutable_entries()->set_version(77);
+    return reply;
+  };
+  const Fetched old = Map();
+  ASSERT_TRUE(old.ok()) << old.status();
+  EXPECT_EQ((*old)->version(), 1u);
+  node_.answer = nullptr;
+  node_.requests.clear();
+  executor_.RunFor(absl::Seconds(1));
+  ASSERT_NO_FATAL_FAILURE(ExpectNewest(Map()));
+  EXPECT_FALSE(node_.requests.front().takes_changes());
+  // From there on by changes again.
+  node_.knows_changes = true;
+  node_.requests.clear();
+  ASSERT_NO_FATAL_FAILURE(AnnounceChange());
+  ExpectNewest(Map());
+  EXPECT_EQ(node_.requests.size(), 1u);
 }
 
 Task<absl::Status> AskLater(Session* session, absl::Duration later) {

@@ -80,7 +80,7 @@ class MapKeeperTest : public MetaTest {
   SimFabric fabric_{executor_};
   std::unique_ptr<SimNet> net_ = fabric_.MakeNet("node");
   MetaService service_{*engine_, [this]() -> const wire::ClusterMap& { return map_; },
-                       MakeNoGroups};
+                       keeper_.history(), MakeNoGroups};
 };
 
 TEST_F(MapKeeperTest, AMapThatFitsAMessageIsAnsweredWhole) {
@@ -130,6 +130,33 @@ TEST_F(MapKeeperTest, ALargeMapIsAnsweredInParts) {
     EXPECT_EQ(Get(known, 0, 0)->ByteSizeLong(), 0u) << "there is no newer one";
     ASSERT_EQ(KillHalf(), absl::OkStatus());
   }
+}
+
+// Ten thousand clients hold the map, and all want to know of each change.
+TEST_F(MapKeeperTest, OfALargeMapTheChangesAreAnsweredToWhoTakesThem) {
+  map_ = LargeMap();
+  ASSERT_EQ(MakeGroups("ec:4+2"), absl::OkStatus());
+  const uint64_t known = map_.version();
+  FailureDetector::Change death;
+  death.node = map_.nodes(5).id();
+  death.state = wire::NODE_DOWN;
+  std::vector<FailureDetector::Change> changes = {death};
+  ASSERT_EQ(executor_.Run(keeper_.SetNodeStates(changes)), absl::OkStatus());
+  wire::GetMapRequest request;
+  request.set_known_version(known);
+  request.set_takes_changes(true);
+  CallContext call(*net_, PeerId(1), SessionId(1), Deadline::Infinite(), RequestId(), {});
+  const auto reply = executor_.Run(service_.GetMap(call, request));
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  ASSERT_EQ(reply->changes_size(), 1);
+  EXPECT_EQ(reply->changes(0).entries().version(), map_.version());
+  EXPECT_LT(reply->ByteSizeLong(), 256u);
+  // Of what was before this process nothing is known.
+  request.set_known_version(known - 2);
+  const auto older = executor_.Run(service_.GetMap(call, request));
+  ASSERT_TRUE(older.ok()) << older.status();
+  EXPECT_TRUE(older->changes().empty());
+  EXPECT_FALSE(older->part().empty());
 }
 
 TEST_F(MapKeeperTest, AChangeInTheMiddleOfAFetchLeadsToTheNewMap) {

@@ -36,6 +36,20 @@ struct StopAdvice {
 
 // ---- rebuild ----
 
+// Of the check that goes on by itself: it reads every fragment, and mends what it finds.
+struct ScrubInfo {
+  bool running = false;
+  // Unix time in nanoseconds. 0: none since the node with the metadata has started.
+  int64_t began_at_ns = 0;    // of the pass under way, or else of the last
+  int64_t ended_at_ns = 0;    // of the last that has ended
+  uint64_t stripes_done = 0;  // these and the next four: of the pass under way, or else of the last
+  uint64_t stripes = 0;       // about so many in all
+  uint64_t verified_bytes = 0;
+  uint64_t findings = 0;
+  uint64_t repaired = 0;  // of these
+  uint64_t reported = 0;  // stripes that clients had to read around, since the start
+};
+
 // What is being made again or moved.
 struct RebuildInfo {
   // Of one member of a placement group, from a target to another.
@@ -64,6 +78,7 @@ struct RebuildInfo {
   uint64_t passes = 0;                  // that have ended
   std::vector<Move> moves;              // the first 256
   std::vector<uint32_t> waiting_nodes;  // that must answer before it goes on
+  ScrubInfo scrub;
 };
 
 // ---- checks ----
