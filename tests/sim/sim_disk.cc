@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/task/executor.h"
+#include "common/task/stop.h"
 
 namespace cairn {
 namespace {
@@ -33,6 +34,10 @@ Task<void> SimDisk::SomeSteps() {
   for (uint64_t i = 0; i < steps; ++i) {
     NextStep step;
     co_await step;
+  }
+  if (delay_ > absl::ZeroDuration()) {
+    StopSource never;
+    (void)co_await SleepFor(delay_, never);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "common/base/random.h"
 #include "common/base/units.h"
 #include "server/disk/disk.h"
@@ -42,6 +43,8 @@ class SimDisk final : public Disk {
   void MisdirectNextWrite(uint64_t offset_bytes);
   // Bit rot.
   void FlipBit(uint64_t offset_bytes, int bit);
+  // A slow device: each operation takes so long more. Zero: none.
+  void SetDelay(absl::Duration delay) { delay_ = delay; }
   // A lying device: writes and flushes report success and change nothing.
   void DropEverything(bool drop) { dropping_ = drop; }
 
@@ -80,6 +83,7 @@ class SimDisk final : public Disk {
   Fault faults_[3];
   int64_t misdirect_to_ = -1;
   bool dropping_ = false;
+  absl::Duration delay_;
   bool powered_ = true;
   uint64_t power_cycles_ = 0;
   int64_t under_way_ = 0;

@@ -1,7 +1,6 @@
 // Goal: what is lost is made again, what is to move moves, and the cluster's books balance: a node
 // that is gone for good, drained, removed or replaced; and fsck finds and mends what does not
 // agree. Method: real nodes over the simulated network; a seed replays each run.
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <set>
@@ -10,111 +9,10 @@
 
 #include "common/base/crc32c.h"
 #include "server/chunk/aligned_block.h"
-#include "tests/unit/client/cluster_world.h"
+#include "tests/unit/client/rebuild_world.h"
 
 namespace cairn {
 namespace {
-
-using ::testing::IsEmpty;
-
-class Rebuild : public Cluster {
- public:
-  using Cluster::Cluster;
-
-  absl::Status SetNode(uint32_t id, wire::NodeAction action, bool force = false) {
-    wire::SetNodeRequest request;
-    request.set_node(id);
-    request.set_action(action);
-    request.set_force(force);
-    return executor
-        .Run(session->Meta<wire::SetNodeReply>(wire::SET_NODE, std::move(request), Soon()))
-        .status();
-  }
-  wire::RebuildStatusReply RebuildStatus() {
-    const auto status = executor.Run(session->Meta<wire::RebuildStatusReply>(
-        wire::REBUILD_STATUS, wire::RebuildStatusRequest(), Soon()));
-    EXPECT_TRUE(status.ok()) << status.status();
-    return status.ok() ? *status : wire::RebuildStatusReply();
-  }
-  // Until nothing is on the move.
-  void LetMovesEnd() {
-    for (int i = 0; i < 120; ++i) {
-      executor.RunFor(absl::Seconds(10));
-      if (i > 3 && RebuildStatus().moves().empty()) return;
-    }
-    ADD_FAILURE() << "moves go on: " << RebuildStatus().DebugString();
-  }
-  struct Checked {
-    std::vector<wire::StorageFinding> findings;
-    std::set<uint32_t> unreachable;
-    uint64_t stripes = 0;
-    uint64_t fragments = 0;
-  };
-  Checked Check(bool repair = false, bool verify = false) {
-    Checked all;
-    uint64_t from = 0;
-    for (int steps = 0; steps < 1000; ++steps) {
-      wire::CheckStorageRequest request;
-      request.set_from(from);
-      request.set_repair(repair);
-      request.set_verify(verify);
-      const auto reply = executor.Run(
-          session->Meta<wire::CheckStorageReply>(wire::CHECK_STORAGE, std::move(request), Soon()));
-      EXPECT_TRUE(reply.ok()) << reply.status();
-      if (!reply.ok()) return all;
-      for (const auto& finding : reply->findings()) all.findings.push_back(finding);
-      all.unreachable.insert(reply->unreachable_targets().begin(),
-                             reply->unreachable_targets().end());
-      all.stripes += reply->stripes();
-      all.fragments += reply->fragments();
-      if (reply->done()) return all;
-      EXPECT_GT(reply->next(), from);
-      from = reply->next();
-    }
-    ADD_FAILURE() << "the check does not end";
-    return all;
-  }
-  void ExpectClean() {
-    const Checked checked = Check(false, true);
-    for (const auto& finding : checked.findings) ADD_FAILURE() << finding.DebugString();
-    EXPECT_THAT(checked.unreachable, IsEmpty());
-  }
-  bool Names(uint32_t node_id) const {
-    std::set<uint32_t> targets;
-    for (const wire::TargetInfo& target : node.map().targets())
-      if (target.node() == node_id) targets.insert(target.id());
-    for (const wire::PlacementGroup& group : node.map().groups()) {
-      // Of what had one copy nothing is left to make another from.
-      if (group.targets_size() == 1 && StateOf(node_id) == wire::NODE_OUT) continue;
-      for (uint32_t target : group.targets())
-        if (targets.contains(target)) return true;
-    }
-    return false;
-  }
-  bool IsMember(uint32_t node_id) const {
-    for (const wire::NodeInfo& info : node.map().nodes())
-      if (info.id() == node_id) return true;
-    return false;
-  }
-  void KillForGood(size_t other) {
-    others[other]->Kill(7);
-    executor.Run(others[other]->Bury());
-    gone.push_back(std::move(others[other]));
-    others.erase(others.begin() + static_cast<ptrdiff_t>(other));
-  }
-
-  void AddOne() {
-    SimNode::Options options = ShortLeases(Shape(next_++));
-    options.join = node.options().endpoint;
-    others.push_back(std::make_unique<SimNode>(executor, fabric, std::move(options)));
-    EXPECT_EQ(executor.Run(others.back()->Start()), absl::OkStatus());
-  }
-
-  std::vector<std::unique_ptr<SimNode>> gone;
-
- private:
-  uint32_t next_ = 100;
-};
 
 TEST(RebuildSim, WhatANodeHeldIsMadeAgainOnceItIsNotExpectedBack) {
   Rebuild cluster(5, 1);
