@@ -30,6 +30,7 @@ Environment: CAIRN_ENDPOINT names the nodes, NO_COLOR turns colors off.
 
 Examples:
   cairn health
+  cairn doctor
   cairn ckpt ls models/run7
   cairn ckpt verify models/run7/step-1000
   cairn get models/run7/step-1000/rank0.safetensors .
@@ -148,6 +149,7 @@ int RunCommandLine(std::vector<std::string> arguments, Context& context) {
   app.footer(kFooter);
   AddGlobalOptions(&app, &context.options);
   AddClusterCommands(&app, &chosen);
+  AddDoctorCommand(&app, &chosen);
   AddRebuildCommands(&app, &chosen);
   AddStorageCheckCommands(&app, &chosen);
   AddPutCommand(&app, &chosen);

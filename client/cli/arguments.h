@@ -44,6 +44,7 @@ int ForEachPath(Context& context, const std::vector<std::string>& paths, const s
 
 void AddClusterCommands(CLI::App* app, Command* chosen);
 void AddHealthCommand(CLI::App* app, Command* chosen);
+void AddDoctorCommand(CLI::App* app, Command* chosen);
 void AddNodeCommands(CLI::App* node, Command* chosen);
 void AddRebuildCommands(CLI::App* app, Command* chosen);
 void AddStorageCheckCommands(CLI::App* app, Command* chosen);

@@ -25,7 +25,8 @@ std::string Bar(double fraction, size_t cells) {
 }
 
 std::string Amount(uint64_t amount, ProgressUnit unit) {
-  return unit == ProgressUnit::kBytes ? HumanBytes(amount) : absl::StrCat(amount, " stripes");
+  if (unit == ProgressUnit::kBytes) return HumanBytes(amount);
+  return absl::StrCat(amount, unit == ProgressUnit::kNodes ? " nodes" : " stripes");
 }
 
 }  // namespace

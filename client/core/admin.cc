@@ -7,6 +7,7 @@
 #include "client/core/client_impl.h"
 #include "common/base/status_macros.h"
 #include "proto/wire/cluster.pb.h"
+#include "proto/wire/examine.pb.h"
 
 namespace cairn {
 namespace {
@@ -84,6 +85,77 @@ StorageFinding ToStorageFinding(const wire::StorageFinding& finding) {
           finding.index(),          finding.repaired(), finding.detail()};
 }
 
+absl::Duration Us(uint64_t us) { return absl::Microseconds(static_cast<int64_t>(us)); }
+
+LatencyInfo ToLatency(const wire::LatencyFacts& facts) {
+  return {facts.samples(), Us(facts.p50_us()), Us(facts.p99_us()), Us(facts.max_us())};
+}
+
+ExamineFinding ToFinding(const wire::ExamineFinding& from) {
+  const wire::HealthItem& item = from.item();
+  ExamineFinding finding;
+  finding.code = item.code();
+  // A severity of a later release is one.
+  finding.is_error = item.severity() != wire::HEALTH_WARNING;
+  finding.summary = item.summary();
+  finding.endangers = item.endangers();
+  finding.todo = item.todo();
+  finding.since = absl::FromUnixNanos(item.since_ns());
+  finding.nodes.assign(item.nodes().begin(), item.nodes().end());
+  finding.targets.assign(item.targets().begin(), item.targets().end());
+  finding.is_link = from.is_link();
+  finding.measured = from.measured();
+  finding.usual = from.usual();
+  finding.unit = from.unit();
+  return finding;
+}
+
+ExaminedTarget ToTarget(const wire::TargetFacts& facts) {
+  ExaminedTarget target;
+  target.target = facts.target().id();
+  target.used_bytes = facts.target().used_bytes();
+  target.capacity_bytes = facts.target().capacity_bytes();
+  target.failure = facts.failure();
+  target.write = ToLatency(facts.write());
+  target.read = ToLatency(facts.read());
+  target.flush = ToLatency(facts.flush());
+  target.probe = ToLatency(facts.probe());
+  target.probe_pending = Us(facts.probe_pending_us());
+  target.probe_error = facts.probe_error();
+  return target;
+}
+
+ExaminedLink ToLink(const wire::LinkFacts& facts) {
+  ExaminedLink link;
+  link.to_node = facts.to();
+  link.round_trip = Us(facts.rtt_us());
+  if (facts.sent_us() > 0) {
+    link.bytes_per_second = static_cast<uint64_t>(1e6 * static_cast<double>(facts.sent_bytes()) /
+                                                  static_cast<double>(facts.sent_us()));
+  }
+  if (facts.code() != 0) link.error = facts.error().empty() ? "it failed" : facts.error();
+  return link;
+}
+
+ExaminedNode ToNode(const wire::NodeFacts& facts) {
+  ExaminedNode node;
+  node.node = facts.node();
+  if (facts.code() != 0) node.error = facts.error().empty() ? "it failed" : facts.error();
+  node.software_version = facts.reply().software_version();
+  node.uptime = absl::Milliseconds(static_cast<int64_t>(facts.reply().uptime_ms()));
+  node.round_trip = Us(facts.rtt_us());
+  node.clock_ahead = absl::Microseconds(facts.clock_ahead_us());
+  node.clock_error = Us(facts.clock_error_us());
+  node.window = absl::Seconds(static_cast<int64_t>(facts.window_s()));
+  node.downs = facts.downs();
+  node.suspects = facts.suspects();
+  node.restarts = facts.restarts();
+  for (const wire::TargetFacts& target : facts.reply().targets())
+    node.targets.push_back(ToTarget(target));
+  for (const wire::LinkFacts& link : facts.reply().links()) node.links.push_back(ToLink(link));
+  return node;
+}
+
 }  // namespace
 
 Admin::Admin(Client& client) : impl_(client.impl_) {}
@@ -134,6 +206,27 @@ absl::StatusOr<StorageCheckStep> Admin::CheckStorage(uint64_t from_stripe,
                                   reply.unreachable_targets().end());
   step.last_stripe = reply.last_stripe();
   return step;
+}
+
+absl::StatusOr<ExaminationStep> Admin::Examine(uint64_t examination) {
+  ExaminationStep step;
+  wire::ExamineClusterRequest request;
+  request.set_examination(examination);
+  while (true) {
+    ASSIGN_OR_RETURN(const wire::ExamineClusterReply reply,
+                     impl_->Meta<wire::ExamineClusterReply>(wire::EXAMINE_CLUSTER, request));
+    step.examination = reply.examination();
+    step.done = reply.done();
+    step.nodes = reply.nodes();
+    step.nodes_done = reply.nodes_done();
+    for (const wire::ExamineFinding& finding : reply.findings())
+      step.findings.push_back(ToFinding(finding));
+    for (const wire::NodeFacts& facts : reply.facts()) step.examined.push_back(ToNode(facts));
+    // Each part is further on than the last: what else is no answer.
+    if (reply.next() <= request.offset()) return step;
+    request.set_examination(reply.examination());
+    request.set_offset(reply.next());
+  }
 }
 
 }  // namespace cairn

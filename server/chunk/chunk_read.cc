@@ -64,7 +64,10 @@ Task<absl::StatusOr<Target::ReadResult>> Target::ReadHeld(FragmentKey key, uint6
                                                 " bytes, more than a slab of ", slab.size()));
   }
   const MutableBytes blocks = slab.first(end - begin);
+  const Clock& clock = Executor::Current().clock();
+  const MonoTime began = clock.Now();
   const absl::Status read = co_await disk_.Read(record.offset_bytes + begin, blocks);
+  latencies_.read.Record(began, clock.Now());
   if (!read.ok()) {
     if (absl::IsFailedPrecondition(read)) co_return Fail(read);  // the device is gone
     if (absl::IsDataLoss(read)) ++counters_.media_errors;

@@ -170,7 +170,10 @@ Task<absl::Status> Target::CommitSeals(const std::vector<CommitJob*>& round) {
   if (seals.empty()) co_return absl::OkStatus();
 
   // Bytes before records: all of these writes have returned.
+  const Clock& clock = Executor::Current().clock();
+  const MonoTime began = clock.Now();
   const absl::Status flushed = co_await disk_.Flush();
+  latencies_.flush.Record(began, clock.Now());
   ++counters_.flushes;
   if (!flushed.ok()) co_return Fail(flushed);
 

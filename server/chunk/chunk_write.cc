@@ -83,9 +83,12 @@ Task<void> Target::FindInto(FragmentKey key, absl::StatusOr<std::optional<IndexR
 // what fits beside it. DATA_LOSS when the last place, which the fragment still has, is bad too.
 Task<absl::Status> Target::WriteSomewhere(Pending& pending, ConstBytes data) {
   IndexRecord& record = pending.entry.record;
+  const Clock& clock = Executor::Current().clock();
   for (int places = 1;; ++places) {
     const Extent extent = record.extent();
+    const MonoTime began = clock.Now();
     const absl::Status written = co_await disk_.Write(extent.offset_bytes, data);
+    latencies_.write.Record(began, clock.Now());
     if (!absl::IsDataLoss(written)) co_return written;
     ++counters_.media_errors;
     if (places == kPlacesMax) co_return written;

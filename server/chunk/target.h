@@ -1,7 +1,7 @@
 // A target: one device, the index of what lies on it, and the space that is free. Fragments are
 // written unsynced and stay pending in memory until a seal makes them durable: bytes durable →
-// record durable → reply. The work is in chunk_write.cc, chunk_seal.cc, chunk_read.cc and
-// target_open.cc.
+// record durable → reply. The work is in chunk_write.cc, chunk_seal.cc, chunk_read.cc,
+// target_open.cc and target_probe.cc.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,11 @@
 #include "absl/status/statusor.h"
 #include "common/base/random.h"
 #include "common/task/blocking.h"
+#include "common/task/deadline.h"
 #include "common/task/event.h"
 #include "common/task/scope.h"
 #include "common/task/task.h"
+#include "common/telemetry/latency_window.h"
 #include "server/chunk/chunk_index.h"
 #include "server/chunk/extent_allocator.h"
 #include "server/chunk/fragment.h"
@@ -69,6 +71,19 @@ class Target {
     int64_t corrupt_blocks = 0;   // read, and not what was written
     int64_t media_errors = 0;     // the device said so itself
     int64_t damaged_records = 0;  // of the index, met by removals
+  };
+
+  // Of the device's operations, those that were retried elsewhere included.
+  struct Latencies {
+    LatencyWindow write;
+    LatencyWindow read;
+    LatencyWindow flush;
+  };
+  // Of a few reads of 64 KiB, made one after the other.
+  struct ProbeResult {
+    std::vector<absl::Duration> reads;  // that have returned, with an error too
+    absl::Duration pending;             // how long one has not returned; zero: none
+    absl::Status error;
   };
 
   // Opens the target on `disk` with the index in `index_store` (opened with
@@ -161,6 +176,12 @@ class Target {
   // Of `keys`, those that are sealed here.
   Task<absl::StatusOr<std::vector<HeldFragment>>> FindHeld(std::vector<FragmentKey> keys);
 
+  // Tries the device, until `deadline` at most: a read that hangs goes on, alone, and is told of
+  // by later calls. FAILED_PRECONDITION in the result: the target has failed. An error of a read
+  // changes nothing.
+  Task<ProbeResult> Probe(Deadline deadline);
+  const Latencies& latencies() const { return latencies_; }
+
   Usage usage() const;
   const Counters& counters() const { return counters_; }
   // OK, or why the target has failed.
@@ -170,6 +191,7 @@ class Target {
   struct Pending;
   struct CommitJob;
   struct Holds;
+  struct ProbeUnderWay;
   class CallGuard;
 
   Target(Options options, Disk& disk, Kv& index_store, BlockingRunner& runner);
@@ -218,6 +240,10 @@ class Target {
                                                   ConstBytes blocks);
   void Unhold(FragmentKey key);
 
+  // target_probe.cc
+  Task<void> RunProbe(std::shared_ptr<ProbeUnderWay> probe, Deadline deadline);
+  uint64_t NextProbeOffset();
+
   const Options options_;
   Disk& disk_;
   ChunkIndex index_;
@@ -231,6 +257,9 @@ class Target {
   // used, pending, held, bad and the counts; the rest is the allocator's.
   Usage usage_;
   Counters counters_;
+  Latencies latencies_;
+  std::shared_ptr<ProbeUnderWay> probe_;  // null: none is under way
+  uint64_t probe_reads_ = 0;
 
   absl::flat_hash_map<FragmentKey, std::shared_ptr<Pending>> pending_;
   absl::flat_hash_map<LeaseId, absl::flat_hash_set<FragmentKey>> by_lease_;

@@ -374,6 +374,7 @@ Task<absl::Status> Node::StopServing() {
   if (reclaim_ != nullptr) reclaim_->RequestStop();
   if (rebuild_ != nullptr) rebuild_->RequestStop();
   if (scrub_ != nullptr) scrub_->RequestStop();
+  if (cluster_examiner_ != nullptr) cluster_examiner_->RequestStop();
   if (fragment_maker_ != nullptr) fragment_maker_->Stop();
   if (repair_peers_ != nullptr) co_await repair_peers_->Stop();
   if (member_ != nullptr) {
@@ -388,12 +389,14 @@ Task<absl::Status> Node::StopMetadata() {
   if (member_service_ != nullptr) co_await member_service_->Stop();
   if (rebuild_ != nullptr) co_await rebuild_->Stop();
   if (scrub_ != nullptr) co_await scrub_->Stop();
+  if (cluster_examiner_ != nullptr) co_await cluster_examiner_->Stop();
   if (reclaim_ != nullptr) co_await reclaim_->Stop();
   if (meta_ != nullptr) co_await meta_->Stop();
   if (peer_net_ != nullptr) co_await peer_net_->Stop();
   if (repair_net_ != nullptr) co_await repair_net_->Stop();
   member_service_.reset();
   operator_service_.reset();
+  cluster_examiner_.reset();
   scrub_.reset();
   storage_check_.reset();
   rebuild_.reset();
@@ -404,6 +407,7 @@ Task<absl::Status> Node::StopMetadata() {
   peer_net_.reset();
   peers_.reset();
   fragment_maker_.reset();
+  node_examiner_.reset();
   repair_net_.reset();
   repair_peers_.reset();
   co_return absl::OkStatus();

@@ -14,6 +14,8 @@
 #include "common/rpc/session_table.h"
 #include "proto/config/server.pb.h"
 #include "proto/wire/meta.pb.h"
+#include "server/admin/cluster_examiner.h"
+#include "server/admin/node_examiner.h"
 #include "server/admin/operator_service.h"
 #include "server/admin/status_service.h"
 #include "server/cluster/cluster_secret.h"
@@ -131,10 +133,12 @@ class Node {
   std::unique_ptr<LibfabricNet> repair_net_;
   std::unique_ptr<Peers> repair_peers_;
   std::unique_ptr<FragmentMaker> fragment_maker_;
+  std::unique_ptr<NodeExaminer> node_examiner_;
   std::unique_ptr<RebuildLoop> rebuild_;
   std::unique_ptr<StorageCheck> storage_check_;
   std::unique_ptr<ScrubLoop> scrub_;
   std::unique_ptr<OperatorService> operator_service_;
+  std::unique_ptr<ClusterExaminer> cluster_examiner_;
   std::vector<wire::TargetInfo> own_targets_;
   wire::ClusterMap map_;  // once listening, the keeper's, on core 0
   std::unique_ptr<MapKeeper> map_keeper_;

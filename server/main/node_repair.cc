@@ -37,6 +37,15 @@ absl::Status Node::OpenRepair() {
       *repair_net_, *repair_peers_,
       [this](uint32_t target, const TargetWork& work) { return OnTarget(target, work); },
       [this] { return ServesClients(); }, options);
+  NodeExaminer::Options examiner;
+  examiner.software_version = CAIRN_VERSION;
+  examiner.started_at = started_at_;
+  examiner.wall_now = [this] { return clock_.WallNow(); };
+  examiner.state = [this] { return OwnHeartbeat(); };
+  examiner.on_target = [this](uint32_t target, const TargetWork& work) {
+    return OnTarget(target, work);
+  };
+  node_examiner_ = std::make_unique<NodeExaminer>(*repair_peers_, std::move(examiner));
   return absl::OkStatus();
 }
 
@@ -81,6 +90,9 @@ NodeService::Work Node::RepairWork() {
   work.restore = [this](const wire::RestoreFragmentsRequest& request, Deadline deadline) {
     return fragment_maker_->Restore(request, deadline);
   };
+  work.examine = [this](wire::ExamineNodeRequest request, Deadline deadline) {
+    return node_examiner_->Examine(std::move(request), deadline);
+  };
   return work;
 }
 
@@ -122,6 +134,12 @@ absl::Status Node::ServeOperators() {
   };
   operator_service_ = std::make_unique<OperatorService>(*map_keeper_, std::move(repair));
   operator_service_->Register(cores_[0]->table());
+  ClusterExaminer::Cluster cluster;
+  cluster.map = map.get;
+  cluster.history = [this]() -> const NodeHistory& { return member_service_->history(); };
+  cluster.wall_now = [this] { return clock_.WallNow(); };
+  cluster_examiner_ = std::make_unique<ClusterExaminer>(*peers_, std::move(cluster));
+  cluster_examiner_->Register(cores_[0]->table());
   return absl::OkStatus();
 }
 

@@ -31,6 +31,10 @@ Task<absl::StatusOr<wire::JoinReply>> MemberService::Join(CallContext& call,
   if (reply.ok()) {
     CAIRN_LOG_INFO("node {} ({}) joins with {} targets", reply->node(), request.name(),
                    request.target_count());
+    // One that joins for the first time does not come back from anything.
+    if (request.node() != 0) {
+      history_.Note(reply->node(), NodeHistory::Event::kRestart, Executor::Current().clock().Now());
+    }
   }
   co_return reply;
 }
@@ -99,6 +103,10 @@ Task<absl::Status> MemberService::Judge() {
   if (!stored.ok()) co_return stored;
   for (const FailureDetector::Change& change : changes) {
     CAIRN_LOG_INFO("node {} is {} now", change.node, wire::NodeState_Name(change.state));
+    const MonoTime now = Executor::Current().clock().Now();
+    if (change.state == wire::NODE_SUSPECT)
+      history_.Note(change.node, NodeHistory::Event::kSuspect, now);
+    if (change.state == wire::NODE_DOWN) history_.Note(change.node, NodeHistory::Event::kDown, now);
   }
   co_return absl::OkStatus();
 }

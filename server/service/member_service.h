@@ -13,6 +13,7 @@
 #include "proto/wire/cluster.pb.h"
 #include "server/cluster/failure_detector.h"
 #include "server/cluster/moves.h"
+#include "server/cluster/node_history.h"
 #include "server/meta/meta_engine.h"
 #include "server/service/map_keeper.h"
 #include "server/service/node_service.h"
@@ -37,6 +38,8 @@ class MemberService {
 
   // Writes into `map` what the last heartbeats said of its targets' use.
   void FillUsage(wire::ClusterMap* map) const;
+  // Since the start of this process.
+  const NodeHistory& history() const { return history_; }
   // By target.
   std::map<uint32_t, MoveFacts::Usage> usage() const { return {usage_.begin(), usage_.end()}; }
 
@@ -55,6 +58,7 @@ class MemberService {
   MapKeeper& keeper_;
   MetaEngine& engine_;
   FailureDetector detector_;
+  NodeHistory history_;
   absl::flat_hash_map<uint32_t, SessionId> sessions_;      // by node, that of its last heartbeat
   absl::flat_hash_map<uint32_t, MoveFacts::Usage> usage_;  // by target
   StopSource stop_;

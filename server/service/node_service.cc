@@ -22,6 +22,7 @@ void NodeService::Register(CallTable& table) {
   table.Add(wire::FREE_FRAGMENTS, this, &NodeService::FreeFragments);
   table.Add(wire::LIST_FRAGMENTS, this, &NodeService::ListFragments);
   table.Add(wire::RESTORE_FRAGMENTS, this, &NodeService::RestoreFragments);
+  table.Add(wire::EXAMINE_NODE, this, &NodeService::ExamineNode);
 }
 
 absl::Status NodeService::CheckIsNode(const CallContext& call) const {
@@ -84,6 +85,12 @@ Task<absl::StatusOr<wire::RestoreFragmentsReply>> NodeService::RestoreFragments(
     CallContext& call, const wire::RestoreFragmentsRequest& request) {
   CO_RETURN_IF_ERROR(CheckIsNode(call));
   co_return co_await work_.restore(request, call.deadline());
+}
+
+Task<absl::StatusOr<wire::ExamineNodeReply>> NodeService::ExamineNode(
+    CallContext& call, const wire::ExamineNodeRequest& request) {
+  CO_RETURN_IF_ERROR(CheckIsNode(call));
+  co_return co_await work_.examine(request, call.deadline());
 }
 
 }  // namespace cairn

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "common/rpc/call_table.h"
 #include "proto/wire/cluster.pb.h"
+#include "proto/wire/examine.pb.h"
 #include "server/cluster/cluster_secret.h"
 #include "server/meta/reclaim.h"
 
@@ -30,6 +31,9 @@ class NodeService {
     std::function<Task<absl::StatusOr<wire::RestoreFragmentsReply>>(
         const wire::RestoreFragmentsRequest&, Deadline)>
         restore;
+    // That of server/admin/node_examiner.h.
+    std::function<Task<absl::StatusOr<wire::ExamineNodeReply>>(wire::ExamineNodeRequest, Deadline)>
+        examine;
   };
   // `cluster_id` answers "" until the node has joined.
   NodeService(ClusterSecret secret, std::function<std::string()> cluster_id, Work work);
@@ -50,6 +54,8 @@ class NodeService {
       CallContext& call, const wire::ListFragmentsRequest& request);
   Task<absl::StatusOr<wire::RestoreFragmentsReply>> RestoreFragments(
       CallContext& call, const wire::RestoreFragmentsRequest& request);
+  Task<absl::StatusOr<wire::ExamineNodeReply>> ExamineNode(CallContext& call,
+                                                           const wire::ExamineNodeRequest& request);
 
  private:
   const ClusterSecret secret_;

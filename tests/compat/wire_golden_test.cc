@@ -10,6 +10,7 @@
 #include "common/rpc/frame.h"
 #include "proto/wire/chunk.pb.h"
 #include "proto/wire/cluster.pb.h"
+#include "proto/wire/examine.pb.h"
 #include "proto/wire/meta.pb.h"
 #include "proto/wire/rpc.pb.h"
 #include "tests/compat/golden.h"
@@ -84,10 +85,12 @@ TEST(WireGolden, HelloFrames) {
   ExpectGolden("hello_frame.txt", text);
 }
 
-// A message's own file has them all: rpc.proto, chunk.proto, meta.proto.
+// A message's own file has them all: rpc.proto, chunk.proto, meta.proto, cluster.proto,
+// examine.proto.
 std::vector<const google::protobuf::FileDescriptor*> WireFiles() {
   return {wire::RequestHeader::descriptor()->file(), wire::FragmentKey::descriptor()->file(),
-          wire::ClusterMap::descriptor()->file(), wire::JoinRequest::descriptor()->file()};
+          wire::ClusterMap::descriptor()->file(), wire::JoinRequest::descriptor()->file(),
+          wire::ExamineNodeRequest::descriptor()->file()};
 }
 
 TEST(WireGolden, Messages) {

@@ -272,6 +272,11 @@ Task<absl::Status> SimNet::Send(PeerId peer, ConstBytes message, Deadline deadli
       last = std::max(last + absl::Nanoseconds(1), fabric_.executor().clock().Now() + delay);
       delay = last - fabric_.executor().clock().Now();
     }
+    const SimNet* target = fabric_.FindEndpoint(address);
+    if (target != nullptr) {
+      const auto slow = fabric_.delays_.find({process_, target->process_});
+      if (slow != fabric_.delays_.end()) delay += slow->second;
+    }
     fabric_.After(delay, [fabric = &fabric_, from = process_, address, copy] {
       fabric->DeliverMessage(from, address, copy);
     });

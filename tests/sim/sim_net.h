@@ -49,6 +49,10 @@ class SimFabric {
   // both and stalls; control connections notice after kKeepAlive.
   void Cut(const std::string& from, const std::string& to);
   void Heal(const std::string& from, const std::string& to);
+  // Messages from the one process to the other take so long more. Zero: no longer.
+  void SlowDown(const std::string& from, const std::string& to, absl::Duration delay) {
+    delays_[{from, to}] = delay;
+  }
   // SIGSTOP and SIGCONT: everything sent to the process waits; RMA against its memory too.
   void Freeze(const std::string& process);
   void Thaw(const std::string& process);
@@ -99,6 +103,7 @@ class SimFabric {
   std::map<std::string, SimNet*> endpoints_;
   std::map<std::string, Listener> listeners_;
   std::set<std::pair<std::string, std::string>> cuts_;
+  std::map<std::pair<std::string, std::string>, absl::Duration> delays_;
   std::set<std::string> frozen_;
   std::map<std::string, int> failing_resets_;
   std::list<std::shared_ptr<Transfer>> transfers_;

@@ -10,6 +10,8 @@
 #include "common/rpc/call_table.h"
 #include "common/rpc/rpc_server.h"
 #include "common/task/when_all.h"
+#include "server/admin/cluster_examiner.h"
+#include "server/admin/node_examiner.h"
 #include "server/admin/operator_service.h"
 #include "server/admin/ping_service.h"
 #include "server/cluster/cluster_map.h"
@@ -35,6 +37,8 @@ namespace {
 
 constexpr char kClusterId[] = "simulated";
 constexpr uint32_t kGroupsPerTarget = 4;
+// A few nodes take several.
+constexpr size_t kExaminationPartBytes = 1024;
 // Of a node that starts, for its cluster.
 constexpr absl::Duration kJoinPatience = absl::Seconds(60);
 constexpr absl::Duration kJoinTry = absl::Seconds(5);
@@ -114,10 +118,12 @@ struct SimNode::Life {
   std::unique_ptr<SimNet> repair_net;
   std::unique_ptr<Peers> repair_peers;
   std::unique_ptr<FragmentMaker> fragment_maker;
+  std::unique_ptr<NodeExaminer> node_examiner;
   std::unique_ptr<RebuildLoop> rebuild;
   std::unique_ptr<StorageCheck> storage_check;
   std::unique_ptr<ScrubLoop> scrub;
   std::unique_ptr<OperatorService> operator_service;
+  std::unique_ptr<ClusterExaminer> cluster_examiner;
   wire::ClusterMap map;
 
   std::vector<Target*> AllTargets() const {
@@ -229,6 +235,16 @@ NodeService::Work SimNode::RepairWork(Life& life) {
   work.restore = [maker = life.fragment_maker.get()](const wire::RestoreFragmentsRequest& request,
                                                      Deadline deadline) {
     return maker->Restore(request, deadline);
+  };
+  NodeExaminer::Options examiner;
+  examiner.software_version = "simulated";
+  examiner.started_at = executor_.clock().Now();
+  examiner.wall_now = [this] { return WallNow(); };
+  examiner.state = [this, &life] { return Say(Heartbeat(life)); };
+  examiner.on_target = on_target;
+  life.node_examiner = std::make_unique<NodeExaminer>(*life.repair_peers, std::move(examiner));
+  work.examine = [&life](wire::ExamineNodeRequest request, Deadline deadline) {
+    return life.node_examiner->Examine(std::move(request), deadline);
   };
   return work;
 }
@@ -382,6 +398,15 @@ void SimNode::ServeMetadata(Life& life) {
   };
   life.operator_service = std::make_unique<OperatorService>(*life.map_keeper, std::move(repair));
   life.operator_service->Register(life.cores[0]->table);
+  ClusterExaminer::Cluster cluster;
+  cluster.map = map.get;
+  cluster.history = [members = life.member_service.get()]() -> const NodeHistory& {
+    return members->history();
+  };
+  cluster.wall_now = [this] { return WallNow(); };
+  cluster.part_bytes_max = kExaminationPartBytes;
+  life.cluster_examiner = std::make_unique<ClusterExaminer>(*life.peers, std::move(cluster));
+  life.cluster_examiner->Register(life.cores[0]->table);
 }
 
 wire::HeartbeatRequest SimNode::Heartbeat(const Life& life) const {
@@ -432,6 +457,7 @@ Task<void> SimNode::Bury() {
   if (life.reclaim != nullptr) life.reclaim->RequestStop();
   if (life.rebuild != nullptr) life.rebuild->RequestStop();
   if (life.scrub != nullptr) life.scrub->RequestStop();
+  if (life.cluster_examiner != nullptr) life.cluster_examiner->RequestStop();
   if (life.fragment_maker != nullptr) life.fragment_maker->Stop();
   if (life.repair_peers != nullptr) co_await life.repair_peers->Stop();
   life.stop.RequestStop();
@@ -448,6 +474,7 @@ Task<void> SimNode::Bury() {
   if (life.member_service != nullptr) co_await life.member_service->Stop();
   if (life.rebuild != nullptr) co_await life.rebuild->Stop();
   if (life.scrub != nullptr) co_await life.scrub->Stop();
+  if (life.cluster_examiner != nullptr) co_await life.cluster_examiner->Stop();
   if (life.reclaim != nullptr) co_await life.reclaim->Stop();
   if (life.meta != nullptr) co_await life.meta->Stop();
   if (life.peer_net != nullptr) co_await life.peer_net->Stop();
@@ -459,6 +486,7 @@ Task<void> SimNode::Bury() {
   life.storage_check.reset();
   life.peers.reset();
   life.fragment_maker.reset();
+  life.node_examiner.reset();
   life.repair_net.reset();
   life.repair_peers.reset();
   for (const auto& target : life.targets) co_await target->Close();

@@ -37,6 +37,8 @@ class SimNode {
     // The endpoint of a node of the cluster to join; "": founds one, with the metadata.
     std::string join;
     std::string secret = "a secret of the simulation";
+    // What its wall clock is ahead of the simulation's, as `cairn doctor` is told.
+    absl::Duration clock_ahead;
   };
   SimNode(SimExecutor& executor, SimFabric& fabric, Options options);
   // REQUIRES: it is not running, and buried if it was killed.
@@ -72,6 +74,7 @@ class SimNode {
   struct Core;
   struct Life;
 
+  absl::Time WallNow() const { return executor_.clock().WallNow() + options_.clock_ahead; }
   bool founder() const { return options_.join.empty(); }
   Task<absl::Status> Boot(Life& life);
   Task<absl::Status> OpenPeers(Life& life);

@@ -57,6 +57,7 @@ TEST_F(CliTest, EveryCommandHasHelpWithExamples) {
        std::vector<std::vector<std::string>>{{},
                                              {"status"},
                                              {"health"},
+                                             {"doctor"},
                                              {"node"},
                                              {"node", "ls"},
                                              {"node", "drain"},

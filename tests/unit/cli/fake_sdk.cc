@@ -506,6 +506,15 @@ absl::StatusOr<RebuildInfo> Admin::RebuildStatus() {
   return cluster.admin.rebuild[std::min(look, cluster.admin.rebuild.size() - 1)];
 }
 
+absl::StatusOr<ExaminationStep> Admin::Examine(uint64_t examination) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor("examine"));
+  cluster.admin.examined.push_back(examination);
+  const auto& steps = cluster.admin.examinations;
+  return steps[std::min(cluster.admin.examined.size(), steps.size()) - 1];
+}
+
 absl::StatusOr<StorageCheckStep> Admin::CheckStorage(uint64_t from_stripe,
                                                      const CheckStorageOptions& options) {
   auto& cluster = FakeCluster::Get();

@@ -37,6 +37,9 @@ struct FakeAdmin {
   // By the stripe they begin at; others are NOT_FOUND.
   std::map<uint64_t, StorageCheckStep> steps;
   std::vector<CheckStorageOptions> step_options;  // of each call
+  // One after the other; the last stays. And the number each call gave.
+  std::vector<absl::StatusOr<ExaminationStep>> examinations = {ExaminationStep{}};
+  std::vector<uint64_t> examined;
 };
 
 // What every Client of the process sees. The mutex guards all; tests touch it between commands
@@ -52,7 +55,7 @@ struct FakeCluster {
   std::string status_json = "{}";
   FakeAdmin admin;
   // Errors to give: at Connect, and by path at any call on it ("read:PATH": at File::Read only;
-  // "node:ID", "stop", "rebuild", "check:STRIPE": at those of Admin).
+  // "node:ID", "stop", "rebuild", "check:STRIPE", "examine": at those of Admin).
   absl::Status connect_status;
   std::map<std::string, absl::Status> errors;
   // Called, once, as the second ShowCheckpoint() of a command begins: what another client does.

@@ -1,5 +1,5 @@
-// For operators: nodes that are to leave, the making again of what was lost, and checks of what is
-// stored. Errors are absl::Status, as in client.h.
+// For operators: nodes that are to leave, the making again of what was lost, checks of what is
+// stored, and what in the cluster is slow. Errors are absl::Status, as in client.h.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "cairn/client.h"
 
 namespace cairn {
@@ -123,6 +124,82 @@ struct StorageCheckStep {
   uint64_t last_stripe = 0;  // the highest id that was ever given out: how far there is to go
 };
 
+// ---- examinations ----
+
+// Something that stands out.
+struct ExamineFinding {
+  std::string code;  // stable: "TARGET_SLOW"; client/cli/README.md lists them
+  bool is_error = false;
+  std::string summary;  // these three for people
+  std::string endangers;
+  std::string todo;
+  absl::Time since = absl::UnixEpoch();  // the epoch: not known
+  std::vector<uint32_t> nodes;
+  std::vector<uint32_t> targets;
+  bool is_link = false;  // of the link from the first of `nodes` to the second
+  double measured = 0;   // in `unit`
+  double usual = 0;      // of its peers; 0: there are none to compare with
+  std::string unit;      // "ms", "MB/s", "times"; empty: nothing was measured
+};
+
+// All 0 without samples.
+struct LatencyInfo {
+  uint64_t samples = 0;
+  absl::Duration p50;
+  absl::Duration p99;
+  absl::Duration max;
+};
+
+struct ExaminedTarget {
+  uint32_t target = 0;
+  uint64_t used_bytes = 0;
+  uint64_t capacity_bytes = 0;
+  std::string failure;  // empty while it works
+  // Of the last minutes, whoever caused them.
+  LatencyInfo write;
+  LatencyInfo read;
+  LatencyInfo flush;
+  // Reads of 64 KiB to try the device; and how long one had not returned.
+  LatencyInfo probe;
+  absl::Duration probe_pending;
+  std::string probe_error;
+};
+
+// To another node; the way back is in that one's links.
+struct ExaminedLink {
+  uint32_t to_node = 0;
+  absl::Duration round_trip;      // the least of a few
+  uint64_t bytes_per_second = 0;  // of one connection, a message after the other; 0: not measured
+  std::string error;              // empty: the link works
+};
+
+struct ExaminedNode {
+  uint32_t node = 0;
+  std::string error;  // why it was not examined; empty: it was
+  std::string software_version;
+  absl::Duration uptime;
+  absl::Duration round_trip;   // from the node with the metadata
+  absl::Duration clock_ahead;  // of that node's clock; negative: behind
+  absl::Duration clock_error;  // at most so much off
+  // Within `window` up to now.
+  absl::Duration window;
+  uint32_t downs = 0;
+  uint32_t suspects = 0;
+  uint32_t restarts = 0;
+  std::vector<ExaminedTarget> targets;
+  std::vector<ExaminedLink> links;  // a few
+};
+
+struct ExaminationStep {
+  uint64_t examination = 0;  // to be asked after
+  bool done = false;
+  uint32_t nodes = 0;
+  uint32_t nodes_done = 0;  // that have answered, or have not in time
+  // Once done. Findings: errors first.
+  std::vector<ExamineFinding> findings;
+  std::vector<ExaminedNode> examined;
+};
+
 // Thread-safe. Its calls go to the node with the metadata, over the client's connections and within
 // its timeout, retries included. Keeps what it needs of the client, which may end before it.
 class Admin {
@@ -149,6 +226,12 @@ class Admin {
   // some, and can be made again.
   absl::StatusOr<StorageCheckStep> CheckStorage(uint64_t from_stripe,
                                                 const CheckStorageOptions& options = {});
+
+  // Examines all nodes, their devices, clocks and a few links of each, which costs each some
+  // hundred KiB of traffic and a few reads. `examination` 0 begins it, or takes part in one that is
+  // under way; returns after a second or so, to be called again with the number it was given until
+  // `done`. ABORTED: another examination has begun and ended meanwhile; begin again.
+  absl::StatusOr<ExaminationStep> Examine(uint64_t examination);
 
  private:
   std::shared_ptr<client_internal::ClientImpl> impl_;
