@@ -39,6 +39,10 @@ inline void FillField(google::protobuf::Message& message,
       repeated ? reflection->AddInt64(&message, field, -number)
                : reflection->SetInt64(&message, field, -number);
       break;
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      repeated ? reflection->AddDouble(&message, field, number + 0.5)
+               : reflection->SetDouble(&message, field, number + 0.5);
+      break;
     case FieldDescriptor::CPPTYPE_BOOL:
       repeated ? reflection->AddBool(&message, field, true)
                : reflection->SetBool(&message, field, true);
