@@ -10,6 +10,8 @@ TARGETS = {
     "restore_vs_limit": 0.85,
     "dcp_save_vs_filesystem": 1.5,
     "dcp_load_vs_filesystem": 1.5,
+    "coded_save_vs_plain": 0.85,
+    "rebuild_vs_limit": 0.7,
 }
 
 # What figures must not exceed, from the same requirements: a number, or another figure and a number on top of it.
@@ -21,6 +23,8 @@ UPPER_LIMITS = {
     "cairn_fsyncs_per_shard": (None, 1),  # the comparison has one target
     "meta_commit": (None, 5),
     "meta_calls_per_rank": ("meta_calls_per_rank_of_1000", 0.01),
+    "stall_p99": (None, 5),
+    "stall_client_errors": (None, 0),
 }
 
 LABELS = {
@@ -50,6 +54,51 @@ LABELS = {
     "meta_commit": "one checkpoint of 10,000 ranks, begin to commit",
     "meta_calls_per_rank": "  metadata calls a rank",
     "meta_calls_per_rank_of_1000": "  metadata calls a rank, of 1,000 ranks",
+    "connections_memory": "node's memory for each connection",
+    "connections_descriptors": "  and file descriptors",
+    "connections_put_few": "put, 64 sessions at work and no others",
+    "connections_put_many": "put, 64 sessions at work, all connected",
+    "connections_get_few": "get, 64 sessions at work and no others",
+    "connections_get_many": "get, 64 sessions at work, all connected",
+    "cluster_fio_write": "fio write of as many bytes as the cluster's ranks save",
+    "cluster_fio_read": "fio read of the same",
+    "cluster_fabric_read": "bare fabric, server reads clients",
+    "cluster_fabric_write": "bare fabric, server writes clients",
+    "cluster_save_plain": "6 nodes: save, replica:1",
+    "cluster_save_coded": "6 nodes: save, ec:4+2",
+    "cluster_save_coded_client_cpu": "  per CPU-second of the clients",
+    "cluster_save_coded_server_cpu": "  per CPU-second of the nodes",
+    "cluster_restore_plain": "6 nodes: restore, replica:1",
+    "cluster_restore_coded": "6 nodes: restore, ec:4+2",
+    "cluster_restore_coded_client_cpu": "  per CPU-second of the clients",
+    "cluster_restore_coded_server_cpu": "  per CPU-second of the nodes",
+    "client_crc": "client: checksums alone",
+    "client_encode": "client: checksums and parity of ec:4+2",
+    "client_encode_share_of_clients": "  share of the clients' CPU time of a save",
+    "client_encode_share_of_all": "  share of clients' and nodes' CPU time of a save",
+    "small_put_coded_p50": "put of 4 KiB, ec:4+2, median",
+    "small_put_coded_p99": "  99th percentile",
+    "small_get_coded_p50": "get of 4 KiB, ec:4+2, median",
+    "small_get_coded_p99": "  99th percentile",
+    "small_put_plain_p50": "put of 4 KiB, replica:1, median",
+    "small_put_plain_p99": "  99th percentile",
+    "small_get_plain_p50": "get of 4 KiB, replica:1, median",
+    "small_get_plain_p99": "  99th percentile",
+    "save_undisturbed": "save with ec:4+2, nobody killed",
+    "save_undisturbed_spread": "  the longest of them, beyond their median",
+    "stall": "node killed during a save: time beyond that median",
+    "stall_p99": "  99th percentile",
+    "stall_client_errors": "  errors that clients saw",
+    "rebuild": "rebuild of a lost node, nobody else at work",
+    "rebuild_disk_limit": "  what the disk would let through (4 read, 1 written)",
+    "rebuild_network_limit": "  what the bare fabric would let through (4 moved)",
+    "rebuild_seconds": "  until nothing was left to do",
+    "rebuild_server_cpu": "  per CPU-second of the nodes",
+    "rebuild_cpu_used": "  CPUs that the nodes used meanwhile",
+    "rebuild_with_saves": "rebuild while ranks save one after the other",
+    "rebuild_with_saves_seconds": "  until nothing was left to do",
+    "foreground_alone": "save before and after that rebuild",
+    "foreground_during_rebuild": "save during that rebuild",
 }
 
 
@@ -84,11 +133,21 @@ class Results:
         self._ratio("dcp_load_vs_fio", "dcp_load_cairn", ["dcp_fio_read"])
         self._ratio("dcp_load_filesystem_vs_fio", "dcp_load_filesystem", ["dcp_fio_read"])
         self._ratio("async_stall_vs_copy", "dcp_async_stall", ["dcp_async_copy"])
+        # Of the bytes that nodes store for ec:4+2, four in six are content.
+        self._ratio("coded_save_vs_plain", "cluster_save_coded", ["cluster_save_plain"], 6 / 4)
+        self._ratio("coded_save_stored_vs_fio", "cluster_save_coded", ["cluster_fio_write"], 6 / 4)
+        self._ratio("plain_save_vs_fio", "cluster_save_plain", ["cluster_fio_write"])
+        self._ratio("coded_restore_vs_plain", "cluster_restore_coded", ["cluster_restore_plain"])
+        self._ratio("coded_restore_vs_fio", "cluster_restore_coded", ["cluster_fio_read"])
+        self._ratio("rebuild_vs_limit", "rebuild", ["rebuild_disk_limit", "rebuild_network_limit"])
+        self._ratio("foreground_during_rebuild_vs_alone", "foreground_during_rebuild", ["foreground_alone"])
+        self._ratio("connections_put_many_vs_few", "connections_put_many", ["connections_put_few"])
+        self._ratio("connections_get_many_vs_few", "connections_get_many", ["connections_get_few"])
 
-    def _ratio(self, name, ours, limits):
+    def _ratio(self, name, ours, limits, factor=1):
         rounds = list(zip(self.samples(ours), *(self.samples(limit) for limit in limits)))
         if rounds:
-            samples = [values[0] / min(values[1:]) for values in rounds]
+            samples = [factor * values[0] / min(values[1:]) for values in rounds]
             self._ratios[name] = {"median": statistics.median(samples), "samples": samples}
 
     def upper_limits(self):
