@@ -183,7 +183,7 @@ class Results:
             if entry:
                 low, high = min(entry["samples"]), max(entry["samples"])
                 middle = statistics.median(entry["samples"])
-                lines.append(f"{label:58} {middle:9.2f} {low:9.2f} {high:9.2f} {entry['unit']}")
+                lines.append(f"{label:58} {middle:9.3f} {low:9.3f} {high:9.3f} {entry['unit']}")
         lines += ["", f"{'ratio, median over the rounds':58} {'median':>9} {'min':>9} {'max':>9} {'target':>7}"]
         for name, entry in self._ratios.items():
             target = TARGETS.get(name)
