@@ -4,10 +4,12 @@ Nodes go by the ids that the cluster gave them; the founding node is FOUNDER and
 thinks of a node is asked of its status, never guessed from time.
 """
 
+import json
 import os
 import signal
+import subprocess
 
-from cairn_harness import PATIENCE_S, CairnTest, wait_until
+from cairn_harness import PATIENCE_S, CairnTest, program, wait_until
 
 FOUNDER = 1
 # Shorter than by default, so that tests need not wait. Not much shorter: nodes say every second that they live.
@@ -32,6 +34,7 @@ class Cluster:
         self._test = test
         self._settings = {**SETTINGS, **(settings or {})}
         self._started = 0
+        self._places = {}  # by the name of the data directory
         self.servers = {}  # by id
         self._watcher = None
 
@@ -40,21 +43,27 @@ class Cluster:
         self.wait_ready(*[self._start_one() for _ in range(nodes)])
         return self
 
-    def add(self):
-        """Starts one more. Its id, once the cluster counts on it."""
-        node = self._start_one()
+    def add(self, settings=None):
+        """Starts one more, with settings of its own over the others'. Its id, once the cluster counts on it."""
+        node = self._start_one(settings)
         self.wait_ready(node)
         return node
 
-    def _start_one(self):
+    def _start_one(self, settings=None):
         self._started += 1
         founder = self.servers.get(FOUNDER)
         arguments = join_arguments(founder.endpoint, secret_path(founder)) if founder else ()
-        server = self._test.cairnd(f"node-{self._started}", settings=self._settings, arguments=arguments).start()
+        name = f"node-{self._started}"
+        self._places[name] = {"settings": {**self._settings, **(settings or {})}, **self.place(self._started)}
+        server = self._test.cairnd(name, arguments=arguments, **self._places[name]).start()
         self.servers.setdefault(FOUNDER, server)
         node = wait_until(lambda: self._find(server.endpoint), f"the cluster knows of {server.endpoint}")
         self.servers[node] = server
         return node
+
+    def place(self, number):
+        """Where the node that is started as that number runs: options of Cairnd."""
+        return {}
 
     def restart(self, node):
         """Starts a node that has ended again, at the same endpoint, and waits until it says it is ready."""
@@ -62,8 +71,8 @@ class Cluster:
         founder = self.servers[FOUNDER]
         arguments = () if node == FOUNDER else join_arguments(founder.endpoint, secret_path(founder))
         name = os.path.basename(old.data)
-        self.servers[node] = self._test.cairnd(name, settings=self._settings, arguments=arguments,
-                                               listen=old.endpoint).start()
+        self.servers[node] = self._test.cairnd(name, arguments=arguments,
+                                               **{**self._places[name], "listen": old.endpoint}).start()
 
     def kill(self, node):
         """SIGKILL."""
@@ -136,3 +145,44 @@ class ClusterTest(CairnTest):
         """A node that is to join the cluster of the server `join`; not started yet."""
         return self.cairnd(name, settings=SETTINGS, arguments=join_arguments(join.endpoint, secret), **options)
 
+    # ---- what an operator does, by the command line ----
+
+    def run_cli(self, cluster, *arguments, expect=0):
+        """The JSON of a command of the CLI, which is to end with `expect`, if that is said."""
+        done = subprocess.run([program("cairn"), "--endpoint", cluster.servers[FOUNDER].endpoint, "--output", "json",
+                               *arguments], capture_output=True, text=True, timeout=120, check=False)
+        if expect is not None:
+            self.assertEqual(done.returncode, expect, f"{arguments}: {done.stdout}{done.stderr}")
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def wait_settled(self, cluster):
+        """Until nothing is on the move any more, and nobody has nowhere to go."""
+        def settled():
+            status = self.run_cli(cluster, "rebuild", "status")
+            return status if not status["moves"] and status["members_lost"] == 0 else None
+        return wait_until(settled, "all moves have ended")
+
+    def wait_gone(self, cluster, *nodes):
+        """Until these are no nodes of the cluster any more."""
+        wait_until(lambda: not set(nodes) & set(cluster.nodes()), f"nodes {nodes} have left")
+
+    def wait_healthy(self, cluster, timeout_s=PATIENCE_S):
+        """Until `cairn health` finds nothing; fails with what it found last."""
+        found = []
+
+        def healthy():
+            found[:] = [self.run_cli(cluster, "health", expect=None)]
+            return found[0].get("status") == "ok"
+        try:
+            wait_until(healthy, "cairn health is ok", timeout_s)
+        except AssertionError as late:
+            raise AssertionError(f"{late}; the last: {found}") from None
+
+    def assert_clean(self, cluster, command="fsck"):
+        """What `cairn fsck` or `cairn scrub` looks at agrees, on every target."""
+        # What was removed or moved is freed a moment later.
+        def clean():
+            found = self.run_cli(cluster, command, expect=None)
+            return found if not found["findings"] and not found["unreachable_targets"] else None
+        found = wait_until(clean, f"{command} finds nothing")
+        self.assertGreater(found["stripes"], 0)

@@ -189,13 +189,13 @@ class SdkError(Exception):
 
 
 class Sdk:
-    """One process with the C++ SDK in it (sdk_driver)."""
+    """One process with the C++ SDK in it (sdk_driver), run by `wrapper`, a command that becomes what follows it."""
 
-    def __init__(self, log_path):
+    def __init__(self, log_path, wrapper=()):
         self._log_path = log_path
         with open(log_path, "ab") as log:
-            self.process = subprocess.Popen([program("sdk_driver")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                            stderr=log, start_new_session=True)
+            self.process = subprocess.Popen([*wrapper, program("sdk_driver")], stdin=subprocess.PIPE,
+                                            stdout=subprocess.PIPE, stderr=log, start_new_session=True)
         self.pid = self.process.pid
         self._reader = LineReader(self.process.stdout)
 
@@ -258,10 +258,10 @@ class CairnTest(unittest.TestCase):
         self.addCleanup(server.kill)
         return server
 
-    def sdk(self, server=None, **options):
+    def sdk(self, server=None, wrapper=(), **options):
         """An SDK process, connected when a server is given; then there is a bucket "b"."""
         self._count += 1
-        sdk = Sdk(os.path.join(self.dir, f"sdk{self._count}.log"))
+        sdk = Sdk(os.path.join(self.dir, f"sdk{self._count}.log"), wrapper)
         self.addCleanup(sdk.kill)
         if server is not None:
             sdk.ask("connect", endpoint=server.endpoint, **options)

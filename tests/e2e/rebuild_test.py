@@ -2,13 +2,11 @@
 cluster serves, and fsck and scrub find and mend what does not agree. Method: clusters of real processes, nodes killed
 for good, targets written over, and the real CLI."""
 
-import json
 import os
-import subprocess
 import unittest
 
 from cairn_cluster import FOUNDER, ClusterTest
-from cairn_harness import MIB, program, wait_until
+from cairn_harness import MIB
 
 SIZE = 24 * MIB
 
@@ -18,14 +16,6 @@ class Rebuild(ClusterTest):
         super().setUp()
         self.paths = []
 
-    def run_cli(self, cluster, *arguments, expect=0):
-        """The JSON of a command of the CLI, which is to end with `expect`, if that is said."""
-        done = subprocess.run([program("cairn"), "--endpoint", cluster.servers[FOUNDER].endpoint, "--output", "json",
-                               *arguments], capture_output=True, text=True, timeout=120, check=False)
-        if expect is not None:
-            self.assertEqual(done.returncode, expect, f"{arguments}: {done.stdout}{done.stderr}")
-        return json.loads(done.stdout) if done.stdout.strip() else None
-
     def save(self, sdk, step):
         self.paths.append(f"coded/run/step-{step}")
         sdk.ask("save", path=self.paths[-1], bytes=SIZE)
@@ -34,24 +24,6 @@ class Rebuild(ClusterTest):
         sdk = cluster.sdk()
         for path in self.paths:
             sdk.ask("verify", path=path)
-
-    def wait_settled(self, cluster):
-        """Until nothing is on the move any more, and nobody has nowhere to go."""
-        def settled():
-            status = self.run_cli(cluster, "rebuild", "status")
-            return status if not status["moves"] and status["members_lost"] == 0 else None
-        return wait_until(settled, "all moves have ended")
-
-    def wait_gone(self, cluster, *nodes):
-        wait_until(lambda: not set(nodes) & set(cluster.nodes()), f"nodes {nodes} have left")
-
-    def assert_clean(self, cluster, command="fsck"):
-        # What was removed or moved is freed a moment later.
-        def clean():
-            found = self.run_cli(cluster, command, expect=None)
-            return found if not found["findings"] and not found["unreachable_targets"] else None
-        found = wait_until(clean, f"{command} finds nothing")
-        self.assertGreater(found["stripes"], 0)
 
     def test_two_of_six_are_lost_for_good_and_replaced(self):
         cluster = self.cluster(6)
@@ -73,7 +45,7 @@ class Rebuild(ClusterTest):
         self.assertEqual(set(added) & {3, 5}, set(), "an id is never used twice")
         self.save(sdk, 3)
         self.wait_settled(cluster)
-        wait_until(lambda: self.run_cli(cluster, "health", expect=None)["status"] == "ok", "all is well")
+        self.wait_healthy(cluster)
         self.assert_clean(cluster, "scrub")
         # As much as before may be lost now.
         for node in (2, added[0]):
