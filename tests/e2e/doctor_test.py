@@ -36,7 +36,7 @@ def examine(endpoint):
 
 
 def findings(document):
-    """Code and nodes of each; but what a busy machine makes slow is nobody's fault here."""
+    """Code and nodes of each."""
     return [(item["code"], item["nodes"]) for item in document["items"]]
 
 

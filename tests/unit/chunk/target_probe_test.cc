@@ -58,7 +58,7 @@ TEST(TargetProbe, AFailedTargetIsNotTried) {
   ASSERT_TRUE(world.Open().ok());
   ASSERT_TRUE(world.Write(1, 1000).ok());
   world.disk.FailNext(SimDisk::Kind::kFlush, absl::DataLossError("no flush"));
-  ASSERT_FALSE(world.SealAll(Stripes(1)).ok());
+  ASSERT_FALSE(world.SealAll({Stripes(1)}).ok());
   const int64_t reads = world.disk.reads();
   EXPECT_EQ(ProbeFor(world, absl::Seconds(2)).error.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(world.disk.reads(), reads);
@@ -70,7 +70,7 @@ TEST(TargetLatencies, CountWhatTheDeviceTookForWritesReadsAndFlushes) {
   world.disk.SetDelay(absl::Milliseconds(3));
   ASSERT_TRUE(world.Write(1, 1000).ok());
   ASSERT_TRUE(world.Write(2, 1000).ok());
-  ASSERT_TRUE(world.SealAll(Stripes(1, 2)).ok());
+  ASSERT_TRUE(world.SealAll({Stripes(1, 2)}).ok());
   const TestSlab slab(kBlockBytes);
   ASSERT_TRUE(world.executor.Run(world.target->Read(Key(1), 0, 1000, slab.bytes())).ok());
   const MonoTime now = world.executor.clock().Now();
