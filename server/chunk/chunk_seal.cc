@@ -173,9 +173,9 @@ Task<absl::Status> Target::CommitSeals(const std::vector<CommitJob*>& round) {
   const Clock& clock = Executor::Current().clock();
   const MonoTime began = clock.Now();
   const absl::Status flushed = co_await disk_.Flush();
-  latencies_.flush.Record(began, clock.Now());
   ++counters_.flushes;
   if (!flushed.ok()) co_return Fail(flushed);
+  latencies_.flush.Record(began, clock.Now());
 
   for (size_t at = 0; at < seals.size(); at += kBatchFragmentsMax) {
     const size_t count = std::min(kBatchFragmentsMax, seals.size() - at);
