@@ -39,11 +39,11 @@ def why_no_faults():
     for name, package in (("iptables", "iptables"), ("tc", "iproute2")):
         if shutil.which(name, path=administrator_path()) is None:
             return f"needs `{name}`: install {package}"
-    for probe in (["iptables", "-w", "-A", "OUTPUT", "-o", "eth0", "-j", "DROP"],
-                  ["tc", "qdisc", "add", "dev", "lo", "root", "tbf", "rate", "1mbit", "burst", "64kb", "latency", "1s"]):
-        done = run("unshare", "--net", *probe, check=False)
+    for probe in ("iptables -w -A OUTPUT -o eth0 -j DROP",
+                  "tc qdisc add dev lo root tbf rate 1mbit burst 64kb latency 1s"):
+        done = run("unshare", "--net", *probe.split(), check=False)
         if done.returncode != 0:
-            return f"`{' '.join(probe)}` does not work in a network namespace here: {done.stderr.strip()}"
+            return f"`{probe}` does not work in a network namespace here: {done.stderr.strip()}"
     return None
 
 
