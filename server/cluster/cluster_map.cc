@@ -115,7 +115,7 @@ bool IsForeign(const wire::ClusterMap& stored, const wire::TargetInfo& target) {
 absl::Status CheckTargets(const wire::ClusterMap& stored, const wire::ClusterMap& present) {
   for (const wire::TargetInfo& target : stored.targets()) {
     if (FindById(present.nodes(), target.node()) == present.nodes().end()) continue;
-    if (Contains(present.targets(), target.id())) continue;
+    if (Contains(present.targets(), target.id()) || target.joining()) continue;
     return absl::FailedPreconditionError(
         StrCat("target ", target.id(), " (", target.path(),
                ") holds data of this cluster but is not configured any more; put it back"));
@@ -140,6 +140,20 @@ void MergeNode(const wire::NodeInfo& present, wire::ClusterMap* map) {
   wire::NodeInfo* node = known == map->mutable_nodes()->end() ? map->add_nodes() : &*known;
   node->MergeFrom(present);
   node->set_state(present.state());  // UP is 0, which MergeFrom takes for nothing said
+}
+
+// Targets that were given an id and not made any more: they hold nothing.
+void DropUnmade(const wire::ClusterMap& present, wire::ClusterMap* map) {
+  auto& targets = *map->mutable_targets();
+  for (auto target = targets.begin(); target != targets.end();) {
+    const bool is_own = FindById(present.nodes(), target->node()) != present.nodes().end();
+    if (!target->joining() || !is_own || Contains(present.targets(), target->id())) {
+      ++target;
+      continue;
+    }
+    map->set_last_removed_target(std::max(map->last_removed_target(), target->id()));
+    target = targets.erase(target);
+  }
 }
 
 // Groups that do for one another.
@@ -297,6 +311,7 @@ absl::StatusOr<wire::ClusterMap> MergeClusterMap(const wire::ClusterMap& stored,
   merged.set_cluster_id(present.cluster_id());
   merged.set_stripe_bytes(present.stripe_bytes());
   for (const wire::NodeInfo& node : present.nodes()) MergeNode(node, &merged);
+  DropUnmade(present, &merged);
   std::vector<PlacementTarget> joining;
   for (const wire::TargetInfo& target : present.targets()) {
     auto known = FindById(*merged.mutable_targets(), target.id());
@@ -305,9 +320,12 @@ absl::StatusOr<wire::ClusterMap> MergeClusterMap(const wire::ClusterMap& stored,
       *merged.add_targets() = target;
     } else {
       const uint64_t capacity_bytes = known->capacity_bytes();
-      const bool draining = known->draining();
+      const wire::TargetInfo before = *known;
       *known = target;
-      known->set_draining(draining);
+      known->set_joining(before.joining());
+      known->set_draining(before.draining());
+      known->set_removing(before.removing());
+      known->set_lost(before.lost() && target.state() == wire::TARGET_FAILED);
       // Mostly not known yet at this point, and a change would make a version.
       if (target.capacity_bytes() == 0) known->set_capacity_bytes(capacity_bytes);
     }

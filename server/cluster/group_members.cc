@@ -22,8 +22,9 @@ wire::GroupMove* FindMove(wire::PlacementGroup* group, int index) {
 bool IsLeaving(const MapDomains& domains, uint32_t target, const MoveFacts& facts) {
   const wire::NodeInfo* node = domains.NodeOf(target);
   if (node == nullptr) return true;
+  const wire::TargetInfo& info = *domains.FindTarget(target);
   return node->state() == wire::NODE_OUT || node->draining() || node->removing() ||
-         domains.FindTarget(target)->draining() || facts.given_up.contains(target);
+         info.draining() || info.removing() || facts.given_up.contains(target);
 }
 
 bool CanBeMoved(const MapDomains& domains, const wire::PlacementGroup& group, int index) {
@@ -32,8 +33,7 @@ bool CanBeMoved(const MapDomains& domains, const wire::PlacementGroup& group, in
   if (group.targets_size() != static_cast<int>(redundancy->width())) return false;
   const uint32_t member = group.targets(index);
   if (domains.IsReachable(member)) return true;
-  const wire::NodeInfo* node = domains.NodeOf(member);
-  if (node != nullptr && node->lost()) return true;
+  if (domains.IsLost(member)) return true;
   const auto live =
       std::count_if(group.targets().begin(), group.targets().end(),
                     [&domains](uint32_t target) { return domains.IsReachable(target); });

@@ -77,7 +77,9 @@ std::optional<wire::HealthItem> JudgeTarget(const wire::TargetInfo& target,
     item = Error("TARGET_FAILED");
     item.set_summary(StrCat(name, " has failed"));
     item.set_endangers("what is on it is out of reach, and it takes nothing");
-    item.set_todo("restart cairnd there once the device is sound; its log says what failed");
+    item.set_todo(
+        "restart cairnd there once the device is sound (its log says what failed), or give the "
+        "target up with cairn target replace");
   } else if (target.joining() && node != nullptr && node->state() == wire::NODE_UP) {
     item = Warning("TARGET_JOINING");
     item.set_summary(StrCat(name, " is joining"));

@@ -62,6 +62,49 @@ void JudgeDraining(const wire::ClusterMap& map, const MapDomains& domains,
     items->push_back(DrainingItem(*domains.FindNode(node), groups));
 }
 
+wire::HealthItem DrainingItem(const wire::TargetInfo& target, uint64_t groups) {
+  wire::HealthItem item = MakeHealthItem("TARGET_DRAINING", wire::HEALTH_WARNING);
+  item.add_nodes(target.node());
+  item.add_targets(target.id());
+  item.set_summary(groups == 0
+                       ? StrCat(Describe(target), " is empty, as an operator wanted it")
+                       : StrCat(Describe(target),
+                                target.removing() ? " is being removed" : " is being emptied",
+                                ": it is still in ", Counted(groups, "placement group")));
+  item.set_endangers(target.lost() && groups > 0
+                         ? "what only it holds counts as lost"
+                         : "nothing that is stored; it takes no new data where others can");
+  if (groups > 0) {
+    item.set_todo(StrCat("wait: ", kWatch, "; cairn target undrain takes it back"));
+  } else {
+    item.set_todo(target.removing() ? "wait: it leaves the cluster in a moment"
+                                    : "take it out (cairn target rm) or use it again (cairn "
+                                      "target undrain)");
+  }
+  return item;
+}
+
+// Those of nodes that are drained as a whole go with them.
+void JudgeDrainingTargets(const wire::ClusterMap& map, const MapDomains& domains,
+                          std::vector<wire::HealthItem>* items) {
+  std::map<uint32_t, uint64_t> groups_of;
+  for (const wire::TargetInfo& target : map.targets()) {
+    const wire::NodeInfo* node = domains.NodeOf(target.id());
+    const bool goes_alone = node == nullptr || !(node->draining() || node->removing());
+    if (goes_alone && (target.draining() || target.removing()))
+      groups_of.try_emplace(target.id(), 0);
+  }
+  if (groups_of.empty()) return;
+  for (const wire::PlacementGroup& group : map.groups()) {
+    std::set<uint32_t> named(group.targets().begin(), group.targets().end());
+    for (const wire::GroupMove& move : group.moves()) named.insert(move.from());
+    for (uint32_t target : named)
+      if (const auto found = groups_of.find(target); found != groups_of.end()) ++found->second;
+  }
+  for (const auto& [target, groups] : groups_of)
+    items->push_back(DrainingItem(*domains.FindTarget(target), groups));
+}
+
 void JudgeMoving(const wire::ClusterMap& map, std::vector<wire::HealthItem>* items) {
   uint64_t copying = 0, settling = 0;
   std::set<uint32_t> targets;
@@ -123,6 +166,7 @@ void JudgeBlocked(const wire::ClusterMap& map, const MapDomains& domains,
 void JudgeMoves(const wire::ClusterMap& map, std::vector<wire::HealthItem>* items) {
   const MapDomains domains(map);
   JudgeDraining(map, domains, items);
+  JudgeDrainingTargets(map, domains, items);
   JudgeMoving(map, items);
   JudgeBlocked(map, domains, items);
 }

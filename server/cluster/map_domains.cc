@@ -60,8 +60,14 @@ bool MapDomains::IsReachable(uint32_t target) const {
 bool MapDomains::IsUsable(uint32_t target) const {
   if (!IsReachable(target)) return false;
   const Place& place = *Find(target);
-  return !place.target->joining() && !place.target->draining() && !place.node->draining() &&
-         !place.node->removing();
+  return !place.target->joining() && !place.target->draining() && !place.target->removing() &&
+         !place.node->draining() && !place.node->removing();
+}
+
+bool MapDomains::IsLost(uint32_t target) const {
+  const Place* place = Find(target);
+  if (place == nullptr || place->node == nullptr) return false;
+  return place->node->lost() || place->target->lost();
 }
 
 std::optional<uint32_t> MapDomains::DomainOf(uint32_t target, wire::DomainLevel level) const {

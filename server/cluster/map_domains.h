@@ -31,6 +31,9 @@ class MapDomains {
   bool IsReachable(uint32_t target) const;
   // Reachable, not joining, and no operator wants it or its node empty: new groups may have it.
   bool IsUsable(uint32_t target) const;
+  // An operator has removed it or its node while it could not be read: what only it holds counts as
+  // lost.
+  bool IsLost(uint32_t target) const;
   // A number that all have in common which share what `level` names. nullopt: not known, as is the
   // rack of a node that has not said it.
   std::optional<uint32_t> DomainOf(uint32_t target, wire::DomainLevel level) const;

@@ -96,6 +96,11 @@ Task<void> Member::SendHeartbeats() {
     if (stop_.stop_requested()) break;
     if (reply.ok()) {
       if (!heard) CAIRN_LOG_INFO("the cluster at {} hears this node again", metadata_);
+      if (!reply->removed_targets().empty()) {
+        std::vector<uint32_t> removed(reply->removed_targets().begin(),
+                                      reply->removed_targets().end());
+        co_await node_.on_removed_targets(std::move(removed));
+      }
       const absl::StatusOr<std::shared_ptr<NodeConnection>> node =
           co_await peers_.Connect(metadata_, Deadline::After(clock, kHeartbeatTimeout));
       if (node.ok()) node_.on_map_version((*node)->map_version());

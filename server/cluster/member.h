@@ -22,6 +22,8 @@ class Member {
   // What this node does and says.
   struct Node {
     std::function<Task<wire::HeartbeatRequest>()> heartbeat;
+    // These of its targets have left the cluster.
+    std::function<Task<void>(std::vector<uint32_t>)> on_removed_targets;
     // There is a map of this version.
     std::function<void(uint64_t)> on_map_version;
     // Leases with unsealed fragments on any of its targets.

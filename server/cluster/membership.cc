@@ -14,6 +14,8 @@ namespace {
 // More than anybody has; bounds the map, which every client holds.
 constexpr int kNodesMax = 4096;
 constexpr uint32_t kTargetsPerNodeMax = 256;
+// Those that have left count, too: their numbers are not used again.
+constexpr uint32_t kNumbersPerNodeMax = 1024;
 constexpr size_t kTextBytesMax = 255;
 
 template <class Nodes>
@@ -43,12 +45,14 @@ uint32_t NextTargetId(const wire::ClusterMap& map) {
   return highest + 1;
 }
 
-absl::Status CheckRequest(const wire::JoinRequest& request) {
+absl::Status CheckRequest(const wire::JoinRequest& request, uint32_t removed_targets) {
   if (request.identity() == 0)
     return absl::InvalidArgumentError("a node that joins needs an identity other than 0");
-  if (request.target_count() == 0 || request.target_count() > kTargetsPerNodeMax) {
-    return absl::InvalidArgumentError(StrCat("a node has 1 to ", kTargetsPerNodeMax,
-                                             " targets; this one says ", request.target_count()));
+  const uint32_t targets = request.target_count();
+  if (targets == 0 ||
+      targets > std::min(kTargetsPerNodeMax + removed_targets, kNumbersPerNodeMax)) {
+    return absl::InvalidArgumentError(
+        StrCat("a node has 1 to ", kTargetsPerNodeMax, " targets; this one says ", targets));
   }
   if (request.name().size() > kTextBytesMax)
     return absl::InvalidArgumentError(StrCat("name is over ", kTextBytesMax, " bytes"));
@@ -74,6 +78,26 @@ absl::StatusOr<std::map<uint32_t, uint32_t>> KnownTargets(const wire::ClusterMap
   return known;
 }
 
+// Whether it was the number of a target that has left the cluster.
+bool HasLeft(const wire::NodeInfo& node, uint32_t number) {
+  return std::find(node.removed_targets().begin(), node.removed_targets().end(), number) !=
+         node.removed_targets().end();
+}
+
+uint32_t AppendTarget(wire::ClusterMap* map, uint32_t node, uint32_t number, uint32_t id) {
+  wire::TargetInfo* target = map->add_targets();
+  target->set_id(id);
+  target->set_node(node);
+  target->set_number(number);
+  target->set_joining(true);
+  return id;
+}
+
+// It could not be read when an operator removed it, and now it can.
+bool IsFound(const wire::TargetInfo& known, const wire::TargetInfo& reported) {
+  return known.lost() && reported.state() == wire::TARGET_UP;
+}
+
 bool IsReady(const wire::TargetInfo& known, const wire::TargetInfo& reported) {
   return known.joining() && reported.state() == wire::TARGET_UP;
 }
@@ -82,11 +106,12 @@ bool IsReady(const wire::TargetInfo& known, const wire::TargetInfo& reported) {
 
 absl::StatusOr<wire::JoinReply> AddNode(wire::ClusterMap* map, const wire::JoinRequest& request,
                                         int64_t now_ns) {
-  RETURN_IF_ERROR(CheckRequest(request));
   const auto member =
       std::find_if(map->mutable_nodes()->begin(), map->mutable_nodes()->end(),
                    [&](const auto& node) { return node.identity() == request.identity(); });
   const bool is_new = member == map->mutable_nodes()->end();
+  RETURN_IF_ERROR(
+      CheckRequest(request, is_new ? 0 : static_cast<uint32_t>(member->removed_targets_size())));
   // Ids given anew would be those of others' data, or of its own under another name.
   if (is_new && request.node() != 0 && request.node() <= map->last_removed_node()) {
     return absl::FailedPreconditionError(
@@ -117,18 +142,34 @@ absl::StatusOr<wire::JoinReply> AddNode(wire::ClusterMap* map, const wire::JoinR
   node->set_rack(request.rack());
   uint32_t next_id = NextTargetId(*map);
   for (uint32_t number = 0; number < request.target_count(); ++number) {
-    if (const auto found = known.find(number); found != known.end()) {
+    if (HasLeft(*node, number)) {
+      reply.add_targets(0);
+    } else if (const auto found = known.find(number); found != known.end()) {
       reply.add_targets(found->second);
-      continue;
+    } else {
+      reply.add_targets(AppendTarget(map, reply.node(), number, next_id++));
     }
-    wire::TargetInfo* target = map->add_targets();
-    target->set_id(next_id++);
-    target->set_node(reply.node());
-    target->set_number(number);
-    target->set_joining(true);
-    reply.add_targets(target->id());
   }
   return reply;
+}
+
+absl::StatusOr<uint32_t> AddTarget(wire::ClusterMap* map, uint32_t node, uint32_t number) {
+  const auto known = FindNode(map->nodes(), node);
+  if (known == map->nodes().end())
+    return absl::NotFoundError(StrCat("node ", node, " is not in this cluster"));
+  if (HasLeft(*known, number)) {
+    return absl::FailedPreconditionError(
+        StrCat("target number ", number + 1, " of node ", node, " has left the cluster"));
+  }
+  uint32_t count = 0;
+  for (const wire::TargetInfo& target : map->targets()) {
+    if (target.node() != node) continue;
+    if (target.number() == number) return target.id();
+    ++count;
+  }
+  if (count >= kTargetsPerNodeMax || number >= kNumbersPerNodeMax)
+    return absl::ResourceExhaustedError(StrCat("node ", node, " has ", count, " targets already"));
+  return AppendTarget(map, node, number, NextTargetId(*map));
 }
 
 absl::Status UpdateNode(wire::ClusterMap* map, const wire::HeartbeatRequest& heartbeat,
@@ -139,7 +180,8 @@ absl::Status UpdateNode(wire::ClusterMap* map, const wire::HeartbeatRequest& hea
         StrCat("node ", heartbeat.node(), " is not in this cluster; it has to join first"));
   }
   for (const wire::TargetInfo& reported : heartbeat.targets()) {
-    if (FindTarget(map->targets(), node->id(), reported.id()) == map->targets().end()) {
+    if (FindTarget(map->targets(), node->id(), reported.id()) == map->targets().end() &&
+        !HasLeft(*node, reported.number())) {
       return absl::InvalidArgumentError(
           StrCat("target ", reported.id(), " is not one of node ", node->id()));
     }
@@ -148,6 +190,8 @@ absl::Status UpdateNode(wire::ClusterMap* map, const wire::HeartbeatRequest& hea
   bool is_any_new = false;
   for (const wire::TargetInfo& reported : heartbeat.targets()) {
     const auto target = FindTarget(*map->mutable_targets(), node->id(), reported.id());
+    if (target == map->mutable_targets()->end()) continue;
+    if (IsFound(*target, reported)) target->set_lost(false);
     if (IsReady(*target, reported)) {
       target->set_joining(false);
       is_any_new = true;
@@ -168,11 +212,26 @@ bool IsCurrent(const wire::ClusterMap& map, const wire::HeartbeatRequest& heartb
   return std::all_of(
       heartbeat.targets().begin(), heartbeat.targets().end(), [&](const auto& reported) {
         const auto known = FindTarget(map.targets(), node->id(), reported.id());
-        return known != map.targets().end() && !IsReady(*known, reported) &&
+        if (known == map.targets().end()) return HasLeft(*node, reported.number());
+        return !IsReady(*known, reported) && !IsFound(*known, reported) &&
                known->core() == reported.core() && known->state() == reported.state() &&
                known->path() == reported.path() &&
                known->capacity_bytes() == reported.capacity_bytes() && known->used_bytes() == 0;
       });
+}
+
+std::vector<uint32_t> RemovedTargets(const wire::ClusterMap& map,
+                                     const wire::HeartbeatRequest& heartbeat) {
+  std::vector<uint32_t> removed;
+  const auto node = FindNode(map.nodes(), heartbeat.node());
+  if (node == map.nodes().end()) return removed;
+  for (const wire::TargetInfo& reported : heartbeat.targets()) {
+    if (HasLeft(*node, reported.number()) &&
+        FindTarget(map.targets(), node->id(), reported.id()) == map.targets().end()) {
+      removed.push_back(reported.id());
+    }
+  }
+  return removed;
 }
 
 bool SetNodeState(wire::ClusterMap* map, uint32_t node, wire::NodeState state, int64_t now_ns) {

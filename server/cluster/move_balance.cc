@@ -1,6 +1,6 @@
 // The part of MovePlanner that evens out how full targets are, when nothing else is to be moved.
 //
-// A move goes from a target to one that is emptier by over kGap, and by a few times what is moved.
+// A move goes from a target to one that is emptier by over Gap(), and by a few times what is moved.
 // So each brings the two nearer to each other, though it is a guess how much that is, and it comes
 // to an end.
 
@@ -17,8 +17,9 @@
 namespace cairn {
 namespace {
 
-// At a time. How much a member holds is a guess, and the next ones are chosen when it shows.
-constexpr int kMovesMax = 4;
+// As many as usual when an operator asks for it. How much a member holds is a guess, and the next
+// ones are chosen when it shows: all at once would be to act on the first guess alone.
+constexpr int kMovesFactor = 4;
 // Of the capacity. Nearer to each other targets are as even as groups of a few percent make them.
 constexpr double kGap = 0.1;
 // The gap closes by two members when one is moved. It has to be wider than three, so that one which
@@ -31,20 +32,35 @@ constexpr double kFullShare = 0.95;
 
 }  // namespace
 
+double MovePlanner::Gap() const {
+  return map_->rebalance_percent() == 0 ? kGap : map_->rebalance_percent() / 100.0;
+}
+
 void MovePlanner::Even() {
   std::vector<Fill> fills = MeasureFills();
   if (fills.empty()) return;
+  const bool is_asked = map_->rebalance_percent() != 0;
   const auto [least, most] =
       std::minmax_element(fills.begin(), fills.end(),
                           [](const Fill& a, const Fill& b) { return a.share() < b.share(); });
-  if (most->share() - least->share() <= kGap) return;
+  if (most->share() - least->share() <= Gap()) {
+    if (is_asked) EndRebalance();
+    return;
+  }
   Members members;
   for (Group& group : *map_->mutable_groups()) {
     for (int i = 0; i < group.targets_size(); ++i)
       members[group.targets(i)].emplace_back(&group, i);
   }
-  for (int moves = 0; moves < kMovesMax && EvenOnce(members, &fills); ++moves) {
-  }
+  const int moves_max = facts_.balance_moves_max * (is_asked ? kMovesFactor : 1);
+  int moves = 0;
+  while (moves < moves_max && EvenOnce(members, &fills)) ++moves;
+  if (is_asked && moves == 0) EndRebalance();
+}
+
+void MovePlanner::EndRebalance() {
+  map_->clear_rebalance_percent();
+  changed_ = true;
 }
 
 std::vector<MovePlanner::Fill> MovePlanner::MeasureFills() {
@@ -72,11 +88,13 @@ bool MovePlanner::EvenOnce(const Members& members, std::vector<Fill>* fills) {
     return std::tuple(-a.share(), a.target) < std::tuple(-b.share(), b.target);
   });
   for (Fill& from : *fills) {
-    if (from.share() - fills->back().share() <= kGap) return false;
+    if (from.share() - fills->back().share() <= Gap()) return false;
     if (taking_.contains(from.target)) continue;
     const Evening found = FindEvening(members, from, fills);
     if (found.group == nullptr) continue;
-    Add(found.group, found.index, found.to->candidate)->set_balance(true);
+    wire::GroupMove* move = Add(found.group, found.index, found.to->candidate);
+    move->set_balance(true);
+    balanced_.push_back({found.group, *move, static_cast<uint64_t>(from.member_bytes)});
     found.to->used_bytes += from.member_bytes;
     from.used_bytes -= from.member_bytes;
     return true;
@@ -107,7 +125,7 @@ MovePlanner::Fill* MovePlanner::EmptiestFor(const Group& group, int index, const
                                             std::vector<Fill>* fills) {
   const std::map<uint32_t, uint32_t> taken = DomainsOfOthers(domains_, group, index);
   for (auto to = fills->rbegin(); to != fills->rend(); ++to) {
-    if (from.share() - to->share() <= kGap) return nullptr;
+    if (from.share() - to->share() <= Gap()) return nullptr;
     if (to->candidate == nullptr || giving_.contains(to->target)) continue;
     const double lost = from.member_bytes / from.capacity_bytes;
     const double gained = from.member_bytes / to->capacity_bytes;

@@ -133,8 +133,7 @@ void MovePlanner::MoveLeaving(Group* group) {
 }
 
 bool MovePlanner::IsGoneForGood(uint32_t target) const {
-  const wire::NodeInfo* node = domains_.NodeOf(target);
-  return node == nullptr || node->lost();
+  return domains_.NodeOf(target) == nullptr || domains_.IsLost(target);
 }
 
 void MovePlanner::MoveApart(Group* group) {

@@ -21,6 +21,13 @@ class MovePlanner {
 
   // Changes the groups of the map; returns whether it has.
   bool Plan();
+  // A move that evens out and that Plan() has added.
+  struct Balanced {
+    const wire::PlacementGroup* group = nullptr;
+    wire::GroupMove move;
+    uint64_t bytes = 0;  // about
+  };
+  const std::vector<Balanced>& balanced() const { return balanced_; }
 
  private:
   using Group = wire::PlacementGroup;
@@ -69,6 +76,8 @@ class MovePlanner {
   wire::GroupMove* Add(Group* group, int index, Candidate* to);
 
   void Even();
+  double Gap() const;
+  void EndRebalance();
   std::vector<Fill> MeasureFills();
   bool EvenOnce(const Members& members, std::vector<Fill>* fills);
   Evening FindEvening(const Members& members, const Fill& from, std::vector<Fill>* fills);
@@ -78,6 +87,7 @@ class MovePlanner {
   const MoveFacts& facts_;
   const MapDomains domains_;
   bool changed_ = false;
+  std::vector<Balanced> balanced_;
   bool is_busy_ = false;  // members are leaving, or on the move
   std::vector<Candidate> candidates_;
   absl::flat_hash_map<uint32_t, uint32_t> members_of_;  // by target, how many

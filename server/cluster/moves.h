@@ -22,16 +22,19 @@ struct MoveFacts {
   struct Usage {
     uint64_t used_bytes = 0;
     uint64_t capacity_bytes = 0;
+    uint64_t fragments = 0;
   };
   // By target, of those that have been heard. Others count as not full, and are not evened out. To
   // be left empty while former members still hold what they gave away: it would count as theirs.
   std::map<uint32_t, Usage> usage;
   // Whether `usage` tells what the members of groups hold, and nothing else.
   bool may_balance = true;
+  // At most so many moves even out at a time.
+  int balance_moves_max = 4;
 };
 
 // Whether what the target holds is to be elsewhere: its node is OUT, draining or removed, it is
-// draining itself, has been given up, or is not in the map.
+// draining or removed itself, has been given up, or is not in the map.
 bool IsLeaving(const wire::ClusterMap& map, uint32_t target, const MoveFacts& facts);
 
 // Brings the moves of `map` up to date; returns whether anything changed.
@@ -42,8 +45,8 @@ bool IsLeaving(const wire::ClusterMap& map, uint32_t target, const MoveFacts& fa
 // hashing breaking ties. Where there is no such domain, one that other members are in, as long as
 // its loss would not be more than may be lost; the group is crowded then. But a group with fewer
 // live members than its data fragments has no move planned unless the leaving member itself can
-// still be read, or its node is being removed: nothing could be made of the others, and only an
-// operator may say that what is lost counts as lost. Groups of a later release are left alone.
+// still be read, or it counts as lost: nothing could be made of the others, and only an operator
+// may say that what is lost counts as lost. Groups of a later release are left alone.
 //
 // Members of crowded groups that share a domain get a move where a fresh domain is; a group whose
 // members are all apart is not crowded any more. A copying move whose `to` cannot take it any more
@@ -56,7 +59,9 @@ bool IsLeaving(const wire::ClusterMap& map, uint32_t target, const MoveFacts& fa
 // fuller than another that can take what it has: up to four moves from full to empty ones,
 // `balance` in the map, which stay as long as `to` can take them. What a member holds is guessed:
 // an equal share of what its target does. There are none where moving one would not clearly narrow
-// the gap.
+// the gap. Where an operator wants targets more even, `rebalance_percent` of the map, that is the
+// gap instead of a tenth, and four times as many moves are made at once; the wish ends when there
+// is nothing more to move for it. Seeing to it: balance.h.
 bool PlanMoves(wire::ClusterMap* map, const MoveFacts& facts);
 
 // Members of groups that are leaving and have no move: there is nowhere to go, or nothing to make
@@ -70,19 +75,21 @@ bool SwitchMember(wire::ClusterMap* map, uint32_t group, uint32_t index, uint32_
 bool FinishMove(wire::ClusterMap* map, uint32_t group, uint32_t index, uint32_t to);
 
 // What an operator wants of a node. NODE_REMOVE of a node that is DOWN makes it OUT at once.
-// NOT_FOUND: no such node. INVALID_ARGUMENT: no action. FAILED_PRECONDITION: the founding node (id
-// 1 keeps the metadata) cannot be removed; or, without `force`, what the node holds would have
-// nowhere to go, saying which redundancy needs how many domains.
+// `lost_groups`: those of GroupsLostWithNode() (losses.h) that hold data. NOT_FOUND: no such node.
+// INVALID_ARGUMENT: no action. FAILED_PRECONDITION: the founding node (id 1 keeps the metadata)
+// cannot be removed; or, without `force`, what the node holds would have nowhere to go, saying
+// which redundancy needs how many domains, or would be lost with it.
 absl::Status SetNodeIntent(wire::ClusterMap* map, const wire::SetNodeRequest& request,
-                           int64_t now_ns);
+                           int64_t now_ns, const std::set<uint32_t>& lost_groups);
 
 // Takes nodes that are being removed, and that no group and no move names any more, out of the map
 // with their targets. Returns their ids.
 std::vector<uint32_t> RemoveEmptyNodes(wire::ClusterMap* map);
 
 // Why `nodes` should not be stopped, all at once; empty: they may. Counts those that are down
-// already. Each reason is for people and names what it is about.
-std::vector<std::string> WhyNotStop(const wire::ClusterMap& map,
-                                    const std::vector<uint32_t>& nodes);
+// already. `unreadable`: those of GroupsUnreadableWithout() (losses.h) that hold data. Each reason
+// is for people and names what it is about.
+std::vector<std::string> WhyNotStop(const wire::ClusterMap& map, const std::vector<uint32_t>& nodes,
+                                    const std::set<uint32_t>& unreadable);
 
 }  // namespace cairn

@@ -2,15 +2,17 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
 #include <set>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "server/cluster/cluster_map.h"
-#include "server/cluster/group_members.h"
+#include "server/cluster/losses.h"
+#include "server/cluster/map_domains.h"
 #include "server/cluster/moves.h"
+#include "server/cluster/room.h"
 #include "server/cluster/wording.h"
 
 namespace cairn {
@@ -19,77 +21,40 @@ namespace {
 // The one that founded the cluster keeps its metadata.
 constexpr uint32_t kFoundingNode = 1;
 
-using Kind = std::pair<std::string, wire::DomainLevel>;
-
-Kind KindOf(const wire::PlacementGroup& group) { return {RedundancyNameOf(group), group.level()}; }
-
-// Nodes and targets alone: groups are most of a map.
-wire::ClusterMap WithoutGroups(const wire::ClusterMap& map) {
-  wire::ClusterMap rest;
-  *rest.mutable_nodes() = map.nodes();
-  *rest.mutable_targets() = map.targets();
-  return rest;
-}
-
 wire::NodeInfo* FindNode(wire::ClusterMap* map, uint32_t id) {
   for (wire::NodeInfo& node : *map->mutable_nodes())
     if (node.id() == id) return &node;
   return nullptr;
 }
 
-bool HoldsMember(const MapDomains& domains, const wire::PlacementGroup& group, uint32_t node) {
-  return std::any_of(group.targets().begin(), group.targets().end(), [&](uint32_t target) {
-    const wire::TargetInfo* info = domains.FindTarget(target);
-    return info != nullptr && info->node() == node;
-  });
+std::set<uint32_t> TargetsOf(const wire::ClusterMap& map, uint32_t node) {
+  std::set<uint32_t> targets;
+  for (const wire::TargetInfo& target : map.targets())
+    if (target.node() == node) targets.insert(target.id());
+  return targets;
 }
 
 // Whether everything that `leaving`, as it is to be, holds can go elsewhere.
-absl::Status CheckRoom(const wire::ClusterMap& map, const wire::NodeInfo& leaving) {
+absl::Status CheckRoomFor(const wire::ClusterMap& map, const wire::NodeInfo& leaving) {
   wire::ClusterMap after = WithoutGroups(map);
   *FindNode(&after, leaving.id()) = leaving;
-  const MapDomains domains(after);
-  BlockedMembers blocked(domains);
-  std::map<Kind, std::string> reasons;
-  for (const wire::PlacementGroup& group : map.groups()) {
-    const Kind kind = KindOf(group);
-    if (reasons.contains(kind) || !HoldsMember(domains, group, leaving.id())) continue;
-    const std::optional<Redundancy> redundancy = ParsedRedundancy(group);
-    if (!redundancy.has_value()) {
-      reasons[kind] = StrCat(kind.first, " is of a later release, and only that can move it");
-    } else if (!blocked.Of(group).empty()) {
-      const char* noun = DomainNoun(kind.second);
-      reasons[kind] = StrCat(kind.first, " needs ", Counted(redundancy->width(), noun), ", and ",
-                             blocked.Usable(kind.second), " would be left to take data");
-    }
-  }
-  if (reasons.empty()) return absl::OkStatus();
-  std::string all;
-  for (const auto& [kind, reason] : reasons) all += StrCat(all.empty() ? "" : ", ", reason);
-  return absl::FailedPreconditionError(
-      StrCat("some of what node ", leaving.id(), " holds would have nowhere to go: ", all,
-             "; add nodes first, or say --force to have the rest moved"));
+  return CheckRoom(map, after, TargetsOf(map, leaving.id()), StrCat("node ", leaving.id()),
+                   "add nodes");
 }
 
-// By kind, the groups that cannot be read, or that nobody here knows how to read.
-std::map<Kind, uint64_t> CountUnreadable(const MapDomains& domains, const wire::ClusterMap& map) {
-  std::map<Kind, uint64_t> unreadable;
-  for (const wire::PlacementGroup& group : map.groups()) {
-    const auto live =
-        std::count_if(group.targets().begin(), group.targets().end(),
-                      [&domains](uint32_t target) { return domains.IsReachable(target); });
-    const std::optional<Redundancy> redundancy = ParsedRedundancy(group);
-    const int64_t needed =
-        redundancy.has_value() ? redundancy->data_fragments : group.targets_size();
-    unreadable[KindOf(group)] += live < needed ? 1 : 0;
-  }
-  return unreadable;
+absl::Status CheckLosses(const wire::ClusterMap& map, uint32_t node,
+                         const std::set<uint32_t>& lost_groups) {
+  if (lost_groups.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      StrCat("node ", node, " is down, and what only it holds would be lost: data in ",
+             absl::StrJoin(DescribeGroups(map, lost_groups), ", "),
+             "; bring it back, or say --force to give that up"));
 }
 
 }  // namespace
 
 absl::Status SetNodeIntent(wire::ClusterMap* map, const wire::SetNodeRequest& request,
-                           int64_t now_ns) {
+                           int64_t now_ns, const std::set<uint32_t>& lost_groups) {
   wire::NodeInfo* node = FindNode(map, request.node());
   if (node == nullptr)
     return absl::NotFoundError(StrCat("node ", request.node(), " is not in this cluster"));
@@ -119,7 +84,10 @@ absl::Status SetNodeIntent(wire::ClusterMap* map, const wire::SetNodeRequest& re
     default:
       return absl::InvalidArgumentError("drain, undrain or remove: no such action");
   }
-  if (!request.force()) RETURN_IF_ERROR(CheckRoom(*map, wanted));
+  if (!request.force()) {
+    if (wanted.lost() && !node->lost()) RETURN_IF_ERROR(CheckLosses(*map, node->id(), lost_groups));
+    RETURN_IF_ERROR(CheckRoomFor(*map, wanted));
+  }
   *node = std::move(wanted);
   return absl::OkStatus();
 }
@@ -162,8 +130,8 @@ std::vector<uint32_t> RemoveEmptyNodes(wire::ClusterMap* map) {
   return {leaving.begin(), leaving.end()};
 }
 
-std::vector<std::string> WhyNotStop(const wire::ClusterMap& map,
-                                    const std::vector<uint32_t>& nodes) {
+std::vector<std::string> WhyNotStop(const wire::ClusterMap& map, const std::vector<uint32_t>& nodes,
+                                    const std::set<uint32_t>& unreadable) {
   std::vector<std::string> reasons;
   wire::ClusterMap after = WithoutGroups(map);
   for (uint32_t id : std::set<uint32_t>(nodes.begin(), nodes.end())) {
@@ -177,7 +145,10 @@ std::vector<std::string> WhyNotStop(const wire::ClusterMap& map,
     if (node->state() != wire::NODE_OUT) node->set_state(wire::NODE_DOWN);
   }
   const MapDomains domains(after);
-  for (const auto& [kind, count] : CountUnreadable(domains, map)) {
+  std::map<std::pair<std::string, wire::DomainLevel>, uint64_t> kinds;
+  for (const wire::PlacementGroup& group : map.groups())
+    kinds[{RedundancyNameOf(group), group.level()}] += unreadable.contains(group.id()) ? 1 : 0;
+  for (const auto& [kind, count] : kinds) {
     const auto& [name, level] = kind;
     if (count > 0) {
       reasons.push_back(StrCat(Counted(count, "placement group"), " of ", name,

@@ -62,6 +62,7 @@ void Core::AddTarget(OpenTarget target) {
   runners_.push_back(std::move(target.runner));
   indexes_.push_back(std::move(target.index));
   disks_.push_back(std::move(target.disk));
+  if (chunks_ != nullptr) chunks_->AddTarget(target.target.get());
   targets_.push_back(std::move(target.target));
 }
 

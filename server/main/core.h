@@ -58,7 +58,6 @@ class Core {
   CallTable& table() { return table_; }
   const std::string& address() const { return net_->address(); }
   uint32_t index() const { return options_.index; }
-  const std::vector<std::unique_ptr<Target>>& targets() const { return targets_; }
 
   // A target and what it stands on, in the order of making.
   struct OpenTarget {
@@ -67,12 +66,11 @@ class Core {
     std::unique_ptr<Disk> disk;
     std::unique_ptr<Target> target;
   };
-  // Takes a target over. On the core's thread, before Serve().
+  // Takes a target over, and serves it if it serves. On the core's thread.
   void AddTarget(OpenTarget target);
-  // One of this core's that could not be opened: calls to it and the status say why. As
-  // AddTarget().
+  // One of this core's that could not be opened: calls to it and the status say why. Before
+  // Serve().
   void AddUnopenedTarget(TargetId id, absl::Status failure);
-  const ChunkService::Unopened& unopened_targets() const { return unopened_; }
   // Starts to answer calls. On the core's thread.
   Task<absl::Status> Serve(SessionTable& sessions, RpcServer::Options options,
                            ChunkService::LeaseCheck lease_is_live);

@@ -23,7 +23,8 @@ namespace {
 
 constexpr std::string_view kMagic = "CAIRNID1";
 constexpr size_t kHeaderBytes = 16;  // magic, length, CRC32C
-constexpr size_t kIdentityBytesMax = 4096;
+// Paths of a few hundred targets.
+constexpr size_t kIdentityBytesMax = 256 * 1024;
 
 ConstBytes AsBytes(std::string_view text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
@@ -143,7 +144,7 @@ absl::Status DataDirectory::MakeIdentity(std::string_view expected_cluster_id, R
   identity_.set_cluster_id(expected_cluster_id.empty() ? NewClusterId(random)
                                                        : std::string(expected_cluster_id));
   identity_.set_node_id(1);
-  return WriteIdentity();
+  return Store(identity_);
 }
 
 absl::Status DataDirectory::LoadOrMakeIdentity(std::string_view expected_cluster_id, Random& random,
@@ -178,12 +179,12 @@ absl::Status DataDirectory::SetIdentity(disk::NodeIdentity identity) {
     return absl::OkStatus();
   }
   identity_ = std::move(identity);
-  return WriteIdentity();
+  return Store(identity_);
 }
 
 // Whole or absent also after a power cut: written aside, flushed, renamed.
-absl::Status DataDirectory::WriteIdentity() {
-  const std::string bytes = EncodeIdentity(identity_);
+absl::Status DataDirectory::Store(const disk::NodeIdentity& identity) const {
+  const std::string bytes = EncodeIdentity(identity);
   const std::string aside = path_ + "/cairn.id.new";
   const std::string file = path_ + "/cairn.id";
   const int fd = open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);

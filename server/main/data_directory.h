@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "common/base/random.h"
@@ -47,13 +48,15 @@ class DataDirectory {
   bool joined() const { return identity_.identity() != 0; }
   // Durable when it returns OK.
   absl::Status SetIdentity(disk::NodeIdentity identity);
+  // The two halves of that, for who must not block: Store() may run on any thread, one at a time.
+  absl::Status Store(const disk::NodeIdentity& identity) const;
+  void Adopt(disk::NodeIdentity identity) { identity_ = std::move(identity); }
 
  private:
   DataDirectory(std::string path, int lock_fd) : path_(std::move(path)), lock_fd_(lock_fd) {}
   absl::Status LoadOrMakeIdentity(std::string_view expected_cluster_id, Random& random,
                                   Purpose purpose);
   absl::Status MakeIdentity(std::string_view expected_cluster_id, Random& random, Purpose purpose);
-  absl::Status WriteIdentity();
 
   std::string path_;
   int lock_fd_;

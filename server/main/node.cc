@@ -15,7 +15,6 @@
 #include "common/task/when_all.h"
 #include "common/telemetry/log.h"
 #include "server/cluster/cluster_map.h"
-#include "server/disk/open_disk.h"
 #include "server/kv/rocks_kv.h"
 #include "server/main/config_file.h"
 #include "server/main/host_name.h"
@@ -36,9 +35,6 @@ constexpr uint32_t kReactorsMax = 256;
 constexpr uint32_t kGroupsPerTarget = 16;
 // Threads that read metadata: queries are short, and mostly served from RocksDB's cache.
 constexpr int kMetaReaders = 2;
-// Threads of one target for its index, and for its disk where there is no io_uring: enough that
-// reads do not wait for a commit, and that a disk has a queue.
-constexpr int kTargetThreads = 4;
 
 // A setting's size; an error names the setting.
 absl::StatusOr<uint64_t> SizeSetting(std::string_view setting, const std::string& text) {
@@ -98,6 +94,8 @@ absl::Status Node::Open(const std::function<bool()>& stop_wanted) {
       config_.join().empty() ? DataDirectory::Purpose::kServe : DataDirectory::Purpose::kJoin;
   ASSIGN_OR_RETURN(directory_,
                    DataDirectory::Open(config_.data(), config_.cluster_id(), random_, purpose));
+  ASSIGN_OR_RETURN(slots_, TargetSlots(config_, directory_->identity()));
+  target_pool_ = std::make_unique<BlockingPool>(1);
   RETURN_IF_ERROR(OpenCores());
   RETURN_IF_ERROR(OpenPeers());
   // The targets' ids come from the cluster.
@@ -145,23 +143,30 @@ absl::Status Node::OpenCores() {
 }
 
 absl::Status Node::OpenTargets() {
-  const uint32_t count = static_cast<uint32_t>(config_.targets_size());
   absl::Status first_failure;
-  uint32_t failures = 0;
-  for (uint32_t number = 0; number < count; ++number) {
-    const config::Target& target = config_.targets(static_cast<int>(number));
-    absl::Status opened = OpenTarget(number, target);
+  bool any_open = false;
+  for (uint32_t number = 0; number < slots_.size(); ++number) {
+    const TargetSlot& slot = slots_[number];
+    if (slot.removed) continue;
+    absl::StatusOr<Target*> opened = OpenTarget(number, slot);
     // Whoever wrote a setting that makes no sense is there to mend it.
-    if (absl::IsInvalidArgument(opened)) return opened;
-    AddOwnTarget(number, target, opened.ok() ? wire::TARGET_UP : wire::TARGET_FAILED);
-    if (opened.ok()) continue;
+    if (absl::IsInvalidArgument(opened.status())) return opened.status();
+    OwnTarget& own = own_targets_.emplace_back();
+    own.info = InfoOf(number, slot);
+    own.core = &CoreOf(number);
+    if (opened.ok()) {
+      own.target = *opened;
+      any_open = true;
+      continue;
+    }
+    own.info.set_state(wire::TARGET_FAILED);
+    own.failure = opened.status();
     CAIRN_LOG_ERROR("target {} ({}) has failed, the others go on without it: {}", number + 1,
-                    TargetPath(number, target), opened);
-    first_failure.Update(opened);
-    ++failures;
-    CoreOf(number).AddUnopenedTarget(IdOf(number), std::move(opened));
+                    own.info.path(), own.failure);
+    first_failure.Update(own.failure);
+    own.core->AddUnopenedTarget(TargetId(slot.id), own.failure);
   }
-  return failures == count ? first_failure : absl::OkStatus();
+  return any_open ? absl::OkStatus() : first_failure;
 }
 
 // Index and default data file lie in the data directory, the device may be anywhere.
@@ -169,59 +174,66 @@ std::string Node::TargetHome(uint32_t number) const {
   return StrCat(config_.data(), "/target-", number);
 }
 
-std::string Node::TargetPath(uint32_t number, const config::Target& target) const {
-  return target.path().empty() ? TargetHome(number) + "/data" : target.path();
+std::string Node::TargetPath(uint32_t number, const TargetSlot& slot) const {
+  return slot.settings.path().empty() ? TargetHome(number) + "/data" : slot.settings.path();
 }
 
-// The founding node's have the first ids.
-TargetId Node::IdOf(uint32_t target_number) const {
-  if (!directory_->joined()) return TargetId(target_number + 1);
-  return TargetId(directory_->identity().targets(static_cast<int>(target_number)));
-}
-
-void Node::AddOwnTarget(uint32_t number, const config::Target& target, wire::TargetState state) {
-  wire::TargetInfo& info = own_targets_.emplace_back();
-  info.set_id(static_cast<uint32_t>(IdOf(number).value()));
+wire::TargetInfo Node::InfoOf(uint32_t number, const TargetSlot& slot) {
+  wire::TargetInfo info;
+  info.set_id(slot.id);
   info.set_node(directory_->identity().node_id());
   info.set_number(number);
   info.set_core(CoreOf(number).index());
-  info.set_state(state);
-  info.set_path(TargetPath(number, target));
+  info.set_state(wire::TARGET_UP);
+  info.set_path(TargetPath(number, slot));
+  return info;
 }
 
-absl::Status Node::OpenTarget(uint32_t number, const config::Target& target) {
+absl::StatusOr<DiskOptions> Node::DiskOptionsOf(uint32_t number, const TargetSlot& slot) const {
+  DiskOptions options;
+  options.device.path = TargetPath(number, slot);
+  if (!slot.settings.size().empty()) {
+    ASSIGN_OR_RETURN(options.device.size_bytes, TargetSizeSetting(number, slot.settings.size()));
+  } else if (!slot.added && !std::filesystem::exists(options.device.path)) {
+    ASSIGN_OR_RETURN(options.device.size_bytes, DefaultTargetSize(options.device.path));
+  }
+  ASSIGN_OR_RETURN(options.engine, ParseEngine(config_.io_engine()));
+  if (config_.unsafe_no_sync()) options.flush_mode = FlushMode::kUnsafeNone;
+  return options;
+}
+
+absl::StatusOr<std::unique_ptr<Kv>> Node::OpenIndex(uint32_t number) const {
+  RocksKv::Options options;
+  options.directory = TargetHome(number) + "/index";
+  options.families = ChunkIndex::Families();
+  if (config_.unsafe_no_sync()) options.sync = RocksKv::Sync::kUnsafeNoSync;
+  return RocksKv::Open(std::move(options));
+}
+
+Target::Options Node::TargetOptions(uint32_t id) const {
+  Target::Options options;
+  options.cluster_id = directory_->identity().cluster_id();
+  options.id = TargetId(id);
+  return options;
+}
+
+absl::StatusOr<Target*> Node::OpenTarget(uint32_t number, const TargetSlot& slot) {
   const std::string home = TargetHome(number);
   std::error_code error;
   std::filesystem::create_directories(home, error);
   if (error)
     return absl::PermissionDeniedError(StrCat("cannot make ", home, ": ", error.message()));
-  DiskOptions disk_options;
-  disk_options.device.path = TargetPath(number, target);
-  if (!target.size().empty()) {
-    ASSIGN_OR_RETURN(disk_options.device.size_bytes, TargetSizeSetting(number, target.size()));
-  } else if (!std::filesystem::exists(disk_options.device.path)) {
-    ASSIGN_OR_RETURN(disk_options.device.size_bytes, DefaultTargetSize(disk_options.device.path));
-  }
-  ASSIGN_OR_RETURN(disk_options.engine, ParseEngine(config_.io_engine()));
-  RocksKv::Options index_options;
-  index_options.directory = home + "/index";
-  index_options.families = ChunkIndex::Families();
-  if (config_.unsafe_no_sync()) {
-    disk_options.flush_mode = FlushMode::kUnsafeNone;
-    index_options.sync = RocksKv::Sync::kUnsafeNoSync;
-  }
+  ASSIGN_OR_RETURN(const DiskOptions disk_options, DiskOptionsOf(number, slot));
   Core& core = CoreOf(number);
   Core::OpenTarget opened;
   opened.runner = std::make_unique<BlockingPool>(kTargetThreads);
-  ASSIGN_OR_RETURN(opened.index, RocksKv::Open(std::move(index_options)));
+  ASSIGN_OR_RETURN(opened.index, OpenIndex(number));
   ASSIGN_OR_RETURN(OpenedDisk disk,
                    OpenDisk(disk_options, core.thread().reactor(), *opened.runner));
   for (const std::string& warning : disk.warnings)
     CAIRN_LOG_WARN("target {}: {}", number + 1, warning);
   opened.disk = std::move(disk.disk);
-  Target::Options options;
-  options.cluster_id = directory_->identity().cluster_id();
-  options.id = IdOf(number);
+  const Target::Options options = TargetOptions(slot.id);
   ASSIGN_OR_RETURN(
       opened.target, core.thread().RunBlocking<absl::StatusOr<std::unique_ptr<Target>>>([&] {
         return Target::Open(options, *opened.disk, *opened.index, *opened.runner, random_);
@@ -229,8 +241,9 @@ absl::Status Node::OpenTarget(uint32_t number, const config::Target& target) {
   for (const std::string& warning : opened.target->warnings()) {
     CAIRN_LOG_WARN("target {}: {}", number + 1, warning);
   }
+  Target* target = opened.target.get();
   core.AddTarget(std::move(opened));
-  return absl::OkStatus();
+  return target;
 }
 
 absl::Status Node::OpenMetadata() {
@@ -263,9 +276,11 @@ Task<absl::Status> Node::StartMetadata() {
   node->set_endpoint(config_.advertise().empty() ? config_.listen() : config_.advertise());
   node->set_rack(config_.rack());
   node->set_name(HostName());
-  for (const wire::TargetInfo& target : own_targets_) *map_.add_targets() = target;
   absl::StatusOr<wire::GetMapReply> stored = co_await meta_->Query(wire::GetMapRequest());
   if (!stored.ok()) co_return stored.status();
+  absl::Status forgotten = ForgetRemoved(stored->map());
+  if (!forgotten.ok()) co_return forgotten;
+  for (const OwnTarget& own : own_targets_) *map_.add_targets() = own.info;
   absl::StatusOr<wire::ClusterMap> merged = MergeClusterMap(stored->map(), map_, kGroupsPerTarget);
   if (!merged.ok()) co_return merged.status();
   map_ = *std::move(merged);

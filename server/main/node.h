@@ -21,9 +21,11 @@
 #include "server/cluster/cluster_secret.h"
 #include "server/cluster/member.h"
 #include "server/cluster/peers.h"
+#include "server/disk/open_disk.h"
 #include "server/kv/kv.h"
 #include "server/main/core.h"
 #include "server/main/data_directory.h"
+#include "server/main/target_slots.h"
 #include "server/meta/meta_engine.h"
 #include "server/repair/fragment_maker.h"
 #include "server/repair/rebuild_loop.h"
@@ -63,12 +65,14 @@ class Node {
   absl::Status Open(const std::function<bool()>& stop_wanted);
   absl::Status OpenCores();
   absl::Status OpenTargets();
-  absl::Status OpenTarget(uint32_t number, const config::Target& target);
+  absl::StatusOr<Target*> OpenTarget(uint32_t number, const TargetSlot& slot);
+  absl::StatusOr<DiskOptions> DiskOptionsOf(uint32_t number, const TargetSlot& slot) const;
+  absl::StatusOr<std::unique_ptr<Kv>> OpenIndex(uint32_t number) const;
+  Target::Options TargetOptions(uint32_t id) const;
   Core& CoreOf(uint32_t target_number) { return *cores_[target_number % cores_.size()]; }
   std::string TargetHome(uint32_t number) const;
-  std::string TargetPath(uint32_t number, const config::Target& target) const;
-  TargetId IdOf(uint32_t target_number) const;
-  void AddOwnTarget(uint32_t number, const config::Target& target, wire::TargetState state);
+  std::string TargetPath(uint32_t number, const TargetSlot& slot) const;
+  wire::TargetInfo InfoOf(uint32_t number, const TargetSlot& slot);
   absl::Status OpenMetadata();
   absl::Status ServeMetadata();
   absl::Status Listen();
@@ -76,6 +80,23 @@ class Node {
   Task<absl::Status> StartListening();
   Task<absl::Status> StopServing();
   Task<absl::Status> StopMetadata();
+
+  // node_targets.cc: targets that come and go while it runs.
+  struct NewTarget;
+  Task<absl::StatusOr<wire::AddTargetReply>> AddTarget(wire::AddTargetRequest request,
+                                                       Deadline deadline);
+  Task<absl::StatusOr<wire::AddTargetReply>> AddTargetTo(wire::NodeInfo node,
+                                                         wire::AddTargetRequest request,
+                                                         Deadline deadline);
+  Task<absl::StatusOr<wire::AddTargetReply>> MakeTarget(wire::NewTarget request, Deadline deadline);
+  absl::StatusOr<NewTarget> DescribeNewTarget(const wire::NewTarget& request);
+  Task<absl::Status> TakeDevice(NewTarget* added, bool wipe);
+  Task<absl::Status> GetTargetId(NewTarget* added, Deadline deadline);
+  Task<absl::Status> OpenNewTarget(NewTarget* added);
+  absl::Status ForgetRemoved(const wire::ClusterMap& map);
+  Task<absl::Status> StoreTargets(std::vector<TargetSlot> slots);
+  Task<void> GiveUpNewTarget(NewTarget* added);
+  Task<void> OnRemovedTargets(std::vector<uint32_t> ids);
 
   // node_cluster.cc: what it has to do with other nodes.
   absl::StatusOr<ClusterSecret> LoadSecret();
@@ -85,6 +106,8 @@ class Node {
   Task<absl::Status> StartPeers(ClusterSecret secret);
   absl::Status JoinCluster(const std::function<bool()>& stop_wanted);
   Task<absl::StatusOr<wire::JoinReply>> TryToJoin();
+  wire::JoinRequest OwnJoinRequest(size_t targets) const;
+  absl::Status TakeIds(const wire::JoinReply& reply);
   void StartMembership();
   Task<wire::HeartbeatRequest> OwnHeartbeat();
   void OnMapVersion(uint64_t version);
@@ -116,6 +139,7 @@ class Node {
   std::unique_ptr<BlockingPool> meta_write_pool_;
   std::unique_ptr<BlockingPool> meta_read_pool_;
   std::unique_ptr<BlockingPool> meta_walk_pool_;
+  std::unique_ptr<BlockingPool> target_pool_;  // for targets that come and go
   std::vector<std::unique_ptr<Core>> cores_;
   // To other nodes: an endpoint of its own.
   std::unique_ptr<LibfabricNet> peer_net_;
@@ -139,7 +163,19 @@ class Node {
   std::unique_ptr<ScrubLoop> scrub_;
   std::unique_ptr<OperatorService> operator_service_;
   std::unique_ptr<ClusterExaminer> cluster_examiner_;
-  std::vector<wire::TargetInfo> own_targets_;
+  std::vector<TargetSlot> slots_;
+  // Those that have not left the cluster. Once listening, core 0's.
+  struct OwnTarget {
+    wire::TargetInfo info;
+    Core* core = nullptr;
+    Target* target = nullptr;  // null: it could not be opened
+    absl::Status failure;      // why
+  };
+  std::vector<OwnTarget> own_targets_;
+  bool changing_targets_ = false;
+  // Threads of one target for its index, and for its disk where there is no io_uring: enough that
+  // reads do not wait for a commit, and that a disk has a queue.
+  static constexpr int kTargetThreads = 4;
   wire::ClusterMap map_;  // once listening, the keeper's, on core 0
   std::unique_ptr<MapKeeper> map_keeper_;
   std::unique_ptr<MemberService> member_service_;

@@ -105,23 +105,7 @@ absl::Status Node::JoinCluster(const std::function<bool()>& stop_wanted) {
   while (true) {
     const absl::StatusOr<wire::JoinReply> reply =
         thread.RunBlocking<absl::StatusOr<wire::JoinReply>>([this] { return TryToJoin(); });
-    if (reply.ok()) {
-      disk::NodeIdentity identity = directory_->identity();
-      const bool same =
-          first_time || (identity.node_id() == reply->node() &&
-                         identity.targets_size() <= reply->targets_size() &&
-                         std::equal(identity.targets().begin(), identity.targets().end(),
-                                    reply->targets().begin()));
-      if (!same || reply->targets_size() < config_.targets_size()) {
-        return absl::FailedPreconditionError(
-            StrCat("the cluster answers as if this were node ", reply->node(), " with ",
-                   reply->targets_size(), " targets; it is node ", identity.node_id(), " with ",
-                   config_.targets_size(), ": is its metadata the one this node has joined?"));
-      }
-      identity.set_node_id(reply->node());
-      *identity.mutable_targets() = reply->targets();
-      return directory_->SetIdentity(std::move(identity));
-    }
+    if (reply.ok()) return TakeIds(*reply);
     const bool patient = !first_time || clock_.Now() - began < kFirstJoinPatience;
     if (!MayPass(reply.status()) || !patient) {
       return absl::Status(reply.status().code(),
@@ -137,6 +121,42 @@ absl::Status Node::JoinCluster(const std::function<bool()>& stop_wanted) {
   }
 }
 
+absl::Status Node::TakeIds(const wire::JoinReply& reply) {
+  disk::NodeIdentity identity = directory_->identity();
+  const bool first_time = identity.node_id() == 0;
+  bool same = (first_time || identity.node_id() == reply.node()) &&
+              reply.targets_size() >= static_cast<int>(slots_.size());
+  for (size_t number = 0; same && number < slots_.size(); ++number) {
+    TargetSlot& slot = slots_[number];
+    const uint32_t id = reply.targets(static_cast<int>(number));
+    // One that has left without this node having heard of it; or has been given up here, and the
+    // cluster is still to be told.
+    slot.removed = slot.removed || id == 0;
+    if (slot.removed) continue;
+    same = slot.id == 0 || slot.id == id;
+    slot.id = id;
+  }
+  if (!same) {
+    return absl::FailedPreconditionError(
+        StrCat("the cluster answers as if this were node ", reply.node(), " with ",
+               reply.targets_size(), " targets; it is node ", identity.node_id(), " with ",
+               slots_.size(), ": is its metadata the one this node has joined?"));
+  }
+  identity.set_node_id(reply.node());
+  StoreSlots(slots_, &identity);
+  return directory_->SetIdentity(std::move(identity));
+}
+
+wire::JoinRequest Node::OwnJoinRequest(size_t targets) const {
+  wire::JoinRequest request;
+  request.set_identity(directory_->identity().identity());
+  request.set_name(HostName());
+  request.set_rack(config_.rack());
+  request.set_target_count(static_cast<uint32_t>(targets));
+  request.set_node(directory_->identity().node_id());
+  return request;
+}
+
 Task<absl::StatusOr<wire::JoinReply>> Node::TryToJoin() {
   const Deadline deadline = Deadline::After(clock_, kJoinTry);
   absl::Status found = co_await member_->FindMetadata(deadline);
@@ -147,23 +167,22 @@ Task<absl::StatusOr<wire::JoinReply>> Node::TryToJoin() {
   if (!config_.join().empty()) *identity.mutable_join() = config_.join();
   absl::Status kept = directory_->SetIdentity(std::move(identity));
   if (!kept.ok()) co_return kept;
-  wire::JoinRequest request;
-  request.set_identity(directory_->identity().identity());
-  request.set_name(HostName());
-  request.set_rack(config_.rack());
-  request.set_target_count(static_cast<uint32_t>(config_.targets_size()));
-  request.set_node(directory_->identity().node_id());
-  co_return co_await member_->Join(std::move(request), deadline);
+  co_return co_await member_->Join(OwnJoinRequest(slots_.size()), deadline);
 }
 
 // Once the endpoint is known.
 void Node::StartMembership() {
   if (member_ == nullptr) {
-    member_service_->Start([this] { return OwnHeartbeat(); });
+    member_service_->Start(
+        [this] { return OwnHeartbeat(); },
+        [this](std::vector<uint32_t> targets) { return OnRemovedTargets(std::move(targets)); });
     return;
   }
   Member::Node node;
   node.heartbeat = [this] { return OwnHeartbeat(); };
+  node.on_removed_targets = [this](std::vector<uint32_t> targets) {
+    return OnRemovedTargets(std::move(targets));
+  };
   node.on_map_version = [this](uint64_t version) { OnMapVersion(version); };
   node.pending_leases = [this] { return PendingLeases(); };
   node.drop_lease = [this](LeaseId lease) { return DropLease(lease); };
@@ -186,13 +205,14 @@ Task<wire::HeartbeatRequest> Node::OwnHeartbeat() {
     for (const TargetStatus& target : status.targets)
       statuses.emplace(static_cast<uint32_t>(target.id.value()), target);
   }
-  for (const wire::TargetInfo& own : own_targets_) {
+  for (const OwnTarget& own : own_targets_) {
     wire::TargetInfo& target = *heartbeat.add_targets();
-    target = own;
-    const auto status = statuses.find(own.id());
+    target = own.info;
+    const auto status = statuses.find(own.info.id());
     if (status == statuses.end()) continue;
     target.set_capacity_bytes(status->second.usage.capacity);
     target.set_used_bytes(status->second.usage.capacity - status->second.usage.free);
+    target.set_fragments(status->second.usage.fragments);
     if (!status->second.failure.ok()) target.set_state(wire::TARGET_FAILED);
   }
   co_return heartbeat;
@@ -226,13 +246,12 @@ Task<absl::Status> Node::FreeOnTargets(std::vector<StripeSpan> spans) {
   if (member_ != nullptr) member_->leases().Forget();
   absl::Status result;
   std::vector<Task<absl::Status>> frees;
-  for (const auto& core : cores_) {
-    for (const auto& [id, failure] : core->unopened_targets()) result.Update(failure);
-    for (const auto& target : core->targets()) {
-      Target* owned = target.get();
-      frees.push_back(CallOn<absl::Status>(core->executor(), core->scope(),
-                                           [owned, &spans] { return FreeSpans(*owned, spans); }));
-    }
+  for (const OwnTarget& own : own_targets_) {
+    result.Update(own.failure);
+    if (own.target == nullptr) continue;
+    Target* owned = own.target;
+    frees.push_back(CallOn<absl::Status>(own.core->executor(), own.core->scope(),
+                                         [owned, &spans] { return FreeSpans(*owned, spans); }));
   }
   // One that has failed holds up no other, but the spans are not done: after a restart it may be
   // back with all that it held, and nothing would look for these again.

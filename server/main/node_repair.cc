@@ -10,6 +10,7 @@
 #include "server/main/config_file.h"
 #include "server/main/node.h"
 #include "server/repair/fragment_list.h"
+#include "server/repair/groups_in_use.h"
 
 namespace cairn {
 namespace {
@@ -57,18 +58,15 @@ bool Node::ServesClients() const {
 }
 
 Task<absl::Status> Node::OnTarget(uint32_t id, const TargetWork& work) {
-  for (const auto& core : cores_) {
-    if (const auto failed = core->unopened_targets().find(id);
-        failed != core->unopened_targets().end()) {
+  for (const OwnTarget& own : own_targets_) {
+    if (own.info.id() != id) continue;
+    if (own.target == nullptr) {
       co_return absl::FailedPreconditionError(
-          StrCat("target ", id, " has failed: ", ToStd(failed->second.message())));
+          StrCat("target ", id, " has failed: ", ToStd(own.failure.message())));
     }
-    for (const auto& target : core->targets()) {
-      if (target->id().value() != id) continue;
-      Target* found = target.get();
-      co_return co_await CallOn<absl::Status>(core->executor(), core->scope(),
-                                              [found, &work] { return work(*found); });
-    }
+    Target* found = own.target;
+    co_return co_await CallOn<absl::Status>(own.core->executor(), own.core->scope(),
+                                            [found, &work] { return work(*found); });
   }
   co_return absl::UnavailableError(StrCat("this node has no target ", id));
 }
@@ -84,7 +82,7 @@ NodeService::Work Node::RepairWork() {
   };
   work.list = [this, on_target](const wire::ListFragmentsRequest& request) {
     std::vector<uint32_t> targets;
-    for (const wire::TargetInfo& own : own_targets_) targets.push_back(own.id());
+    for (const OwnTarget& own : own_targets_) targets.push_back(own.info.id());
     return ListFragments(request, std::move(targets), on_target);
   };
   work.restore = [this](const wire::RestoreFragmentsRequest& request, Deadline deadline) {
@@ -92,6 +90,9 @@ NodeService::Work Node::RepairWork() {
   };
   work.examine = [this](wire::ExamineNodeRequest request, Deadline deadline) {
     return node_examiner_->Examine(std::move(request), deadline);
+  };
+  work.add_target = [this](const wire::AddTargetRequest& request, Deadline deadline) {
+    return AddTarget(request, deadline);
   };
   return work;
 }
@@ -132,7 +133,15 @@ absl::Status Node::ServeOperators() {
   repair.check = [this](wire::CheckStorageRequest request) {
     return storage_check_->Step(std::move(request));
   };
-  operator_service_ = std::make_unique<OperatorService>(*map_keeper_, std::move(repair));
+  repair.facts = [this] { return rebuild_->Facts(); };
+  repair.groups_in_use = [this](std::set<uint32_t> groups) {
+    return GroupsInUse(*meta_, std::move(groups));
+  };
+  operator_service_ = std::make_unique<OperatorService>(
+      *map_keeper_, std::move(repair),
+      [this](const wire::NodeInfo& node, wire::AddTargetRequest request, Deadline deadline) {
+        return AddTargetTo(node, std::move(request), deadline);
+      });
   operator_service_->Register(cores_[0]->table());
   ClusterExaminer::Cluster cluster;
   cluster.map = map.get;

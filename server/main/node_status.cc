@@ -23,7 +23,7 @@ std::string Node::Board() {
       used += target.usage.used;
     }
   }
-  const size_t targets = static_cast<size_t>(config_.targets_size());
+  const size_t targets = own_targets_.size();
   return StrCat("cairnd ", CAIRN_VERSION, " is ready\n", "  endpoint  ", endpoint_, "\n",
                 "  data      ", config_.data(), " (", targets,
                 targets == 1 ? " target, " : " targets, ", HumanBytes(capacity), ", ",

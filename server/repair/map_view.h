@@ -25,6 +25,8 @@ class MapView {
   const wire::NodeInfo* NodeOf(uint32_t target) const { return domains_.NodeOf(target); }
   // It has not failed, and its node is UP or SUSPECT.
   bool IsReachable(uint32_t target) const { return domains_.IsReachable(target); }
+  // As of MapDomains.
+  bool IsLost(uint32_t target) const { return domains_.IsLost(target); }
   static const wire::GroupMove* FindMove(const wire::PlacementGroup& group, uint32_t index);
 
   // What `to` is to be asked to hold fragment `index` of stripes of the group, but for the stripes.

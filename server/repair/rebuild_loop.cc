@@ -9,6 +9,7 @@
 #include "common/base/strings.h"
 #include "common/task/when_all.h"
 #include "common/telemetry/log.h"
+#include "server/cluster/target_intent.h"
 
 namespace cairn {
 namespace {
@@ -29,8 +30,7 @@ constexpr int kMovesTold = 256;
 constexpr absl::Duration kRateWindow = absl::Seconds(10);
 
 bool IsGivenUp(const MapView& view, uint32_t target) {
-  const wire::NodeInfo* node = view.NodeOf(target);
-  return node == nullptr || node->lost();
+  return view.NodeOf(target) == nullptr || view.IsLost(target);
 }
 
 // Whether a member that cannot be asked now may be back, and with it what could not be made.
@@ -148,20 +148,20 @@ Task<absl::Status> RebuildLoop::Plan() {
   if (!changed && map_.get().version() == planned_version_ && now < plan_again_)
     co_return absl::OkStatus();
   plan_again_ = now + kPlanInterval;
-  // What former members still hold is not theirs any more: how full targets are shows after the
-  // sweep.
-  facts_.may_balance = !sweep_wanted_;
-  facts_.usage = map_.usage();
+  facts_ = Facts();
   std::vector<uint32_t> removed;
-  const auto change = [this, &removed](wire::ClusterMap* map) {
+  std::vector<uint32_t> removed_targets;
+  const auto change = [this, &removed, &removed_targets](wire::ClusterMap* map) {
     const bool planned = PlanMoves(map, facts_);
     removed = RemoveEmptyNodes(map);
-    return planned || !removed.empty();
+    removed_targets = RemoveEmptyTargets(map);
+    return planned || !removed.empty() || !removed_targets.empty();
   };
   absl::Status applied = co_await map_.apply(change);
   if (!applied.ok()) co_return applied;
   planned_version_ = map_.get().version();
   for (uint32_t node : removed) CAIRN_LOG_INFO("node {} has left the cluster", node);
+  for (uint32_t target : removed_targets) CAIRN_LOG_INFO("target {} has left the cluster", target);
   co_return absl::OkStatus();
 }
 
@@ -169,10 +169,15 @@ Task<absl::Status> RebuildLoop::Plan() {
 // what the former member was given: whoever gets one later knows the map in which it is none.
 Task<absl::Status> RebuildLoop::FenceSettling() {
   std::set<MoveKey> settling;
+  std::set<MoveKey> copying;
   for (const wire::PlacementGroup& group : map_.get().groups()) {
     for (const wire::GroupMove& move : group.moves())
-      if (move.settling()) settling.insert({group.id(), move.index(), move.to()});
+      (move.settling() ? settling : copying).insert({group.id(), move.index(), move.to()});
   }
+  // Called off: what has been copied is nobody's.
+  for (const MoveKey& key : copying_)
+    sweep_wanted_ = sweep_wanted_ || !(copying.contains(key) || settling.contains(key));
+  copying_ = std::move(copying);
   std::erase_if(fences_, [&settling](const auto& each) { return !settling.contains(each.first); });
   if (settling.size() == fences_.size()) co_return absl::OkStatus();
   const absl::StatusOr<LeaseId> bound = co_await meta_.LeaseBound();
@@ -407,6 +412,16 @@ Task<absl::Status> RebuildLoop::Sweep() {
   if (freed > 0) CAIRN_LOG_INFO("freed {} fragments that no placement group has any more", freed);
   sweep_wanted_ = !all;
   co_return absl::OkStatus();
+}
+
+MoveFacts RebuildLoop::Facts() const {
+  MoveFacts facts;
+  facts.given_up = facts_.given_up;
+  facts.usage = map_.usage();
+  // What former members still hold is not theirs any more: how full targets are shows after the
+  // sweep.
+  facts.may_balance = !sweep_wanted_;
+  return facts;
 }
 
 wire::RebuildStatusReply RebuildLoop::Status() const {

@@ -56,6 +56,8 @@ class RebuildLoop {
 
   // Of the moment.
   wire::RebuildStatusReply Status() const;
+  // By which moves are planned now.
+  MoveFacts Facts() const;
 
  private:
   // Which member is to be given its fragments: group, index, target.
@@ -90,6 +92,7 @@ class RebuildLoop {
   MonoTime plan_again_;
   // Of settling moves: leases from before this may still refer to what the new member lacks.
   std::map<MoveKey, LeaseId> fences_;
+  std::set<MoveKey> copying_;  // at the last look
   // Of the last try that has left something undone, what was to be done.
   std::vector<MoveKey> failed_due_;
   uint64_t tried_version_ = 0;  // of the map

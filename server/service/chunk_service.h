@@ -29,6 +29,8 @@ class ChunkService {
                Unopened unopened = {});
 
   void Register(CallTable& table);
+  // One more, which is there until the end.
+  void AddTarget(Target* target) { targets_.emplace(target->id().value(), target); }
   // When a client was served last. From any thread.
   MonoTime served_at() const { return MonoTime(served_at_ns_.load(std::memory_order_relaxed)); }
 

@@ -7,9 +7,11 @@
 #include "common/base/strings.h"
 #include "common/base/units.h"
 #include "common/placement/redundancy.h"
+#include "server/cluster/balance.h"
 #include "server/cluster/cluster_map.h"
 #include "server/cluster/membership.h"
 #include "server/cluster/moves.h"
+#include "server/cluster/target_intent.h"
 
 namespace cairn {
 namespace {
@@ -113,10 +115,46 @@ Task<absl::Status> MapKeeper::SetNodeStates(std::vector<FailureDetector::Change>
   co_return co_await Apply(std::move(change), Kind::kStates);
 }
 
-Task<absl::Status> MapKeeper::SetNode(wire::SetNodeRequest request) {
+Task<absl::StatusOr<uint32_t>> MapKeeper::AddNodeTarget(uint32_t node, uint32_t number) {
+  uint32_t id = 0;
+  Change change = [&id, node, number](wire::ClusterMap* map) -> absl::Status {
+    ASSIGN_OR_RETURN(id, AddTarget(map, node, number));
+    return absl::OkStatus();
+  };
+  absl::Status added = co_await Apply(std::move(change));
+  if (!added.ok()) co_return added;
+  co_return id;
+}
+
+Task<absl::Status> MapKeeper::SetTarget(wire::SetTargetRequest request,
+                                        std::map<uint32_t, MoveFacts::Usage> usage,
+                                        std::set<uint32_t> lost_groups) {
+  Change change = [this, &request, &usage, &lost_groups](wire::ClusterMap* map) -> absl::Status {
+    RETURN_IF_ERROR(SetTargetIntent(map, request, usage, lost_groups));
+    // One that is wanted again after it had been emptied.
+    AddGroupsForNewTargets(map, 0, groups_per_target_);
+    return absl::OkStatus();
+  };
+  co_return co_await Apply(std::move(change), Kind::kStates);
+}
+
+Task<absl::Status> MapKeeper::Rebalance(wire::RebalanceRequest request) {
+  Change change = [&request](wire::ClusterMap* map) -> absl::Status {
+    if (request.action() == wire::REBALANCE_START)
+      return StartRebalance(map, request.threshold_percent());
+    if (request.action() != wire::REBALANCE_STOP)
+      return absl::InvalidArgumentError("start or stop: no such action");
+    (void)StopRebalance(map);
+    return absl::OkStatus();
+  };
+  co_return co_await Apply(std::move(change), Kind::kStates);
+}
+
+Task<absl::Status> MapKeeper::SetNode(wire::SetNodeRequest request,
+                                      std::set<uint32_t> lost_groups) {
   const int64_t now_ns = absl::ToUnixNanos(Executor::Current().clock().WallNow());
-  Change change = [this, &request, now_ns](wire::ClusterMap* map) -> absl::Status {
-    RETURN_IF_ERROR(SetNodeIntent(map, request, now_ns));
+  Change change = [this, &request, &lost_groups, now_ns](wire::ClusterMap* map) -> absl::Status {
+    RETURN_IF_ERROR(SetNodeIntent(map, request, now_ns, lost_groups));
     // One that is wanted again after it had been emptied.
     AddGroupsForNewTargets(map, 0, groups_per_target_);
     return absl::OkStatus();

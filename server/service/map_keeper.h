@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,6 +18,7 @@
 #include "proto/wire/meta.pb.h"
 #include "server/cluster/failure_detector.h"
 #include "server/cluster/map_history.h"
+#include "server/cluster/moves.h"
 #include "server/meta/meta_engine.h"
 
 namespace cairn {
@@ -42,8 +45,15 @@ class MapKeeper {
   // UpdateNode's.
   Task<absl::Status> Report(wire::HeartbeatRequest heartbeat);
   Task<absl::Status> SetNodeStates(std::vector<FailureDetector::Change> changes);
-  // What an operator wants of a node. Errors are SetNodeIntent's.
-  Task<absl::Status> SetNode(wire::SetNodeRequest request);
+  // The id of a node's target. Errors are those of AddTarget() (membership.h).
+  Task<absl::StatusOr<uint32_t>> AddNodeTarget(uint32_t node, uint32_t number);
+  // What an operator wants of a node, of a target, and of how full targets are. Errors are those of
+  // SetNodeIntent(), SetTargetIntent() and StartRebalance().
+  Task<absl::Status> SetNode(wire::SetNodeRequest request, std::set<uint32_t> lost_groups);
+  Task<absl::Status> SetTarget(wire::SetTargetRequest request,
+                               std::map<uint32_t, MoveFacts::Usage> usage,
+                               std::set<uint32_t> lost_groups);
+  Task<absl::Status> Rebalance(wire::RebalanceRequest request);
   // For the moves: `change` returns whether it has changed anything.
   Task<absl::Status> ChangeMoves(std::function<bool(wire::ClusterMap*)> change);
 

@@ -12,6 +12,24 @@ namespace {
 
 constexpr int kLeasesMax = 4096;
 
+// Of how many groups each target is a member, and what moves from it and to it.
+void FillMembership(wire::ClusterMap* map) {
+  absl::flat_hash_map<uint32_t, wire::TargetInfo*> targets;
+  for (wire::TargetInfo& target : *map->mutable_targets()) targets.emplace(target.id(), &target);
+  for (const wire::PlacementGroup& group : map->groups()) {
+    for (uint32_t member : group.targets()) {
+      if (const auto found = targets.find(member); found != targets.end())
+        found->second->set_groups(found->second->groups() + 1);
+    }
+    for (const wire::GroupMove& move : group.moves()) {
+      if (const auto from = targets.find(move.from()); from != targets.end())
+        from->second->set_moving_away(from->second->moving_away() + 1);
+      if (const auto to = targets.find(move.to()); to != targets.end())
+        to->second->set_moving_here(to->second->moving_here() + 1);
+    }
+  }
+}
+
 }  // namespace
 
 MemberService::MemberService(NodeService& nodes, MapKeeper& keeper, MetaEngine& engine,
@@ -45,7 +63,9 @@ Task<absl::StatusOr<wire::HeartbeatReply>> MemberService::Heartbeat(
   absl::Status heard = co_await Hear(request);
   if (!heard.ok()) co_return heard;
   sessions_[request.node()] = call.session();
-  co_return wire::HeartbeatReply();
+  wire::HeartbeatReply reply;
+  for (uint32_t target : RemovedTargets(keeper_.map(), request)) reply.add_removed_targets(target);
+  co_return reply;
 }
 
 void MemberService::OnSessionEnded(SessionId session) {
@@ -61,7 +81,9 @@ Task<absl::Status> MemberService::Hear(const wire::HeartbeatRequest& heartbeat) 
   absl::Status reported = co_await keeper_.Report(heartbeat);
   if (!reported.ok()) co_return reported;
   for (const wire::TargetInfo& target : heartbeat.targets())
-    usage_[target.id()] = {target.used_bytes(), target.capacity_bytes()};
+    usage_[target.id()] = {target.used_bytes(), target.capacity_bytes(), target.fragments()};
+  // What has left the cluster is no room any more.
+  for (uint32_t target : RemovedTargets(keeper_.map(), heartbeat)) usage_.erase(target);
   co_return absl::OkStatus();
 }
 
@@ -79,11 +101,13 @@ Task<absl::StatusOr<wire::CheckLeasesReply>> MemberService::CheckLeases(
   co_return reply;
 }
 
-Task<void> MemberService::Run(OwnHeartbeat own) {
+Task<void> MemberService::Run(OwnHeartbeat own, OnRemovedTargets on_removed_targets) {
   bool storing = true;
   while (!stop_.stop_requested()) {
     const wire::HeartbeatRequest heartbeat = co_await own();
     absl::Status done = co_await Hear(heartbeat);
+    std::vector<uint32_t> removed = RemovedTargets(keeper_.map(), heartbeat);
+    if (!removed.empty()) co_await on_removed_targets(std::move(removed));
     // In any case: others die also while this node's own word cannot be stored.
     absl::Status judged = co_await Judge();
     done.Update(judged);
@@ -117,7 +141,9 @@ void MemberService::FillUsage(wire::ClusterMap* map) const {
     if (usage == usage_.end()) continue;
     target.set_capacity_bytes(usage->second.capacity_bytes);
     target.set_used_bytes(usage->second.used_bytes);
+    target.set_fragments(usage->second.fragments);
   }
+  FillMembership(map);
 }
 
 Task<void> MemberService::Stop() {

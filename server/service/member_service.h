@@ -4,6 +4,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
@@ -25,6 +27,7 @@ class MemberService {
  public:
   // This node's own heartbeat.
   using OwnHeartbeat = std::function<Task<wire::HeartbeatRequest>()>;
+  using OnRemovedTargets = std::function<Task<void>(std::vector<uint32_t>)>;
   // All outlive it.
   MemberService(NodeService& nodes, MapKeeper& keeper, MetaEngine& engine,
                 FailureDetector::Options detection);
@@ -32,11 +35,14 @@ class MemberService {
   void Register(CallTable& table);
   // For SessionTable, which calls it on the same reactor.
   void OnSessionEnded(SessionId session);
-  // From now on nodes are judged.
-  void Start(OwnHeartbeat own) { scope_.Spawn(Run(std::move(own))); }
+  // From now on nodes are judged. `on_removed_targets`: as for Member.
+  void Start(OwnHeartbeat own, OnRemovedTargets on_removed_targets) {
+    scope_.Spawn(Run(std::move(own), std::move(on_removed_targets)));
+  }
   Task<void> Stop();
 
-  // Writes into `map` what the last heartbeats said of its targets' use.
+  // Writes into `map` what the last heartbeats said of its targets' use, and what its groups say of
+  // its targets.
   void FillUsage(wire::ClusterMap* map) const;
   // Since the start of this process.
   const NodeHistory& history() const { return history_; }
@@ -50,7 +56,7 @@ class MemberService {
                                                            const wire::CheckLeasesRequest& request);
 
  private:
-  Task<void> Run(OwnHeartbeat own);
+  Task<void> Run(OwnHeartbeat own, OnRemovedTargets on_removed_targets);
   Task<absl::Status> Hear(const wire::HeartbeatRequest& heartbeat);
   Task<absl::Status> Judge();
 

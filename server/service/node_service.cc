@@ -23,6 +23,7 @@ void NodeService::Register(CallTable& table) {
   table.Add(wire::LIST_FRAGMENTS, this, &NodeService::ListFragments);
   table.Add(wire::RESTORE_FRAGMENTS, this, &NodeService::RestoreFragments);
   table.Add(wire::EXAMINE_NODE, this, &NodeService::ExamineNode);
+  table.Add(wire::ADD_TARGET, this, &NodeService::AddTarget);
 }
 
 absl::Status NodeService::CheckIsNode(const CallContext& call) const {
@@ -91,6 +92,12 @@ Task<absl::StatusOr<wire::ExamineNodeReply>> NodeService::ExamineNode(
     CallContext& call, const wire::ExamineNodeRequest& request) {
   CO_RETURN_IF_ERROR(CheckIsNode(call));
   co_return co_await work_.examine(request, call.deadline());
+}
+
+Task<absl::StatusOr<wire::AddTargetReply>> NodeService::AddTarget(
+    CallContext& call, const wire::AddTargetRequest& request) {
+  CO_RETURN_IF_ERROR(CheckIsNode(call));
+  co_return co_await work_.add_target(request, call.deadline());
 }
 
 }  // namespace cairn

@@ -34,6 +34,10 @@ class NodeService {
     // That of server/admin/node_examiner.h.
     std::function<Task<absl::StatusOr<wire::ExamineNodeReply>>(wire::ExamineNodeRequest, Deadline)>
         examine;
+    // Gives the node one more target; idempotent.
+    std::function<Task<absl::StatusOr<wire::AddTargetReply>>(const wire::AddTargetRequest&,
+                                                             Deadline)>
+        add_target;
   };
   // `cluster_id` answers "" until the node has joined.
   NodeService(ClusterSecret secret, std::function<std::string()> cluster_id, Work work);
@@ -56,6 +60,8 @@ class NodeService {
       CallContext& call, const wire::RestoreFragmentsRequest& request);
   Task<absl::StatusOr<wire::ExamineNodeReply>> ExamineNode(CallContext& call,
                                                            const wire::ExamineNodeRequest& request);
+  Task<absl::StatusOr<wire::AddTargetReply>> AddTarget(CallContext& call,
+                                                       const wire::AddTargetRequest& request);
 
  private:
   const ClusterSecret secret_;

@@ -2,6 +2,8 @@
 // cores share one executor, so that nothing hops.
 #include "tests/sim/node/sim_node.h"
 
+#include <algorithm>
+#include <set>
 #include <utility>
 
 #include "common/base/check.h"
@@ -16,12 +18,14 @@
 #include "server/admin/ping_service.h"
 #include "server/cluster/cluster_map.h"
 #include "server/cluster/member.h"
+#include "server/cluster/membership.h"
 #include "server/cluster/peers.h"
 #include "server/meta/families.h"
 #include "server/repair/fragment_list.h"
 #include "server/repair/fragment_maker.h"
 #include "server/repair/free_everywhere.h"
 #include "server/repair/free_spans.h"
+#include "server/repair/groups_in_use.h"
 #include "server/repair/rebuild_loop.h"
 #include "server/repair/reclaim_loop.h"
 #include "server/repair/scrub_loop.h"
@@ -107,7 +111,11 @@ struct SimNode::Life {
   std::unique_ptr<NodeService> node_service;
   std::unique_ptr<Member> member;
   StopSource stop;
-  std::vector<wire::TargetInfo> own_targets;
+  struct OwnTarget {
+    wire::TargetInfo info;
+    Target* target = nullptr;
+  };
+  std::vector<OwnTarget> own_targets;  // those that have not left the cluster
   std::function<Task<absl::Status>(std::vector<StripeSpan>)> free_here;
   std::unique_ptr<MetaEngine> meta;
   std::unique_ptr<MapKeeper> map_keeper;
@@ -128,7 +136,7 @@ struct SimNode::Life {
 
   std::vector<Target*> AllTargets() const {
     std::vector<Target*> all;
-    for (const auto& target : targets) all.push_back(target.get());
+    for (const OwnTarget& own : own_targets) all.push_back(own.target);
     return all;
   }
 };
@@ -229,7 +237,7 @@ NodeService::Work SimNode::RepairWork(Life& life) {
   };
   work.list = [&life, on_target](const wire::ListFragmentsRequest& request) {
     std::vector<uint32_t> targets;
-    for (const wire::TargetInfo& own : life.own_targets) targets.push_back(own.id());
+    for (const Life::OwnTarget& own : life.own_targets) targets.push_back(own.info.id());
     return ListFragments(request, std::move(targets), on_target);
   };
   work.restore = [maker = life.fragment_maker.get()](const wire::RestoreFragmentsRequest& request,
@@ -246,19 +254,26 @@ NodeService::Work SimNode::RepairWork(Life& life) {
   work.examine = [&life](wire::ExamineNodeRequest request, Deadline deadline) {
     return life.node_examiner->Examine(std::move(request), deadline);
   };
+  work.add_target = [this, &life](const wire::AddTargetRequest&, Deadline) {
+    return AddTarget(&life);
+  };
   return work;
+}
+
+wire::JoinRequest SimNode::OwnJoinRequest() const {
+  wire::JoinRequest request;
+  request.set_identity(identity_);
+  request.set_name(options_.process);
+  request.set_target_count(options_.targets);
+  request.set_node(node_id_);
+  return request;
 }
 
 Task<absl::Status> SimNode::Join(Life& life) {
   const Deadline patience = Deadline::After(executor_.clock(), kJoinPatience);
   while (true) {
-    wire::JoinRequest request;
-    request.set_identity(identity_);
-    request.set_name(options_.process);
-    request.set_target_count(options_.targets);
-    request.set_node(node_id_);
-    const absl::StatusOr<wire::JoinReply> reply = co_await life.member->Join(
-        std::move(request), Deadline::After(executor_.clock(), kJoinTry));
+    const absl::StatusOr<wire::JoinReply> reply =
+        co_await life.member->Join(OwnJoinRequest(), Deadline::After(executor_.clock(), kJoinTry));
     if (reply.ok()) {
       node_id_ = reply->node();
       target_ids_.assign(reply->targets().begin(), reply->targets().end());
@@ -273,21 +288,70 @@ Task<absl::Status> SimNode::Join(Life& life) {
 }
 
 Task<absl::Status> SimNode::OpenTargets(Life& life) {
-  for (uint32_t i = 0; i < options_.targets; ++i) {
-    Target::Options options{kClusterId, TargetId(target_ids_[i]), options_.pending_fragments_max};
-    absl::StatusOr<std::unique_ptr<Target>> opened = co_await Target::Open(
-        std::move(options), *disks_[i], *indexes_[i], runner_, executor_.random());
-    if (!opened.ok()) co_return opened.status();
-    life.cores[i % options_.cores]->targets.push_back(opened->get());
-    life.targets.push_back(*std::move(opened));
-    wire::TargetInfo& info = life.own_targets.emplace_back();
-    info.set_id(target_ids_[i]);
-    info.set_node(node_id_);
-    info.set_number(i);
-    info.set_core(i % options_.cores);
-    info.set_state(wire::TARGET_UP);
+  for (uint32_t number = 0; number < options_.targets; ++number) {
+    if (target_ids_[number] == 0) continue;
+    absl::Status opened = co_await OpenTarget(life, number);
+    if (!opened.ok()) co_return opened;
   }
   co_return absl::OkStatus();
+}
+
+Task<absl::Status> SimNode::OpenTarget(Life& life, uint32_t number) {
+  Target::Options options{kClusterId, TargetId(target_ids_[number]),
+                          options_.pending_fragments_max};
+  absl::StatusOr<std::unique_ptr<Target>> opened = co_await Target::Open(
+      std::move(options), *disks_[number], *indexes_[number], runner_, executor_.random());
+  if (!opened.ok()) co_return opened.status();
+  Core& core = *life.cores[number % options_.cores];
+  core.targets.push_back(opened->get());
+  if (core.chunks != nullptr) core.chunks->AddTarget(opened->get());
+  Life::OwnTarget& own = life.own_targets.emplace_back();
+  own.target = opened->get();
+  own.info.set_id(target_ids_[number]);
+  own.info.set_node(node_id_);
+  own.info.set_number(number);
+  own.info.set_core(number % options_.cores);
+  own.info.set_state(wire::TARGET_UP);
+  life.targets.push_back(*std::move(opened));
+  co_return absl::OkStatus();
+}
+
+Task<absl::StatusOr<wire::AddTargetReply>> SimNode::AddTarget(Life* life) {
+  const uint32_t number = options_.targets++;
+  disks_.push_back(std::make_unique<SimDisk>(options_.target_bytes, executor_.random().Next()));
+  indexes_.push_back(std::make_unique<SimKv>(ChunkIndex::Families().size()));
+  target_ids_.push_back(0);
+  if (founder()) {
+    absl::StatusOr<uint32_t> id = co_await life->map_keeper->AddNodeTarget(node_id_, number);
+    if (!id.ok()) co_return id.status();
+    target_ids_[number] = *id;
+  } else {
+    const absl::StatusOr<wire::JoinReply> reply =
+        co_await life->member->Join(OwnJoinRequest(), Deadline::After(executor_.clock(), kJoinTry));
+    if (!reply.ok()) co_return reply.status();
+    target_ids_[number] = reply->targets(static_cast<int>(number));
+  }
+  absl::Status opened = co_await OpenTarget(*life, number);
+  if (!opened.ok()) co_return opened;
+  wire::AddTargetReply reply;
+  reply.set_target(target_ids_[number]);
+  co_return reply;
+}
+
+Task<absl::StatusOr<wire::AddTargetReply>> SimNode::AddTargetTo(Life* life, wire::NodeInfo node,
+                                                                wire::AddTargetRequest request,
+                                                                Deadline deadline) {
+  if (node.id() == node_id_) co_return co_await AddTarget(life);
+  co_return co_await life->peers->CallNode<wire::AddTargetReply>(
+      node.id(), node.endpoint(), wire::ADD_TARGET, std::move(request), deadline);
+}
+
+Task<void> SimNode::OnRemovedTargets(Life* life, std::vector<uint32_t> ids) {
+  for (uint32_t id : ids) {
+    std::replace(target_ids_.begin(), target_ids_.end(), id, 0u);
+    std::erase_if(life->own_targets, [id](const auto& own) { return own.info.id() == id; });
+  }
+  co_return;
 }
 
 Task<absl::Status> SimNode::OpenMetadata(Life& life) {
@@ -300,9 +364,14 @@ Task<absl::Status> SimNode::OpenMetadata(Life& life) {
   auto* node = life.map.add_nodes();
   node->set_id(1);
   node->set_endpoint(options_.endpoint);
-  for (const wire::TargetInfo& target : life.own_targets) *life.map.add_targets() = target;
   absl::StatusOr<wire::GetMapReply> stored = co_await life.meta->Query(wire::GetMapRequest());
   if (!stored.ok()) co_return stored.status();
+  wire::HeartbeatRequest told;
+  told.set_node(1);
+  for (const Life::OwnTarget& own : life.own_targets) *told.add_targets() = own.info;
+  const std::vector<uint32_t> removed = RemovedTargets(stored->map(), told);
+  co_await OnRemovedTargets(&life, removed);
+  for (const Life::OwnTarget& own : life.own_targets) *life.map.add_targets() = own.info;
   absl::StatusOr<wire::ClusterMap> merged =
       MergeClusterMap(stored->map(), life.map, kGroupsPerTarget);
   if (!merged.ok()) co_return merged.status();
@@ -315,8 +384,8 @@ Task<absl::Status> SimNode::OpenMetadata(Life& life) {
   targets.free = [&life](std::vector<StripeSpan> spans) {
     return FreeEverywhere(*life.peers, life.map, 1, std::move(spans), life.free_here);
   };
-  targets.pending_leases = [all = life.AllTargets()] { return PendingOn(all); };
-  targets.drop_lease = [all = life.AllTargets()](LeaseId lease) { return DropOn(all, lease); };
+  targets.pending_leases = [&life] { return PendingOn(life.AllTargets()); };
+  targets.drop_lease = [&life](LeaseId lease) { return DropOn(life.AllTargets(), lease); };
   life.reclaim = std::make_unique<ReclaimLoop>(*life.meta, std::move(targets));
   life.reclaim->Start();
   co_return absl::OkStatus();
@@ -396,7 +465,15 @@ void SimNode::ServeMetadata(Life& life) {
   repair.check = [check = life.storage_check.get()](wire::CheckStorageRequest request) {
     return check->Step(std::move(request));
   };
-  life.operator_service = std::make_unique<OperatorService>(*life.map_keeper, std::move(repair));
+  repair.facts = [rebuild = life.rebuild.get()] { return rebuild->Facts(); };
+  repair.groups_in_use = [meta = life.meta.get()](std::set<uint32_t> groups) {
+    return GroupsInUse(*meta, std::move(groups));
+  };
+  life.operator_service = std::make_unique<OperatorService>(
+      *life.map_keeper, std::move(repair),
+      [this, &life](const wire::NodeInfo& node, wire::AddTargetRequest request, Deadline deadline) {
+        return AddTargetTo(&life, node, std::move(request), deadline);
+      });
   life.operator_service->Register(life.cores[0]->table);
   ClusterExaminer::Cluster cluster;
   cluster.map = map.get;
@@ -413,27 +490,32 @@ wire::HeartbeatRequest SimNode::Heartbeat(const Life& life) const {
   wire::HeartbeatRequest heartbeat;
   heartbeat.set_node(node_id_);
   heartbeat.set_endpoint(options_.endpoint);
-  for (size_t i = 0; i < life.targets.size(); ++i) {
+  for (const Life::OwnTarget& own : life.own_targets) {
     wire::TargetInfo& target = *heartbeat.add_targets();
-    target = life.own_targets[i];
-    const Target::Usage usage = life.targets[i]->usage();
+    target = own.info;
+    const Target::Usage usage = own.target->usage();
     target.set_capacity_bytes(usage.capacity);
     target.set_used_bytes(usage.capacity - usage.free);
-    if (!life.targets[i]->failure().ok()) target.set_state(wire::TARGET_FAILED);
+    target.set_fragments(usage.fragments);
+    if (!own.target->failure().ok()) target.set_state(wire::TARGET_FAILED);
   }
   return heartbeat;
 }
 
 void SimNode::StartMembership(Life& life) {
   const auto heartbeat = [this, &life] { return Say(Heartbeat(life)); };
+  const auto on_removed_targets = [this, &life](std::vector<uint32_t> ids) {
+    return OnRemovedTargets(&life, std::move(ids));
+  };
   if (life.member == nullptr) {
-    life.member_service->Start(heartbeat);
+    life.member_service->Start(heartbeat, on_removed_targets);
     life.rebuild->Start();
     life.scrub->Start();
     return;
   }
   Member::Node node;
   node.heartbeat = heartbeat;
+  node.on_removed_targets = on_removed_targets;
   node.on_map_version = [&life](uint64_t version) {
     if (version > life.sessions->map_version()) life.sessions->SetMapVersion(version);
   };

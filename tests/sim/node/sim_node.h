@@ -61,7 +61,7 @@ class SimNode {
   const Options& options() const { return options_; }
   SimDisk& disk(size_t target) { return *disks_[target]; }
   SimKv& index(size_t target) { return *indexes_[target]; }
-  // REQUIRES: started.
+  // Of those that are open. REQUIRES: started.
   Target& target(size_t target);
   MetaEngine& meta();
   // Of the cluster; 0 before it has joined.
@@ -79,7 +79,15 @@ class SimNode {
   Task<absl::Status> Boot(Life& life);
   Task<absl::Status> OpenPeers(Life& life);
   NodeService::Work RepairWork(Life& life);
+  wire::JoinRequest OwnJoinRequest() const;
   Task<absl::Status> Join(Life& life);
+  Task<absl::Status> OpenTarget(Life& life, uint32_t number);
+  // As server/main/node_targets.cc, with a device of the usual size.
+  Task<absl::StatusOr<wire::AddTargetReply>> AddTarget(Life* life);
+  Task<absl::StatusOr<wire::AddTargetReply>> AddTargetTo(Life* life, wire::NodeInfo node,
+                                                         wire::AddTargetRequest request,
+                                                         Deadline deadline);
+  Task<void> OnRemovedTargets(Life* life, std::vector<uint32_t> ids);
   void ServeMetadata(Life& life);
   void StartMembership(Life& life);
   wire::HeartbeatRequest Heartbeat(const Life& life) const;
@@ -97,7 +105,7 @@ class SimNode {
   // What a data directory keeps of who the node is.
   uint64_t identity_ = 0;
   uint32_t node_id_ = 0;
-  std::vector<uint32_t> target_ids_;
+  std::vector<uint32_t> target_ids_;  // 0: it has left
   std::unique_ptr<Life> life_;
 };
 

@@ -105,7 +105,7 @@ class MovesRandom : public MovesTest {
                                         wire::NODE_REMOVE};
     request.set_action(actions[Below(NodeCount() > 4 ? 4 : 3)]);
     request.set_force(Below(2) == 0);
-    SetNodeIntent(&map_, request, 1).IgnoreError();
+    SetNodeIntent(&map_, request, 1, {}).IgnoreError();
   }
   void GiveUpOrNot(wire::TargetInfo& target) {
     facts_.given_up.clear();

@@ -3,9 +3,11 @@
 // ids with it. Method: small maps, each with one thing in the way.
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "server/cluster/losses.h"
 #include "server/cluster/membership.h"
 #include "tests/unit/cluster/moves_fixture.h"
 
@@ -24,7 +26,7 @@ class NodeIntent : public MovesTest {
     request.set_action(action);
     request.set_force(force);
     const std::string before = map_.SerializeAsString();
-    absl::Status done = SetNodeIntent(&map_, request, 5000);
+    absl::Status done = SetNodeIntent(&map_, request, 5000, lost_groups_);
     EXPECT_TRUE(done.ok() || map_.SerializeAsString() == before) << "an error changes nothing";
     return done;
   }
@@ -33,6 +35,12 @@ class NodeIntent : public MovesTest {
     EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition) << refused;
     return std::string(refused.message());
   }
+  // As if all groups held data.
+  std::vector<std::string> Why(const std::vector<uint32_t>& nodes) {
+    return WhyNotStop(map_, nodes, GroupsUnreadableWithout(map_, nodes));
+  }
+
+  std::set<uint32_t> lost_groups_;
 };
 
 TEST_F(NodeIntent, DrainUndrainAndRemoveAreNoted) {
@@ -112,7 +120,45 @@ TEST_F(NodeIntent, WhatCannotBeReadNowIsNotInTheWay) {
   AddGroup("", {2});
   Node(2).set_state(wire::NODE_DOWN);
   EXPECT_EQ(Ask(2, wire::NODE_DRAIN), absl::OkStatus());
-  EXPECT_EQ(Ask(2, wire::NODE_REMOVE), absl::OkStatus());
+  EXPECT_EQ(Ask(2, wire::NODE_REMOVE), absl::OkStatus()) << "the group holds nothing";
+}
+
+TEST_F(NodeIntent, LosingTheOnlyCopiesTakesForce) {
+  AddNodes(4);
+  AddGroup("", {2});
+  AddGroup("replica:1", {2});
+  AddGroup("replica:2", {2, 3});
+  AddGroup("ec:2+1", {2, 3, 4});
+  EXPECT_THAT(GroupsLostWithNode(map_, 2), IsEmpty()) << "it is there, and is moved away";
+  Node(2).set_state(wire::NODE_DOWN);
+  lost_groups_ = GroupsLostWithNode(map_, 2);
+  EXPECT_THAT(lost_groups_, ElementsAre(0, 1));
+  EXPECT_EQ(Refusal(2, wire::NODE_REMOVE),
+            "node 2 is down, and what only it holds would be lost: data in 2 placement groups of "
+            "replica:1; bring it back, or say --force to give that up");
+  EXPECT_EQ(Ask(2, wire::NODE_DRAIN), absl::OkStatus()) << "nothing is given up";
+  EXPECT_EQ(Ask(2, wire::NODE_REMOVE, true), absl::OkStatus());
+  EXPECT_EQ(Ask(2, wire::NODE_REMOVE), absl::OkStatus()) << "it has been said";
+  // Another one that is down may come back; one that has been given up does not.
+  Node(3).set_state(wire::NODE_DOWN);
+  EXPECT_THAT(GroupsLostWithNode(map_, 3), ElementsAre(2, 3));
+  Node(2).set_lost(false);
+  EXPECT_THAT(GroupsLostWithNode(map_, 3), IsEmpty());
+  Target(4).set_state(wire::TARGET_FAILED);
+  EXPECT_THAT(GroupsLostWithTarget(map_, 4), IsEmpty());
+  Target(3).set_lost(true);
+  EXPECT_THAT(GroupsLostWithTarget(map_, 4), ElementsAre(3));
+}
+
+TEST_F(NodeIntent, EmptyGroupsDoNotSpeakAgainstAStop) {
+  AddNodes(3);
+  AddGroup("", {2});
+  AddGroup("", {2});
+  AddGroup("", {3});
+  EXPECT_THAT(GroupsUnreadableWithout(map_, {2}), ElementsAre(0, 1));
+  EXPECT_THAT(WhyNotStop(map_, {2}, {1}),
+              ElementsAre(HasSubstr("1 placement group of replica:1 would lack")));
+  EXPECT_THAT(WhyNotStop(map_, {2}, {}), IsEmpty());
 }
 
 // ---- leaving the map ----
@@ -171,11 +217,11 @@ TEST_F(NodeIntent, NothingSpeaksAgainstAStopThatAllSurvives) {
   AddNodes(7);
   AddGroup("ec:4+2", {1, 2, 3, 4, 5, 6});
   AddGroup("ec:4+2", {2, 3, 4, 5, 6, 7});
-  EXPECT_THAT(WhyNotStop(map_, {2}), IsEmpty());
-  EXPECT_THAT(WhyNotStop(map_, {2, 3}), IsEmpty());
-  EXPECT_THAT(WhyNotStop(map_, {}), IsEmpty());
+  EXPECT_THAT(Why({2}), IsEmpty());
+  EXPECT_THAT(Why({2, 3}), IsEmpty());
+  EXPECT_THAT(Why({}), IsEmpty());
   Node(2).set_state(wire::NODE_SUSPECT);
-  EXPECT_THAT(WhyNotStop(map_, {3, 4}), IsEmpty());
+  EXPECT_THAT(Why({3, 4}), IsEmpty());
 }
 
 TEST_F(NodeIntent, GroupsThatWouldBeUnreadableAreCountedByRedundancy) {
@@ -191,35 +237,34 @@ TEST_F(NodeIntent, GroupsThatWouldBeUnreadableAreCountedByRedundancy) {
   const std::string two =
       "2 placement groups of ec:4+2 would lack more than may be lost: what is in them would be "
       "unreadable";
-  EXPECT_THAT(WhyNotStop(map_, {5, 6, 7}),
-              ElementsAre(one, HasSubstr("1 placement group of lrc:2+2+2"),
-                          HasSubstr("1 placement group of replica:1")));
-  EXPECT_THAT(WhyNotStop(map_, {2, 3, 5})[0], two);
+  EXPECT_THAT(Why({5, 6, 7}), ElementsAre(one, HasSubstr("1 placement group of lrc:2+2+2"),
+                                          HasSubstr("1 placement group of replica:1")));
+  EXPECT_THAT(Why({2, 3, 5})[0], two);
   // What is away already counts, wherever it is.
   Node(2).set_state(wire::NODE_DOWN);
   Target(3).set_state(wire::TARGET_FAILED);
-  EXPECT_THAT(WhyNotStop(map_, {7})[0], one);
-  EXPECT_THAT(WhyNotStop(map_, {5})[0], two);
+  EXPECT_THAT(Why({7})[0], one);
+  EXPECT_THAT(Why({5})[0], two);
   Node(5).set_state(wire::NODE_OUT);
-  EXPECT_THAT(WhyNotStop(map_, {7})[0], two) << "it is so without";
+  EXPECT_THAT(Why({7})[0], two) << "it is so without";
 }
 
 TEST_F(NodeIntent, ARedundancyThatCouldNotBeWrittenIsNamed) {
   AddNodes(7);
   AddGroup("ec:4+2", {1, 2, 3, 4, 5, 6});
-  EXPECT_THAT(WhyNotStop(map_, {3, 4, 5, 6}), testing::SizeIs(1)) << "crowded groups do";
+  EXPECT_THAT(Why({3, 4, 5, 6}), testing::SizeIs(1)) << "crowded groups do";
   const std::string refused =
       "nothing could be written with ec:4+2: 2 nodes would be left to take data, and it needs 3";
-  EXPECT_EQ(WhyNotStop(map_, {3, 4, 5, 6, 7})[1], refused);
+  EXPECT_EQ(Why({3, 4, 5, 6, 7})[1], refused);
   Node(7).set_draining(true);
-  EXPECT_EQ(WhyNotStop(map_, {3, 4, 5, 6})[1], refused) << "it takes nothing new";
+  EXPECT_EQ(Why({3, 4, 5, 6})[1], refused) << "it takes nothing new";
 }
 
 TEST_F(NodeIntent, TheFoundingNodeAndStrangersAreReasonsOfTheirOwn) {
   AddNodes(3);
   AddGroup("replica:2", {2, 3});
   EXPECT_THAT(
-      WhyNotStop(map_, {1, 9}),
+      Why({1, 9}),
       ElementsAre("node 1 keeps the metadata: without it nothing can be opened or committed",
                   "node 9 is not in this cluster"));
 }
