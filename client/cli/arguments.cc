@@ -150,6 +150,7 @@ int RunCommandLine(std::vector<std::string> arguments, Context& context) {
   AddGlobalOptions(&app, &context.options);
   AddClusterCommands(&app, &chosen);
   AddDoctorCommand(&app, &chosen);
+  AddRebalanceCommand(&app, &chosen);
   AddRebuildCommands(&app, &chosen);
   AddStorageCheckCommands(&app, &chosen);
   AddPutCommand(&app, &chosen);

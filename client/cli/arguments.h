@@ -46,6 +46,8 @@ void AddClusterCommands(CLI::App* app, Command* chosen);
 void AddHealthCommand(CLI::App* app, Command* chosen);
 void AddDoctorCommand(CLI::App* app, Command* chosen);
 void AddNodeCommands(CLI::App* node, Command* chosen);
+void AddTargetCommands(CLI::App* target, Command* chosen);
+void AddRebalanceCommand(CLI::App* app, Command* chosen);
 void AddRebuildCommands(CLI::App* app, Command* chosen);
 void AddStorageCheckCommands(CLI::App* app, Command* chosen);
 void AddPutCommand(CLI::App* app, Command* chosen);

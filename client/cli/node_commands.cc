@@ -16,6 +16,7 @@
 #include "client/cli/arguments.h"
 #include "client/cli/confirm.h"
 #include "client/cli/format.h"
+#include "client/cli/losses_text.h"
 #include "client/cli/status_document.h"
 
 namespace cairn::cli {
@@ -67,13 +68,17 @@ int RunChange(Context& context, const NodeArguments& arguments, const Change& ch
   if (client == nullptr) return code;
   SetNodeOptions options;
   options.force = arguments.force;
-  const absl::Status set = Admin(*client).SetNode(arguments.node, change.action, options);
-  if (!set.ok()) return context.Fail({change.error, NodeName(arguments.node), WithNodeHint(set)});
+  const auto losses = Admin(*client).SetNode(arguments.node, change.action, options);
+  if (!losses.ok()) {
+    return context.Fail({change.error, NodeName(arguments.node), WithNodeHint(losses.status())});
+  }
   if (context.json()) {
-    context.PrintJson(
-        {{"node", arguments.node}, {"action", change.name}, {"force", arguments.force}});
+    Json done = {{"node", arguments.node}, {"action", change.name}, {"force", arguments.force}};
+    if (change.action == NodeAction::kRemove) done["losses"] = *losses;
+    context.PrintJson(done);
   } else {
-    context.Print(absl::StrCat(NodeName(arguments.node), " ", change.done, "\n"));
+    context.Print(
+        absl::StrCat(NodeName(arguments.node), " ", change.done, "\n", LossesText(*losses)));
   }
   return kExitOk;
 }
@@ -97,18 +102,19 @@ std::string NodeDetails(const Json& node, const Json& status) {
 }
 
 // `node` is null where it is not known.
-std::string RemovalQuestion(uint32_t id, const Json* node, const Json& status) {
+std::string RemovalQuestion(uint32_t id, const Json* node, const Json& status,
+                            const Losses& losses) {
   const bool gone = node != nullptr && ((*node)["state"] == "down" || (*node)["state"] == "out");
   return absl::StrCat(
       NodeName(id), node == nullptr ? "" : NodeDetails(*node, status), "\n",
       gone ? "It does not answer: what it holds counts as lost, and is made again elsewhere from "
              "what is left.\n"
            : "What it holds is moved away first. Then it leaves the cluster for good.\n",
-      "Remove it?");
+      LossesText(losses), "Remove it?");
 }
 
 // Nothing: go on. Else it is already reported, and the result is the exit code.
-std::optional<int> ConfirmRemoval(Context& context, uint32_t id) {
+std::optional<int> ConfirmRemoval(Context& context, uint32_t id, bool force) {
   if (!context.console().can_ask()) {
     return context.Fail({"did not remove", NodeName(id),
                          absl::FailedPreconditionError(
@@ -126,15 +132,23 @@ std::optional<int> ConfirmRemoval(Context& context, uint32_t id) {
     return context.Fail(
         {"cannot remove", NodeName(id), WithNodeHint(absl::NotFoundError("there is none"))});
   }
+  Client* client = context.Connect(&code);
+  if (client == nullptr) return code;
+  SetNodeOptions options;
+  options.force = force;
+  options.dry_run = true;
+  const auto losses = Admin(*client).SetNode(id, NodeAction::kRemove, options);
+  if (!losses.ok())
+    return context.Fail({"cannot remove", NodeName(id), WithNodeHint(losses.status())});
   const Json* known = node == nodes.end() ? nullptr : &*node;
-  const absl::Status confirmed = Confirm(context, RemovalQuestion(id, known, *status));
+  const absl::Status confirmed = Confirm(context, RemovalQuestion(id, known, *status, *losses));
   if (!confirmed.ok()) return context.Fail({"did not remove", NodeName(id), confirmed});
   return std::nullopt;
 }
 
 int RunRemove(Context& context, const NodeArguments& arguments) {
   if (!arguments.yes) {
-    const std::optional<int> refused = ConfirmRemoval(context, arguments.node);
+    const std::optional<int> refused = ConfirmRemoval(context, arguments.node, arguments.force);
     if (refused.has_value()) return *refused;
   }
   return RunChange(context, arguments,
@@ -213,11 +227,12 @@ void AddRemove(CLI::App* node, Command* chosen) {
   CLI::App* rm = node->add_subcommand("rm", "Drain a node and take it out of the cluster");
   AddNode(rm, removed);
   rm->add_flag("--force", removed->force,
-               "Also where some of it cannot be moved: too few other nodes");
+               "Also where some of it cannot be moved, or is lost with the node");
   rm->add_flag("-y,--yes", removed->yes, "Do not ask; needed where there is no terminal");
   rm->footer(
       R"(What the node holds is moved away first. A node that is down counts as lost at once, and what it
-held is made again from what is left. A removed node's number is never used again.
+held is made again from what is left; where too little is left for that, it takes --force. A removed
+node's number is never used again.
 
 Exit codes: 0 it is noted, 1 refused, not confirmed or failed, 4 unreachable.
 

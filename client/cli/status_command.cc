@@ -1,5 +1,6 @@
 // `cairn status`, `cairn node ls` and `cairn target ls`: the cluster's own account of itself. What
-// is wrong in it: health_command.cc. What changes nodes: node_commands.cc.
+// is wrong in it: health_command.cc. What changes nodes and targets:
+// node_commands.cc, target_commands.cc.
 #include <memory>
 #include <utility>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "client/cli/arguments.h"
@@ -195,7 +197,13 @@ absl::StatusOr<Json> NormalizeStatus(std::string_view status_json, std::string_v
                                  {"capacity_bytes", Number(target, "capacity_bytes")},
                                  {"used_bytes", Number(target, "used_bytes")},
                                  {"path", Text(target, "path")},
-                                 {"draining", Flag(target, "draining")}});
+                                 {"draining", Flag(target, "draining")},
+                                 {"removing", Flag(target, "removing")},
+                                 {"lost", Flag(target, "lost")},
+                                 {"fragments", Number(target, "fragments")},
+                                 {"groups", Number(target, "groups")},
+                                 {"moving_away", Number(target, "moving_away")},
+                                 {"moving_here", Number(target, "moving_here")}});
   }
   result["health"] = NormalizeHealth(source);
   const Json* warnings = Find(source, "warnings");
@@ -231,6 +239,17 @@ Table NodeTable(const Json& status) {
   return nodes;
 }
 
+// What becomes of what it holds, in members of placement groups: "3 leave, 2 come".
+std::string DoingCell(const Json& target) {
+  const auto number = [&target](const char* name) { return target[name].get<uint64_t>(); };
+  std::vector<std::string> doing;
+  if (number("moving_away") > 0) doing.push_back(absl::StrCat(number("moving_away"), " leave"));
+  if (number("moving_here") > 0) doing.push_back(absl::StrCat(number("moving_here"), " come"));
+  if (!doing.empty()) return absl::StrJoin(doing, ", ");
+  if (target["draining"] != true && target["removing"] != true) return "-";
+  return number("groups") == 0 ? "empty" : absl::StrCat(number("groups"), " wait");
+}
+
 Table TargetTable(const Json& status) {
   Table targets({{"TARGET", Align::kRight},
                  {"NODE", Align::kRight},
@@ -238,6 +257,8 @@ Table TargetTable(const Json& status) {
                  {"SIZE", Align::kRight},
                  {"USED", Align::kRight},
                  {"USE%", Align::kRight},
+                 {"FRAGMENTS", Align::kRight},
+                 {"MOVES"},
                  {"PATH"}});
   for (const Json& target : status["targets"]) {
     const auto size = target["capacity_bytes"].get<uint64_t>();
@@ -245,6 +266,7 @@ Table TargetTable(const Json& status) {
     targets.AddRow({absl::StrCat(target["id"].get<uint64_t>()),
                     absl::StrCat(target["node"].get<uint64_t>()), StateCell(target),
                     HumanBytes(size), HumanBytes(taken), Percent(taken, size),
+                    absl::StrCat(target["fragments"].get<uint64_t>()), DoingCell(target),
                     target["path"].get<std::string>()});
   }
   return targets;
@@ -318,14 +340,25 @@ void AddClusterCommands(CLI::App* app, Command* chosen) {
   });
   AddNodeCommands(node, chosen);
 
-  CLI::App* target = app->add_subcommand("target", "See the targets: the devices of all nodes");
+  CLI::App* target = app->add_subcommand(
+      "target", "See the targets, the devices of all nodes; add, empty, replace them");
   target->require_subcommand(1);
-  target->footer("Examples:\n  cairn target ls");
+  target->footer(
+      "Examples:\n  cairn target ls\n  cairn target add --node 3 --path /dev/nvme1n1\n  cairn "
+      "target "
+      "replace 7");
   CLI::App* targets = target->add_subcommand("ls", "List the targets, their state and their space");
-  targets->footer("Examples:\n  cairn target ls\n  cairn target ls --output json");
+  targets->footer(
+      R"(MOVES counts members of placement groups: those that leave the target or come to it, and of one that is
+to be empty those that wait for a place, or "empty".
+
+Examples:
+  cairn target ls
+  cairn target ls --output json)");
   targets->callback([chosen] {
     *chosen = [](Context& context) { return RunList(context, "targets", TargetTable); };
   });
+  AddTargetCommands(target, chosen);
 }
 
 }  // namespace cairn::cli

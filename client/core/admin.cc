@@ -14,6 +14,8 @@ namespace {
 
 // A step with repairs waits for other nodes, which wait for their devices.
 constexpr absl::Duration kCheckTimeout = absl::Seconds(120);
+// A file of terabytes may be long in the making.
+constexpr absl::Duration kAddTimeout = absl::Seconds(120);
 
 wire::NodeAction ActionOf(NodeAction action) {
   switch (action) {
@@ -25,6 +27,40 @@ wire::NodeAction ActionOf(NodeAction action) {
       return wire::NODE_REMOVE;
   }
   return wire::NODE_ACTION_UNSPECIFIED;  // which the service refuses
+}
+
+wire::TargetAction ActionOf(TargetAction action) {
+  switch (action) {
+    case TargetAction::kDrain:
+      return wire::TARGET_DRAIN;
+    case TargetAction::kUndrain:
+      return wire::TARGET_UNDRAIN;
+    case TargetAction::kRemove:
+      return wire::TARGET_REMOVE;
+    case TargetAction::kReplace:
+      return wire::TARGET_REPLACE;
+  }
+  return wire::TARGET_ACTION_UNSPECIFIED;  // which the service refuses
+}
+
+BalanceInfo::Fill ToFill(const wire::RebalanceReply::Fill& fill) {
+  return {fill.target(), fill.node(), fill.used_bytes(), fill.capacity_bytes()};
+}
+
+BalanceInfo ToBalanceInfo(const wire::RebalanceReply& reply) {
+  BalanceInfo info;
+  info.targets = reply.targets();
+  info.emptiest = ToFill(reply.emptiest());
+  info.median = ToFill(reply.median());
+  info.fullest = ToFill(reply.fullest());
+  info.threshold_percent = reply.threshold_percent();
+  for (const wire::RebalanceReply::Move& move : reply.moves())
+    info.moves.push_back({move.group(), move.index(), move.from(), move.to(), move.bytes()});
+  info.moves_planned = reply.moves_planned();
+  info.bytes_planned = reply.bytes_planned();
+  info.moves_under_way = reply.moves_under_way();
+  info.waits_for_sweep = reply.waits_for_sweep();
+  return info;
 }
 
 StorageFault FaultOf(wire::StorageFault fault) {
@@ -161,13 +197,62 @@ ExaminedNode ToNode(const wire::NodeFacts& facts) {
 Admin::Admin(Client& client) : impl_(client.impl_) {}
 Admin::~Admin() = default;
 
-absl::Status Admin::SetNode(uint32_t node, NodeAction action, const SetNodeOptions& options) {
+absl::StatusOr<Losses> Admin::SetNode(uint32_t node, NodeAction action,
+                                      const SetNodeOptions& options) {
   wire::SetNodeRequest request;
   request.set_node(node);
   request.set_action(ActionOf(action));
   request.set_force(options.force);
-  return impl_->Meta<wire::SetNodeReply>(wire::SET_NODE, request).status();
+  request.set_dry_run(options.dry_run);
+  ASSIGN_OR_RETURN(const wire::SetNodeReply reply,
+                   impl_->Meta<wire::SetNodeReply>(wire::SET_NODE, request));
+  return Losses(reply.losses().begin(), reply.losses().end());
 }
+
+absl::StatusOr<Losses> Admin::SetTarget(uint32_t target, TargetAction action,
+                                        const SetTargetOptions& options) {
+  wire::SetTargetRequest request;
+  request.set_target(target);
+  request.set_action(ActionOf(action));
+  request.set_force(options.force);
+  request.set_dry_run(options.dry_run);
+  ASSIGN_OR_RETURN(const wire::SetTargetReply reply,
+                   impl_->Meta<wire::SetTargetReply>(wire::SET_TARGET, request));
+  return Losses(reply.losses().begin(), reply.losses().end());
+}
+
+absl::StatusOr<AddedTarget> Admin::AddTarget(uint32_t node, const NewTarget& target) {
+  wire::SetTargetRequest request;
+  request.set_action(wire::TARGET_ADD);
+  request.set_node(node);
+  request.mutable_add()->set_path(target.path);
+  request.mutable_add()->set_size_bytes(target.size_bytes);
+  request.mutable_add()->set_wipe(target.wipe);
+  const absl::Duration timeout = std::max(impl_->options().timeout, kAddTimeout);
+  ASSIGN_OR_RETURN(const wire::SetTargetReply reply,
+                   impl_->Meta<wire::SetTargetReply>(wire::SET_TARGET, request, timeout, timeout));
+  const wire::AddTargetReply& added = reply.added();
+  return AddedTarget{added.target(), added.path(), added.capacity_bytes(), added.existed()};
+}
+
+absl::StatusOr<BalanceInfo> Admin::AskRebalance(int action, uint32_t threshold_percent) {
+  wire::RebalanceRequest request;
+  request.set_action(static_cast<wire::RebalanceAction>(action));
+  request.set_threshold_percent(threshold_percent);
+  ASSIGN_OR_RETURN(const wire::RebalanceReply reply,
+                   impl_->Meta<wire::RebalanceReply>(wire::REBALANCE, request));
+  return ToBalanceInfo(reply);
+}
+
+absl::StatusOr<BalanceInfo> Admin::Balance(uint32_t threshold_percent) {
+  return AskRebalance(wire::REBALANCE_SHOW, threshold_percent);
+}
+
+absl::StatusOr<BalanceInfo> Admin::StartRebalance(uint32_t threshold_percent) {
+  return AskRebalance(wire::REBALANCE_START, threshold_percent);
+}
+
+absl::StatusOr<BalanceInfo> Admin::StopRebalance() { return AskRebalance(wire::REBALANCE_STOP, 0); }
 
 absl::StatusOr<StopAdvice> Admin::OkToStop(const std::vector<uint32_t>& nodes) {
   wire::OkToStopRequest request;

@@ -482,12 +482,55 @@ const std::string& Client::endpoint() const { return impl_->endpoint; }
 Admin::Admin(Client& client) : impl_(client.impl_) {}
 Admin::~Admin() = default;
 
-absl::Status Admin::SetNode(uint32_t node, NodeAction action, const SetNodeOptions& options) {
+absl::StatusOr<Losses> Admin::SetNode(uint32_t node, NodeAction action,
+                                      const SetNodeOptions& options) {
   auto& cluster = FakeCluster::Get();
   std::lock_guard lock(cluster.mutex);
   RETURN_IF_ERROR(ErrorFor("node:" + std::to_string(node)));
-  cluster.admin.node_changes.push_back({node, action, options.force});
-  return absl::OkStatus();
+  if (!options.dry_run) cluster.admin.node_changes.push_back({node, action, options.force});
+  return cluster.admin.losses;
+}
+
+absl::StatusOr<Losses> Admin::SetTarget(uint32_t target, TargetAction action,
+                                        const SetTargetOptions& options) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor("target:" + std::to_string(target)));
+  if (!options.dry_run) cluster.admin.target_changes.push_back({target, action, options.force});
+  return cluster.admin.losses;
+}
+
+absl::StatusOr<AddedTarget> Admin::AddTarget(uint32_t node, const NewTarget& target) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor("add:" + std::to_string(node)));
+  cluster.admin.additions.push_back({node, target});
+  return cluster.admin.added;
+}
+
+absl::StatusOr<BalanceInfo> Admin::Balance(uint32_t threshold_percent) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor("balance"));
+  cluster.admin.balance_calls.push_back("show " + std::to_string(threshold_percent));
+  const size_t look = cluster.admin.balance_looks++;
+  return cluster.admin.balance[std::min(look, cluster.admin.balance.size() - 1)];
+}
+
+absl::StatusOr<BalanceInfo> Admin::StartRebalance(uint32_t threshold_percent) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor("balance"));
+  cluster.admin.balance_calls.push_back("start " + std::to_string(threshold_percent));
+  return cluster.admin.balance[0];
+}
+
+absl::StatusOr<BalanceInfo> Admin::StopRebalance() {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor("balance"));
+  cluster.admin.balance_calls.push_back("stop");
+  return cluster.admin.balance[0];
 }
 
 absl::StatusOr<StopAdvice> Admin::OkToStop(const std::vector<uint32_t>& nodes) {

@@ -28,7 +28,23 @@ struct FakeAdmin {
     NodeAction action = NodeAction::kDrain;
     bool force = false;
   };
-  std::vector<NodeChange> node_changes;
+  std::vector<NodeChange> node_changes;  // dry runs are none
+  Losses losses;
+  struct TargetChange {
+    uint32_t target = 0;
+    TargetAction action = TargetAction::kDrain;
+    bool force = false;
+  };
+  std::vector<TargetChange> target_changes;
+  struct Addition {
+    uint32_t node = 0;
+    NewTarget target;
+  };
+  std::vector<Addition> additions;
+  AddedTarget added = {7, "/dev/new", 1 << 30, false};
+  std::vector<std::string> balance_calls;   // "show 0", "start 2", "stop"
+  std::vector<BalanceInfo> balance = {{}};  // of looks, one after the other; the last stays
+  size_t balance_looks = 0;
   std::vector<uint32_t> to_stop;
   StopAdvice advice = {true, {}};
   // One after the other; the last stays.
@@ -55,7 +71,8 @@ struct FakeCluster {
   std::string status_json = "{}";
   FakeAdmin admin;
   // Errors to give: at Connect, and by path at any call on it ("read:PATH": at File::Read only;
-  // "node:ID", "stop", "rebuild", "check:STRIPE", "examine": at those of Admin).
+  // "node:ID", "target:ID", "add:NODE", "balance", "stop", "rebuild", "check:STRIPE", "examine": at
+  // those of Admin).
   absl::Status connect_status;
   std::map<std::string, absl::Status> errors;
   // Called, once, as the second ShowCheckpoint() of a command begins: what another client does.

@@ -133,7 +133,7 @@ Task<void> SaveSteps(Rebuild* cluster, std::vector<std::pair<std::string, Conten
 void Befall(Rebuild& cluster) {
   SimNode& other = *cluster.others[cluster.random.Below(cluster.others.size())];
   const uint32_t id = other.node_id();
-  switch (cluster.random.Below(6)) {
+  switch (cluster.random.Below(9)) {
     case 0:
       if (cluster.others.size() < 5) return;
       for (size_t i = 0; i < cluster.others.size(); ++i) {
@@ -158,6 +158,19 @@ void Befall(Rebuild& cluster) {
       cluster.AddOne();
       break;
     case 4:
+      FaultTally::Note("target added");
+      EXPECT_EQ(cluster.AddTarget(id).status(), absl::OkStatus());
+      return;  // and so to the next, before it is used
+    case 5:
+      FaultTally::Note("target removed");
+      (void)cluster.SetTarget(cluster.ATargetOf(id), wire::TARGET_REMOVE);
+      break;
+    case 6:
+      FaultTally::Note("target replaced");
+      EXPECT_EQ(cluster.AddTarget(id).status(), absl::OkStatus());
+      EXPECT_EQ(cluster.SetTarget(cluster.ATargetOf(id), wire::TARGET_REPLACE), absl::OkStatus());
+      break;
+    case 7:
       FaultTally::Note("power of a node cut, and back");
       EXPECT_EQ(cluster.executor.Run(other.Restart(cluster.random.Next(), 1)), absl::OkStatus());
       break;

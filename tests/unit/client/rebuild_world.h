@@ -1,13 +1,28 @@
+<<<<<<< HEAD
 // A simulated cluster, and what an operator asks of it.
 #pragma once
 
 #include <gtest/gtest.h>
 
+=======
+// A simulated cluster that operators and accidents change: what they ask of it, and whether its
+// books balance.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+>>>>>>> b6f82ee (Add the commands for targets and balance (not built yet))
 #include <memory>
 #include <set>
 #include <utility>
 #include <vector>
 
+<<<<<<< HEAD
+=======
+#include "proto/wire/cluster.pb.h"
+>>>>>>> b6f82ee (Add the commands for targets and balance (not built yet))
 #include "tests/unit/client/cluster_world.h"
 
 namespace cairn {
@@ -25,6 +40,53 @@ class Rebuild : public Cluster {
         .Run(session->Meta<wire::SetNodeReply>(wire::SET_NODE, std::move(request), Soon()))
         .status();
   }
+<<<<<<< HEAD
+=======
+  absl::Status SetTarget(uint32_t id, wire::TargetAction action, bool force = false) {
+    wire::SetTargetRequest request;
+    request.set_target(id);
+    request.set_action(action);
+    request.set_force(force);
+    return executor
+        .Run(session->Meta<wire::SetTargetReply>(wire::SET_TARGET, std::move(request), Soon()))
+        .status();
+  }
+  // The id of the new one.
+  absl::StatusOr<uint32_t> AddTarget(uint32_t node_id) {
+    wire::SetTargetRequest request;
+    request.set_node(node_id);
+    request.set_action(wire::TARGET_ADD);
+    const auto reply = executor.Run(
+        session->Meta<wire::SetTargetReply>(wire::SET_TARGET, std::move(request), Soon()));
+    if (!reply.ok()) return reply.status();
+    return reply->added().target();
+  }
+  wire::RebalanceReply Rebalance(wire::RebalanceAction action, uint32_t threshold_percent) {
+    wire::RebalanceRequest request;
+    request.set_action(action);
+    request.set_threshold_percent(threshold_percent);
+    const auto reply = executor.Run(
+        session->Meta<wire::RebalanceReply>(wire::REBALANCE, std::move(request), Soon()));
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    return reply.ok() ? *reply : wire::RebalanceReply();
+  }
+  std::set<uint32_t> TargetsOf(uint32_t node_id) const {
+    std::set<uint32_t> targets;
+    for (const wire::TargetInfo& target : node.map().targets())
+      if (target.node() == node_id) targets.insert(target.id());
+    return targets;
+  }
+  // The oldest; 0 when it has none.
+  uint32_t ATargetOf(uint32_t node_id) const {
+    const std::set<uint32_t> targets = TargetsOf(node_id);
+    return targets.empty() ? 0 : *targets.begin();
+  }
+  bool IsTarget(uint32_t id) const {
+    const auto& targets = node.map().targets();
+    return std::any_of(targets.begin(), targets.end(),
+                       [id](const auto& target) { return target.id() == id; });
+  }
+>>>>>>> b6f82ee (Add the commands for targets and balance (not built yet))
   wire::RebuildStatusReply RebuildStatus() {
     const auto status = executor.Run(session->Meta<wire::RebuildStatusReply>(
         wire::REBUILD_STATUS, wire::RebuildStatusRequest(), Soon()));
@@ -72,12 +134,19 @@ class Rebuild : public Cluster {
   void ExpectClean() {
     const Checked checked = Check(false, true);
     for (const auto& finding : checked.findings) ADD_FAILURE() << finding.DebugString();
+<<<<<<< HEAD
     EXPECT_TRUE(checked.unreachable.empty());
   }
   bool Names(uint32_t node_id) const {
     std::set<uint32_t> targets;
     for (const wire::TargetInfo& target : node.map().targets())
       if (target.node() == node_id) targets.insert(target.id());
+=======
+    EXPECT_THAT(checked.unreachable, ::testing::IsEmpty());
+  }
+  bool Names(uint32_t node_id) const {
+    const std::set<uint32_t> targets = TargetsOf(node_id);
+>>>>>>> b6f82ee (Add the commands for targets and balance (not built yet))
     for (const wire::PlacementGroup& group : node.map().groups()) {
       // Of what had one copy nothing is left to make another from.
       if (group.targets_size() == 1 && StateOf(node_id) == wire::NODE_OUT) continue;

@@ -1,5 +1,6 @@
-// For operators: nodes that are to leave, the making again of what was lost, checks of what is
-// stored, and what in the cluster is slow. Errors are absl::Status, as in client.h.
+// For operators: nodes and targets that come and go, the making again of what was lost, how evenly
+// targets are filled, checks of what is stored, and what in the cluster is slow. Errors are
+// absl::Status, as in client.h.
 #pragma once
 
 #include <cstdint>
@@ -26,13 +27,82 @@ enum class NodeAction {
 
 struct SetNodeOptions {
   // Also if what the node holds cannot all be moved, because too few other failure domains are
-  // there.
+  // there; and if data would be lost with a node that is down.
   bool force = false;
+  // Changes nothing: only says whether it would be refused, and what would be lost.
+  bool dry_run = false;
 };
+
+// Data that is lost with what is removed, for people: "4 placement groups of replica:1". Empty:
+// nothing is.
+using Losses = std::vector<std::string>;
 
 struct StopAdvice {
   bool ok = false;
   std::vector<std::string> reasons;  // why not, for people; empty when `ok`
+};
+
+// ---- targets ----
+
+enum class TargetAction {
+  kDrain,    // moves away what the target holds; new stripes go elsewhere
+  kUndrain,  // takes that back, and a removal that has not come to its end
+  // Drains; then the target leaves the cluster for good. What cannot be read counts as lost, and is
+  // made again from the other fragments.
+  kRemove,
+  // As kRemove, also where a part has nowhere to go yet: another device is about to come.
+  kReplace,
+};
+
+struct SetTargetOptions {
+  // Also if what the target holds cannot all be moved; and if data would be lost with a target that
+  // cannot be read.
+  bool force = false;
+  bool dry_run = false;  // as in SetNodeOptions
+};
+
+// On a node: a block device, or a file.
+struct NewTarget {
+  std::string path;         // from the root; "": a file in the node's data directory
+  uint64_t size_bytes = 0;  // of a file that is to be made; a device has its own
+  bool wipe = false;        // also if there is something on it, which is lost
+};
+
+struct AddedTarget {
+  uint32_t target = 0;
+  std::string path;
+  uint64_t capacity_bytes = 0;
+  bool existed = false;  // the node had it already
+};
+
+// ---- balance ----
+
+// How evenly the targets that take data are filled, and what would be moved to have them more even.
+struct BalanceInfo {
+  struct Fill {
+    uint32_t target = 0;
+    uint32_t node = 0;
+    uint64_t used_bytes = 0;
+    uint64_t capacity_bytes = 0;
+  };
+  struct Move {
+    uint32_t group = 0;
+    uint32_t index = 0;
+    uint32_t from_target = 0;
+    uint32_t to_target = 0;
+    uint64_t bytes = 0;  // about: an equal share of what `from_target` holds
+  };
+
+  uint32_t targets = 0;  // 0: the three say nothing
+  Fill emptiest;
+  Fill median;
+  Fill fullest;
+  uint32_t threshold_percent = 0;  // of a rebalance that is under way; 0: none is
+  std::vector<Move> moves;         // that would be made, the first 256
+  uint32_t moves_planned = 0;      // all of them
+  uint64_t bytes_planned = 0;
+  uint32_t moves_under_way = 0;  // for whatever reason: no others are planned before they end
+  bool waits_for_sweep = false;  // what has been moved is still to be freed where it was
 };
 
 // ---- rebuild ----
@@ -210,8 +280,32 @@ class Admin {
   // Says what is to become of a node. Returns when that is written down, durably; the moving goes
   // on by itself, see RebuildStatus(). Saying it again is harmless. NOT_FOUND: there is no such
   // node. FAILED_PRECONDITION: the node keeps the metadata and cannot be removed; or, without
-  // `force`, what it holds would have nowhere to go, saying what is missing for that.
-  absl::Status SetNode(uint32_t node, NodeAction action, const SetNodeOptions& options = {});
+  // `force`, what it holds would have nowhere to go, saying what is missing for that, or would be
+  // lost with it.
+  absl::StatusOr<Losses> SetNode(uint32_t node, NodeAction action,
+                                 const SetNodeOptions& options = {});
+
+  // As SetNode(), of one target. FAILED_PRECONDITION also when the others have too little space. A
+  // removed one's device is let go when its node is started again.
+  absl::StatusOr<Losses> SetTarget(uint32_t target, TargetAction action,
+                                   const SetTargetOptions& options = {});
+
+  // Has a running node make a target of a device or a file, which takes data a few seconds later
+  // and is there after a restart, too. Again, it finds the target that it made. May take the
+  // client's timeout or two minutes, whichever is longer. NOT_FOUND: there is no such node, or no
+  // such device and no size. INVALID_ARGUMENT: the path or the size makes no sense.
+  // FAILED_PRECONDITION: the node is down; or the device is in use, mounted, too small or, without
+  // `wipe`, not blank, saying what is on it.
+  absl::StatusOr<AddedTarget> AddTarget(uint32_t node, const NewTarget& target);
+
+  // How full targets are, and what would be moved until none is more than so many percent of its
+  // capacity fuller than another, as near as that can be got. 0: moves are not asked for.
+  absl::StatusOr<BalanceInfo> Balance(uint32_t threshold_percent = 0);
+  // Has that done: some moves at a time, going on by itself, after moves that are more urgent. As
+  // ever, targets are evened out to 10 percent unasked. INVALID_ARGUMENT: not 1 to 99.
+  absl::StatusOr<BalanceInfo> StartRebalance(uint32_t threshold_percent);
+  // Ends that, and moves that only copy for it.
+  absl::StatusOr<BalanceInfo> StopRebalance();
 
   // Whether these nodes may be stopped, all at once: every stripe stays readable and every
   // redundancy in use writable. Changes nothing, and promises nothing for later.
@@ -234,6 +328,8 @@ class Admin {
   absl::StatusOr<ExaminationStep> Examine(uint64_t examination);
 
  private:
+  absl::StatusOr<BalanceInfo> AskRebalance(int action, uint32_t threshold_percent);
+
   std::shared_ptr<client_internal::ClientImpl> impl_;
 };
 
