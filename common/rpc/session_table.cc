@@ -10,8 +10,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/base/units.h"
 #include "common/fabric/peer_address.h"
+#include "common/rpc/credits.h"
 #include "common/task/scope.h"
 
 namespace cairn {
@@ -22,10 +22,6 @@ struct Subscriber {
   std::function<void(SessionId)> on_ended;
   size_t active = 0;
 };
-
-// So many idle sessions count as one that moves bytes: should all of them begin at once, as the
-// ranks of a job do, no more calls than this for each slab stand in line.
-constexpr size_t kIdlePerSharer = 8;
 
 }  // namespace
 
@@ -137,10 +133,8 @@ void SessionTable::SetMapVersion(uint64_t version) { impl_->map_version = versio
 uint64_t SessionTable::map_version() const { return impl_->map_version; }
 
 uint32_t SessionTable::credits() const {
-  const uint64_t idle = DivideUp(impl_->count.load(), uint64_t{kIdlePerSharer});
-  const uint64_t sharers = std::max<uint64_t>({1, impl_->active.load(), idle});
-  return static_cast<uint32_t>(std::clamp<uint64_t>(
-      impl_->options.slabs / sharers, 1, std::max<uint32_t>(1, impl_->options.credits_max)));
+  return FairCredits(impl_->options.slabs, impl_->count.load(), impl_->active.load(),
+                     impl_->options.credits_max);
 }
 
 void SessionTable::SetActive(uint64_t subscription, size_t sessions) {

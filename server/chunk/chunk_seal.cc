@@ -9,6 +9,7 @@
 #include "common/base/strings.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/trace.h"
+#include "server/chunk/seal_batch.h"
 #include "server/chunk/target.h"
 #include "server/chunk/target_state.h"
 
@@ -16,13 +17,10 @@ namespace cairn {
 namespace {
 
 constexpr size_t kMissingMax = 1000;
-// Records in one index batch: about 2.5 MiB of log with 4 MiB stripes, written in the time of one
-// flush.
-constexpr size_t kBatchFragmentsMax = 8192;
 // Fragments in all jobs that wait, 16 bytes each. Reached only when the device has stopped
 // answering.
 constexpr size_t kWaitingFragmentsMax = 1024 * 1024;
-static_assert(kBatchFragmentsMax < kWaitingFragmentsMax);
+static_assert(kSealBatchFragmentsMax < kWaitingFragmentsMax);
 
 std::vector<StripeId> Stripes(const std::vector<FragmentKey>& keys) {
   std::vector<StripeId> stripes;
@@ -177,8 +175,8 @@ Task<absl::Status> Target::CommitSeals(const std::vector<CommitJob*>& round) {
   if (!flushed.ok()) co_return Fail(flushed);
   latencies_.flush.Record(began, clock.Now());
 
-  for (size_t at = 0; at < seals.size(); at += kBatchFragmentsMax) {
-    const size_t count = std::min(kBatchFragmentsMax, seals.size() - at);
+  for (size_t at = 0; at < seals.size(); at += kSealBatchFragmentsMax) {
+    const size_t count = std::min(kSealBatchFragmentsMax, seals.size() - at);
     std::vector<const ChunkIndex::Entry*> entries;
     for (size_t i = at; i < at + count; ++i) entries.push_back(&seals[i]->entry);
     absl::Status added;
@@ -211,9 +209,9 @@ Task<absl::Status> Target::CommitFrees(const std::vector<CommitJob*>& round) {
   // Those that were being sealed when they were named, and were refused.
   for (const FragmentKey& key : frees) DropPending(key);
 
-  for (size_t at = 0; at < frees.size(); at += kBatchFragmentsMax) {
+  for (size_t at = 0; at < frees.size(); at += kSealBatchFragmentsMax) {
     const auto batch =
-        std::span(frees).subspan(at, std::min(kBatchFragmentsMax, frees.size() - at));
+        std::span(frees).subspan(at, std::min(kSealBatchFragmentsMax, frees.size() - at));
     absl::StatusOr<ChunkIndex::Removed> removed;
     co_await runner_.Run([&] { removed = index_.Remove(batch); });
     if (!removed.ok()) co_return IndexError(removed.status());

@@ -4,6 +4,7 @@
 
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "server/main/sizes.h"
 
 namespace cairn {
 
@@ -22,7 +23,7 @@ Task<absl::Status> Core::Open() {
   LibfabricNet::Options net;
   net.provider = options_.provider;
   net.bind_host = options_.bind_host;
-  net.receive_buffers = 64;
+  net.receive_buffers = kReceiveBuffers;
   absl::StatusOr<std::unique_ptr<LibfabricNet>> opened =
       LibfabricNet::Create(thread_->reactor(), std::move(net));
   if (!opened.ok()) co_return opened.status();

@@ -19,22 +19,14 @@
 #include "server/main/config_file.h"
 #include "server/main/host_name.h"
 #include "server/main/human.h"
+#include "server/main/sizes.h"
 #include "server/meta/families.h"
 
 namespace cairn {
 namespace {
 
 constexpr char kDefaultListen[] = "127.0.0.1:7440";
-constexpr uint64_t kDefaultSlabMemory = 256 * kMiB;
-constexpr uint64_t kSlabBytes = 4 * kMiB;
-// A save needs two slabs a core to overlap network and disk; fewer than this would serve one client
-// at a time.
-constexpr uint64_t kSlabsPerCoreMin = 4;
 constexpr uint32_t kReactorsMax = 256;
-// Groups a target gets when it joins: enough to spread a lost target's load over many others later.
-constexpr uint32_t kGroupsPerTarget = 16;
-// Threads that read metadata: queries are short, and mostly served from RocksDB's cache.
-constexpr int kMetaReaders = 2;
 
 // A setting's size; an error names the setting.
 absl::StatusOr<uint64_t> SizeSetting(std::string_view setting, const std::string& text) {
