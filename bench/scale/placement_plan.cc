@@ -9,7 +9,6 @@
 #include "client/io/read_plan.h"
 #include "client/io/rotation.h"
 #include "common/base/check.h"
-#include "common/base/random.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "server/cluster/cluster_map.h"
@@ -73,8 +72,8 @@ class AddressRange {
  public:
   explicit AddressRange(uint64_t length_bytes)
       : length_(length_bytes),
-        memory_(mmap(nullptr, length_bytes, PROT_NONE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) {}
+        memory_(mmap(nullptr, length_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                     -1, 0)) {}
   ~AddressRange() {
     if (memory_ != MAP_FAILED) munmap(memory_, length_);
   }
@@ -111,7 +110,7 @@ void FailNodes(uint32_t down, wire::ClusterMap* map) {
 }
 
 absl::StatusOr<PlacementPlan> PlacementPlan::Make(const wire::ClusterMap& map, const Shape& shape,
-                                                  uint64_t seed) {
+                                                  uint64_t first_turn) {
   PlacementPlan plan;
   plan.shape_ = shape;
   plan.targets_ = static_cast<uint32_t>(map.targets_size());
@@ -129,10 +128,10 @@ absl::StatusOr<PlacementPlan> PlacementPlan::Make(const wire::ClusterMap& map, c
     plan.group_ids_.push_back(group.id());
     for (uint32_t target : group.targets()) plan.members_.push_back(target - 1);
   }
-  SeededRandom random(seed);
   plan.group_of_.reserve(shape.ranks * plan.stripes_per_rank_);
   for (uint32_t rank = 0; rank < shape.ranks; ++rank) {
-    const Rotation rotation(own, shape.redundancy, random);
+    // As StripeIds::turn(): ids are granted in the order in which ranks begin.
+    const Rotation rotation(own, shape.redundancy, first_turn + rank);
     RETURN_IF_ERROR(rotation.Usable());
     const uint64_t first = 1 + rank * kDefaultGrant;
     for (uint64_t i = 0; i < plan.stripes_per_rank_; ++i)

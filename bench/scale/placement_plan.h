@@ -41,9 +41,9 @@ struct Shape {
 // Immutable once made.
 class PlacementPlan {
  public:
-  // Places every stripe of every rank by the map, each rank with a random rotation of its own.
+  // Places every stripe of every rank by the map; `first_turn` is the first rank's (rotation.h).
   static absl::StatusOr<PlacementPlan> Make(const wire::ClusterMap& map, const Shape& shape,
-                                            uint64_t seed);
+                                            uint64_t first_turn);
 
   // The same placement of shorter shards. REQUIRES: not longer than this plan's.
   PlacementPlan WithShards(uint64_t rank_bytes) const;
@@ -71,8 +71,8 @@ class PlacementPlan {
   uint32_t targets_ = 0;
   uint64_t stripe_bytes_ = 0;
   std::vector<uint32_t> group_ids_;
-  std::vector<uint32_t> members_;     // of group i from i * width on
-  std::vector<uint32_t> group_of_;    // indices, of rank r from r * stride on
+  std::vector<uint32_t> members_;   // of group i from i * width on
+  std::vector<uint32_t> group_of_;  // indices, of rank r from r * stride on
   uint64_t stride_ = 0;
   uint64_t stripes_per_rank_ = 0;
 };

@@ -18,7 +18,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr char kHelp[] = R"(Models saves and restores on clusters of many nodes and jobs of many ranks.
+constexpr char kHelp[] =
+    R"(Models saves and restores on clusters of many nodes and jobs of many ranks.
 
 Groups, rotation, read plans, windows, slabs and credits are Cairn's own code; disks, networks and processors are
 rates and latencies. Nothing is sent, and nothing is written.
@@ -44,7 +45,7 @@ struct Flags {
   uint64_t rank_bytes = 0;
   uint32_t down_at_save = 0;
   uint32_t down_at_restore = 0;
-  uint64_t seed = 1;
+  uint64_t first_turn = 1;
   uint64_t stripes_max = 1'600'000;
   double session_bytes = 64 * kKiB;
   bool calibrate = false;
@@ -71,7 +72,8 @@ void AddHardware(CLI::App* app, Hardware* hardware) {
       {"--index-sync-us", &hardware->index_sync, 1e-6, "us of an index batch"},
       {"--node-nic-gbits", &hardware->node_nic, kGbps, "Gbit/s of a node"},
       {"--host-nic-gbits", &hardware->host_nic, kGbps, "Gbit/s of a host of ranks"},
-      {"--rank-encode-gbs", &hardware->rank_encode, 1e9, "GB/s of checksums and parity, one thread"},
+      {"--rank-encode-gbs", &hardware->rank_encode, 1e9,
+       "GB/s of checksums and parity, one thread"},
       {"--rank-copies-gbs", &hardware->rank_copies, 1e9, "GB/s of checksums, one thread"},
       {"--rank-call-us", &hardware->rank_call, 1e-6, "us of a call in a rank"},
       {"--reactor-gbs", &hardware->reactor_bytes, 1e9, "GB/s of checksums, one reactor"},
@@ -89,7 +91,8 @@ void AddHardware(CLI::App* app, Hardware* hardware) {
     const auto set = [number](double value) { *number.value = value * number.unit; };
     app->add_option_function<double>(number.name, set, number.help)->check(CLI::PositiveNumber);
   }
-  app->add_option("--disks-per-node", hardware->disks_per_node, "targets")->check(CLI::Range(1, 64));
+  app->add_option("--disks-per-node", hardware->disks_per_node, "targets")
+      ->check(CLI::Range(1, 64));
   app->add_option("--reactors-per-node", hardware->reactors_per_node)->check(CLI::Range(1, 64));
   app->add_option("--ranks-per-host", hardware->ranks_per_host)->check(CLI::Range(1, 64));
   app->add_option("--nodes-per-leaf", hardware->nodes_per_leaf)->check(CLI::Range(1, 1024));
@@ -114,14 +117,14 @@ Case MakeCase(const Flags& flags, const Redundancy& redundancy, uint32_t nodes, 
   study.shape.redundancy = redundancy;
   study.down_at_save = flags.down_at_save;
   study.down_at_restore = flags.down_at_restore;
-  study.seed = flags.seed;
+  study.first_turn = flags.first_turn;
   study.stripes_max = flags.stripes_max;
   return study;
 }
 
 // All shapes of one cluster and job: the longest shards' placement serves the others, too.
-absl::Status RunShapes(const Flags& flags, const Redundancy& redundancy, const wire::ClusterMap& map,
-                       uint32_t nodes, uint32_t ranks, json* cases) {
+absl::Status RunShapes(const Flags& flags, const Redundancy& redundancy,
+                       const wire::ClusterMap& map, uint32_t nodes, uint32_t ranks, json* cases) {
   std::vector<Case> studies;
   for (const std::string& shape : flags.shapes) {
     studies.push_back(MakeCase(flags, redundancy, nodes, ranks, shape));
@@ -130,7 +133,7 @@ absl::Status RunShapes(const Flags& flags, const Redundancy& redundancy, const w
   Shape longest = studies[0].shape;
   for (const Case& study : studies)
     longest.rank_bytes = std::max(longest.rank_bytes, study.shape.rank_bytes);
-  ASSIGN_OR_RETURN(const PlacementPlan plan, PlacementPlan::Make(map, longest, flags.seed));
+  ASSIGN_OR_RETURN(const PlacementPlan plan, PlacementPlan::Make(map, longest, flags.first_turn));
   for (const Case& study : studies) {
     ASSIGN_OR_RETURN(const CaseResult result, RunCase(study, map, plan, flags.session_bytes));
     cases->push_back(ToJson(study, result));
@@ -153,8 +156,8 @@ absl::Status RunAll(const Flags& flags) {
     return absl::InvalidArgumentError("--one-machine needs --loopback-gbs");
   json cases = json::array();
   for (uint32_t nodes : flags.nodes) {
-    ASSIGN_OR_RETURN(const wire::ClusterMap map, MakeMap(nodes, flags.hardware.disks_per_node,
-                                                         redundancy, flags.down_at_save));
+    ASSIGN_OR_RETURN(const wire::ClusterMap map,
+                     MakeMap(nodes, flags.hardware.disks_per_node, redundancy, flags.down_at_save));
     for (uint32_t ranks : flags.ranks)
       RETURN_IF_ERROR(RunShapes(flags, redundancy, map, nodes, ranks, &cases));
   }
@@ -190,10 +193,12 @@ int main(int argc, char** argv) {
   app.add_option("--window", flags.software.window, "of each rank")->check(CLI::Range(1, 64));
   app.add_option("--session-bytes", flags.session_bytes, "of a server's memory")
       ->transform(CLI::AsSizeValue(false));
-  app.add_option("--seed", flags.seed, "of the rotations");
+  app.add_option("--first-turn", flags.first_turn,
+                 "of the ranks' rotations: how many had begun before");
   app.add_option("--stripes-max", flags.stripes_max,
                  "simulate so many and extrapolate; 0: all [1600000]");
-  app.add_option("-o,--output", flags.output, "table or json")->check(CLI::IsMember({"table", "json"}));
+  app.add_option("-o,--output", flags.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}));
   app.add_flag("--calibrate", flags.calibrate, "measure this processor instead");
   cairn::scale::AddHardware(&app, &flags.hardware);
   CLI11_PARSE(app, argc, argv);

@@ -20,7 +20,7 @@ struct Case {
   // Nodes that fail before the save, and between it and the restore.
   uint32_t down_at_save = 0;
   uint32_t down_at_restore = 0;
-  uint64_t seed = 1;
+  uint64_t first_turn = 1;
   // Stripes to simulate, all ranks together; 0: all. Of a longer job so many at the most and half
   // as many are simulated, and the difference of the two tells what each further stripe takes.
   uint64_t stripes_max = 0;
@@ -30,14 +30,14 @@ struct Case {
 struct Measured {
   Limit limit;
   double seconds = 0;
-  double bytes_per_second = 0;  // of content
-  double efficiency = 0;        // of the limit, from the first call to the last reply
+  double bytes_per_second = 0;   // of content
+  double efficiency = 0;         // of the limit, from the first call to the last reply
   double moving_efficiency = 0;  // of the limit, while bytes move
   uint64_t content_bytes = 0;
   ResourceKind busiest = ResourceKind::kDisk;
-  double busiest_share = 0;     // of the simulated time
-  double meta_share = 0;        // of the simulated time, the metadata's busiest thread
-  Outcome simulated;            // of the longest run
+  double busiest_share = 0;  // of the simulated time
+  double meta_share = 0;     // of the simulated time, the metadata's busiest thread
+  Outcome simulated;         // of the longest run
   uint64_t simulated_bytes = 0;
 };
 
@@ -45,8 +45,8 @@ struct Measured {
 struct Footprint {
   uint64_t map_bytes = 0;
   uint32_t groups = 0;
-  uint64_t map_calls = 0;       // for each client, once
-  uint64_t begin_bytes = 0;     // request and reply
+  uint64_t map_calls = 0;    // for each client, once
+  uint64_t begin_bytes = 0;  // request and reply
   uint64_t rank_done_bytes = 0;
   uint64_t stat_bytes = 0;
   double renewals_per_second = 0;

@@ -10,6 +10,7 @@
 #include "client/io/silence.h"
 #include "common/base/check.h"
 #include "common/base/strings.h"
+#include "common/placement/groups.h"
 
 namespace cairn {
 namespace {
@@ -43,9 +44,14 @@ absl::flat_hash_set<uint32_t> TargetsOn(const wire::ClusterMap& map,
   return targets;
 }
 
+// `fraction` of 2^64, as a number below `count`; 0 for none.
+uint64_t ScaleTo(uint64_t fraction, uint64_t count) {
+  return static_cast<uint64_t>((static_cast<unsigned __int128>(fraction) * count) >> 64);
+}
+
 }  // namespace
 
-Rotation::Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, Random& random)
+Rotation::Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, uint64_t turn)
     : redundancy_(FormatRedundancy(redundancy)), version_(map.version()) {
   AddGroups(map, TargetsOn(map, {wire::NODE_UP}, Draining::kLeftOut));
   // One that has missed a heartbeat or two is better than none, and so is one that is to be empty.
@@ -53,9 +59,40 @@ Rotation::Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, Ra
     if (groups_.empty())
       AddGroups(map, TargetsOn(map, {wire::NODE_UP, wire::NODE_SUSPECT}, draining));
   }
-  // The map has the groups of a target or a node side by side; a shard is to reach many of them.
-  for (size_t i = groups_.size(); i > 1; --i) std::swap(groups_[i - 1], groups_[random.Below(i)]);
+  Arrange();
+  // Each turn starts a golden section of the circle further, which spreads any number of them
+  // evenly, and any selection at equal distances. Random starts left the busiest of 2,048 targets
+  // with an eighth more than its share of a save of 16,384 ranks (bench/scale).
+  constexpr uint64_t kGoldenSection = 0x9e3779b97f4a7c15;
+  const auto start = static_cast<ptrdiff_t>(ScaleTo(turn * kGoldenSection, groups_.size()));
+  std::rotate(groups_.begin(), groups_.begin() + start, groups_.end());
   Choose();
+}
+
+// The map has the groups of a target or a node side by side; a shard is to reach many of them. So
+// first come groups whose targets are all in none before them, then those with targets in one, and
+// so on: the same order for everyone who knows this map. Each time round the targets come in one
+// order, so that sixteen in a row have none twice also where a round ends, and Choose() takes them
+// as they are.
+void Rotation::Arrange() {
+  struct Place {
+    size_t before = 0;  // groups that its targets are in, together
+    uint64_t score = 0;
+    size_t index = 0;
+    auto operator<=>(const Place&) const = default;
+  };
+  absl::flat_hash_map<TargetId, size_t> load;
+  std::vector<Place> places;
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    Place& place = places.emplace_back();
+    place.score = PlacementScore(0, groups_[i].targets.front());
+    place.index = i;
+    for (TargetId target : groups_[i].targets) place.before += load[target]++;
+  }
+  std::sort(places.begin(), places.end());
+  std::vector<Group> arranged;
+  for (const Place& place : places) arranged.push_back(std::move(groups_[place.index]));
+  groups_ = std::move(arranged);
 }
 
 void Rotation::AddGroups(const wire::ClusterMap& map, const absl::flat_hash_set<uint32_t>& usable) {

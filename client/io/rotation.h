@@ -9,7 +9,6 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "common/base/ids.h"
-#include "common/base/random.h"
 #include "common/placement/redundancy.h"
 #include "proto/wire/meta.pb.h"
 
@@ -17,9 +16,10 @@ namespace cairn {
 
 class Rotation {
  public:
-  // Over the groups of `map` that have `redundancy` and whose targets and nodes are all up, in
-  // random order, so that every rank spreads over other ones.
-  Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, Random& random);
+  // Over groups of `map` that have `redundancy` and whose targets and nodes are all up. Writers
+  // that begin together, as the ranks of a job do, give consecutive numbers as `turn`: theirs then
+  // are all groups, one as often as another, although none knows of the others.
+  Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, uint64_t turn);
 
   // What a newer map says: groups that it has made or that are whole again are used, targets that
   // are not up any more are avoided. Maps that are not newer are ignored.
@@ -47,6 +47,8 @@ class Rotation {
   };
   // Those whose targets are all among `usable`, but for those there already.
   void AddGroups(const wire::ClusterMap& map, const absl::flat_hash_set<uint32_t>& usable);
+  // Groups that are next to each other have no target in common, as far as that goes.
+  void Arrange();
   // Also forgives silence once nothing else is left.
   void Choose();
   void ChooseAll();

@@ -4,6 +4,7 @@
 // other targets and under a new id. Next: server/service/chunk_service.h.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -30,8 +31,14 @@ namespace cairn {
 class StripeIds {
  public:
   StripeIds(LeaseId lease, uint64_t first, uint64_t count, std::string redundancy)
-      : lease_(lease), next_(first), left_(count), redundancy_(std::move(redundancy)) {}
+      : lease_(lease),
+        turn_(first / std::max(count, uint64_t{1})),
+        next_(first),
+        left_(count),
+        redundancy_(std::move(redundancy)) {}
   LeaseId lease() const { return lease_; }
+  // Ranks that begin one after the other have ranges side by side: a number that counts them.
+  uint64_t turn() const { return turn_; }
   // As the service names it; "": the default.
   const std::string& redundancy() const { return redundancy_; }
   // A block of 1 to kBlock ids; RESOURCE_EXHAUSTED when all are used.
@@ -46,6 +53,7 @@ class StripeIds {
  private:
   static constexpr uint64_t kBlock = 64;
   LeaseId lease_;
+  const uint64_t turn_;
   uint64_t next_;
   uint64_t left_;
   const std::string redundancy_;

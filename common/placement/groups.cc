@@ -72,4 +72,14 @@ absl::StatusOr<std::vector<PlacementGroupTargets>> BuildGroups(
   return groups;
 }
 
+void SpreadData(uint32_t data_fragments, std::map<TargetId, uint32_t> data_load,
+                std::vector<PlacementGroupTargets>* groups) {
+  for (PlacementGroupTargets& group : *groups) {
+    std::stable_sort(group.targets.begin(), group.targets.end(),
+                     [&data_load](TargetId a, TargetId b) { return data_load[a] < data_load[b]; });
+    const size_t count = std::min<size_t>(data_fragments, group.targets.size());
+    for (size_t i = 0; i < count; ++i) ++data_load[group.targets[i]];
+  }
+}
+
 }  // namespace cairn

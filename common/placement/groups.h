@@ -35,6 +35,12 @@ absl::StatusOr<std::vector<PlacementGroupTargets>> BuildGroups(
     std::span<const PlacementTarget> targets, uint32_t group_count, uint32_t width,
     uint32_t first_id, const std::map<TargetId, uint32_t>& load = {});
 
+// Orders each group's targets so that of its first `data_fragments` members, which alone are read
+// as long as all is well, every target is one as often as any other. `data_load`: how often each
+// has been one before. Which targets are a group stays.
+void SpreadData(uint32_t data_fragments, std::map<TargetId, uint32_t> data_load,
+                std::vector<PlacementGroupTargets>* groups);
+
 // How well a group and a target go together: breaks ties, the higher the better. Fixed for ever.
 uint64_t PlacementScore(uint32_t group, TargetId target);
 

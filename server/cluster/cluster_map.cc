@@ -183,6 +183,18 @@ std::map<Kind, GroupsOfKind> CountByKind(const wire::ClusterMap& map) {
   return kinds;
 }
 
+// In how many groups of a kind each target holds data, and not parity.
+std::map<TargetId, uint32_t> DataLoadOf(const Kind& kind, const Redundancy& redundancy,
+                                        const wire::ClusterMap& map) {
+  std::map<TargetId, uint32_t> load;
+  for (const wire::PlacementGroup& group : map.groups()) {
+    if (group.redundancy() != kind.redundancy || group.level() != kind.level) continue;
+    const int count = std::min(static_cast<int>(redundancy.data_fragments), group.targets_size());
+    for (int i = 0; i < count; ++i) ++load[TargetId(group.targets(i))];
+  }
+  return load;
+}
+
 // How far new targets are behind what they are to get.
 struct Lag {
   uint32_t least = 0;  // groups that a new one is in
@@ -231,8 +243,9 @@ void AddGroupsOfKind(const Kind& kind, GroupsOfKind groups, uint32_t heard,
     const bool gains = lag.gap > 0 && lag.gap < gap_before && groups.count < count_max;
     if (lag.least >= groups_per_target && !gains) return;
     gap_before = lag.gap;
-    const auto added = BuildGroups(usable.targets, step, redundancy->width(), next_id, groups.load);
+    auto added = BuildGroups(usable.targets, step, redundancy->width(), next_id, groups.load);
     CAIRN_CHECK(added.ok());  // there are enough domains
+    SpreadData(redundancy->data_fragments, DataLoadOf(kind, *redundancy, *map), &*added);
     AppendGroups(*added, kind.redundancy, kind.level, map);
     groups.count += step;
     next_id += step;
@@ -291,8 +304,9 @@ void AddUsableGroupsOfKind(const Kind& kind, const std::map<TargetId, uint32_t>&
   const uint32_t next_id = NextGroupId(*map);
   if (!crowded) {
     // Enough domains, but each group that there is has lost one: none of these, by chance.
-    const auto added = BuildGroups(usable.targets, count, width, next_id, load);
+    auto added = BuildGroups(usable.targets, count, width, next_id, load);
     CAIRN_CHECK(added.ok());  // there are enough domains
+    SpreadData(redundancy->data_fragments, DataLoadOf(kind, *redundancy, *map), &*added);
     AppendGroups(*added, kind.redundancy, kind.level, map);
     return;
   }
@@ -360,8 +374,9 @@ absl::StatusOr<wire::ClusterMap> AddGroupsFor(const wire::ClusterMap& map,
   }
   const auto count = static_cast<uint32_t>(
       DivideUp(uint64_t{groups_per_target} * usable.targets.size(), uint64_t{redundancy.width()}));
-  ASSIGN_OR_RETURN(const std::vector<PlacementGroupTargets> groups,
+  ASSIGN_OR_RETURN(std::vector<PlacementGroupTargets> groups,
                    BuildGroups(usable.targets, count, redundancy.width(), NextGroupId(map)));
+  SpreadData(redundancy.data_fragments, {}, &groups);
   wire::ClusterMap grown = map;
   AppendGroups(groups, text, level, &grown);
   grown.set_version(map.version() + 1);

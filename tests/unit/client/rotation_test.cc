@@ -33,8 +33,7 @@ TargetId TargetOf(const wire::ClusterMap& map, PgId group) {
 }
 
 TEST(Rotation, ConsecutiveStripesRotateOverSixteenGroups) {
-  SeededRandom random(1);
-  const Rotation rotation(Map(8, 64), Redundancy(), random);
+  const Rotation rotation(Map(8, 64), Redundancy(), 1);
   for (uint64_t id = 0; id < 100; ++id) {
     EXPECT_EQ(rotation.GroupOf(StripeId(id)), rotation.GroupOf(StripeId(id + 16)));
     EXPECT_NE(rotation.GroupOf(StripeId(id)), rotation.GroupOf(StripeId(id + 1)));
@@ -43,9 +42,8 @@ TEST(Rotation, ConsecutiveStripesRotateOverSixteenGroups) {
 
 // Also those beyond the sixteen groups that it began with.
 TEST(Rotation, TargetsThatRefusedGetNothingMoreAndTheOthersAll) {
-  SeededRandom random(1);
   const wire::ClusterMap map = Map(40, 80);
-  Rotation rotation(map, Redundancy(), random);
+  Rotation rotation(map, Redundancy(), 1);
   for (uint32_t refused = 1; refused < 40; ++refused) {
     ASSERT_TRUE(rotation.Usable().ok());
     rotation.Refuse(TargetId(refused), absl::ResourceExhaustedError("full"));
@@ -59,22 +57,20 @@ TEST(Rotation, TargetsThatRefusedGetNothingMoreAndTheOthersAll) {
 }
 
 TEST(Rotation, ReasonIsTheTargetsOwn) {
-  SeededRandom random(1);
-  Rotation failed(Map(1, 4), Redundancy(), random);
+  Rotation failed(Map(1, 4), Redundancy(), 1);
   failed.Refuse(TargetId(1), absl::FailedPreconditionError("target 1 has failed"));
   EXPECT_TRUE(absl::IsFailedPrecondition(failed.Usable())) << failed.Usable();
   wire::ClusterMap map = Map(1, 4);
   map.mutable_targets(0)->set_state(wire::TARGET_FAILED);
-  EXPECT_TRUE(absl::IsUnavailable(Rotation(map, Redundancy(), random).Usable()));
+  EXPECT_TRUE(absl::IsUnavailable(Rotation(map, Redundancy(), 1).Usable()));
 }
 
 TEST(Rotation, GroupWithOneRefusingTargetIsLeftOut) {
-  SeededRandom random(1);
   wire::ClusterMap map = Map(3, 3);
   for (wire::PlacementGroup& group : *map.mutable_groups()) {
     group.add_targets(1 + group.targets(0) % 3);  // 1+2, 2+3, 3+1
   }
-  Rotation rotation(map, Redundancy(), random);
+  Rotation rotation(map, Redundancy(), 1);
   rotation.Refuse(TargetId(1), absl::ResourceExhaustedError("full"));
   EXPECT_EQ(rotation.GroupOf(StripeId(5)), PgId(1));
   EXPECT_EQ(rotation.GroupOf(StripeId(6)), PgId(1));
@@ -82,9 +78,8 @@ TEST(Rotation, GroupWithOneRefusingTargetIsLeftOut) {
 
 // A cluster that is restarting must not look full for ever.
 TEST(Rotation, SilentTargetsAreTriedAgainWhenNothingElseIsLeft) {
-  SeededRandom random(1);
   const wire::ClusterMap map = Map(2, 4);
-  Rotation rotation(map, Redundancy(), random);
+  Rotation rotation(map, Redundancy(), 1);
   EXPECT_TRUE(rotation.CanAvoid(TargetId(1)));
   rotation.Refuse(TargetId(1), absl::UnavailableError("silent"));
   EXPECT_FALSE(rotation.CanAvoid(TargetId(2)));
@@ -97,16 +92,15 @@ TEST(Rotation, SilentTargetsAreTriedAgainWhenNothingElseIsLeft) {
 }
 
 TEST(Rotation, OnlyGroupsOfTheRedundancyTakePart) {
-  SeededRandom random(1);
   wire::ClusterMap map = Map(6, 12);
   for (int i = 6; i < 12; ++i) map.mutable_groups(i)->set_redundancy("ec:4+2");
-  const Rotation plain(map, Redundancy(), random);
-  const Rotation coded(map, *ParseRedundancy("ec:4+2"), random);
+  const Rotation plain(map, Redundancy(), 1);
+  const Rotation coded(map, *ParseRedundancy("ec:4+2"), 1);
   for (uint64_t id = 0; id < 20; ++id) {
     EXPECT_LT(plain.GroupOf(StripeId(id)).value(), 6u);
     EXPECT_GE(coded.GroupOf(StripeId(id)).value(), 6u);
   }
-  EXPECT_TRUE(absl::IsUnavailable(Rotation(map, *ParseRedundancy("replica:3"), random).Usable()));
+  EXPECT_TRUE(absl::IsUnavailable(Rotation(map, *ParseRedundancy("replica:3"), 1).Usable()));
 }
 
 // Four targets on a node each, of which every group has two.
@@ -129,22 +123,20 @@ wire::ClusterMap FourNodes() {
 }
 
 TEST(Rotation, NodesThatAreNotUpGetNothingAndSuspectsWhenNobodyElseIsLeft) {
-  SeededRandom random(1);
   wire::ClusterMap map = FourNodes();
   map.mutable_nodes(0)->set_state(wire::NODE_DOWN);
   map.mutable_nodes(1)->set_state(wire::NODE_SUSPECT);
   const Redundancy redundancy = *ParseRedundancy("replica:2");
-  EXPECT_EQ(Rotation(map, redundancy, random).GroupOf(StripeId(1)), PgId(3));  // 3 and 4
+  EXPECT_EQ(Rotation(map, redundancy, 1).GroupOf(StripeId(1)), PgId(3));  // 3 and 4
   map.mutable_nodes(3)->set_state(wire::NODE_OUT);
-  EXPECT_EQ(Rotation(map, redundancy, random).GroupOf(StripeId(1)), PgId(2));  // 2 and 3
+  EXPECT_EQ(Rotation(map, redundancy, 1).GroupOf(StripeId(1)), PgId(2));  // 2 and 3
   map.mutable_nodes(2)->set_state(wire::NODE_DOWN);
-  EXPECT_TRUE(absl::IsUnavailable(Rotation(map, redundancy, random).Usable()));
+  EXPECT_TRUE(absl::IsUnavailable(Rotation(map, redundancy, 1).Usable()));
 }
 
 TEST(Rotation, LearnsOfNodesThatWentAndOfGroupsMadeSince) {
-  SeededRandom random(1);
   wire::ClusterMap map = FourNodes();
-  Rotation rotation(map, *ParseRedundancy("replica:2"), random);
+  Rotation rotation(map, *ParseRedundancy("replica:2"), 1);
   for (int node : {0, 2}) map.mutable_nodes(node)->set_state(wire::NODE_DOWN);
   rotation.Learn(map);
   EXPECT_FALSE(rotation.IsAvoided(TargetId(1))) << "the version is not newer";
@@ -172,16 +164,33 @@ TEST(Rotation, LearnsOfNodesThatWentAndOfGroupsMadeSince) {
 
 // The map has a target's groups side by side; a shard still is to be everywhere alike.
 TEST(Rotation, TargetsGetTheSameShareOfAWrite) {
-  for (uint64_t seed = 1; seed <= 20; ++seed) {
-    SeededRandom random(seed);
+  for (uint64_t turn = 1; turn <= 20; ++turn) {
     wire::ClusterMap map = Map(4, 64);
     for (int i = 0; i < 64; ++i)
       map.mutable_groups(i)->set_targets(0, static_cast<uint32_t>(1 + i / 16));
-    const Rotation rotation(map, Redundancy(), random);
+    const Rotation rotation(map, Redundancy(), turn);
     std::map<TargetId, int> load;
     for (uint64_t id = 0; id < 16; ++id) ++load[TargetOf(map, rotation.GroupOf(StripeId(id)))];
     EXPECT_EQ(load.size(), 4u);
     for (const auto& [target, stripes] : load) EXPECT_EQ(stripes, 4) << target.value();
+  }
+}
+
+// Without knowing of each other, and whichever of them write most.
+TEST(Rotation, RanksThatBeginTogetherUseAllTargetsAlike) {
+  constexpr uint32_t kTargets = 64, kRanks = 1000;
+  wire::ClusterMap map = Map(kTargets, kTargets * 4);
+  for (uint64_t step : {1, 2, 8, 16, 32}) {
+    std::map<TargetId, int> load;
+    for (uint64_t rank = 0; rank < kRanks; ++rank) {
+      const Rotation rotation(map, Redundancy(), 5 + rank * step);
+      for (uint64_t id = 0; id < 16; ++id) ++load[TargetOf(map, rotation.GroupOf(StripeId(id)))];
+    }
+    constexpr double kShare = 16.0 * kRanks / kTargets;
+    ASSERT_EQ(load.size(), kTargets);
+    for (const auto& [target, stripes] : load) {
+      EXPECT_NEAR(stripes, kShare, kShare / 25) << "target " << target.value() << ", step " << step;
+    }
   }
 }
 

@@ -86,6 +86,29 @@ TEST(BuildGroups, APartAndTheRestAreTheWhole) {
   }
 }
 
+// A restore reads data and no parity: who mostly has parity would be idle then, and others late.
+TEST(SpreadData, EveryTargetHoldsDataAsOftenAsAnyOther) {
+  const auto targets = Targets(64, 8);
+  auto groups = BuildGroups(targets, 171, 6, 0);
+  ASSERT_TRUE(groups.ok());
+  auto spread = *groups;
+  SpreadData(4, {}, &spread);
+  std::map<TargetId, int> data;
+  for (size_t i = 0; i < spread.size(); ++i) {
+    EXPECT_EQ(spread[i].id, (*groups)[i].id);
+    EXPECT_THAT(spread[i].targets, testing::UnorderedElementsAreArray((*groups)[i].targets));
+    for (size_t index = 0; index < 4; ++index) ++data[spread[i].targets[index]];
+  }
+  ASSERT_EQ(data.size(), targets.size());
+  for (const auto& [target, count] : data) EXPECT_NEAR(count, 171 * 4 / 64.0, 1.5) << target;
+}
+
+TEST(SpreadData, WhoHeldMoreDataBeforeGetsParity) {
+  std::vector<PlacementGroupTargets> groups = {{PgId(1), {TargetId(1), TargetId(2), TargetId(3)}}};
+  SpreadData(2, {{TargetId(1), 5}, {TargetId(2), 1}}, &groups);
+  EXPECT_THAT(groups[0].targets, testing::ElementsAre(TargetId(3), TargetId(2), TargetId(1)));
+}
+
 // Stored tables were made with this hash and order: a change here would move data.
 TEST(BuildGroups, GoldenTable) {
   const auto groups = BuildGroups(Targets(5, 1), 6, 2, 10);
