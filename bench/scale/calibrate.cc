@@ -14,7 +14,7 @@ namespace {
 
 // Larger than a core's caches together: a rank's tensors come from memory.
 constexpr size_t kStripes = 16;
-constexpr double kSeconds = 0.5;
+constexpr double kSeconds = 0.25;
 
 // Runs `work(stripe)` over and over; bytes a second.
 template <class Function>
@@ -42,16 +42,15 @@ absl::StatusOr<ProcessorRates> MeasureProcessor(const Redundancy& redundancy) {
   rates.checksums = Rate([&](size_t i) { (void)ContentCrcs(std::span(&stripes[i], 1)); });
   rates.encode = rates.checksums;
   if (redundancy.scheme == Redundancy::Scheme::kReplica) return rates;
-  ASSIGN_OR_RETURN(const ErasureCode code, ErasureCode::Create(redundancy.data_fragments,
-                                                               redundancy.parity_fragments));
+  ASSIGN_OR_RETURN(const ErasureCode code,
+                   ErasureCode::Create(redundancy.data_fragments, redundancy.parity_fragments));
   const uint64_t length = redundancy.FragmentLength(kSlabBytes, redundancy.data_fragments);
   std::vector<std::byte> parity(length * redundancy.parity_fragments);
   std::vector<MutableBytes> buffers;
   for (uint32_t i = 0; i < redundancy.parity_fragments; ++i)
     buffers.push_back(MutableBytes(parity).subspan(i * length, length));
-  rates.encode = Rate([&](size_t i) {
-    (void)EncodeStripe(code, redundancy, std::span(&stripes[i], 1), buffers);
-  });
+  rates.encode = Rate(
+      [&](size_t i) { (void)EncodeStripe(code, redundancy, std::span(&stripes[i], 1), buffers); });
   return rates;
 }
 

@@ -12,7 +12,7 @@ struct ProcessorRates {
   double checksums = 0;  // checksums alone
 };
 
-// Takes about a second.
+// Takes about half a second.
 absl::StatusOr<ProcessorRates> MeasureProcessor(const Redundancy& redundancy);
 
 }  // namespace cairn::scale

@@ -1,5 +1,5 @@
-// What the model is told of the machines: rates, latencies, counts. The defaults are a machine class
-// of 2025 (README.md says where each comes from); all are options of scale_bench.
+// What the model is told of the machines: rates, latencies, counts. The defaults are a machine
+// class of 2025 (README.md says where each comes from); all are options of scale_bench.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +22,10 @@ struct Hardware {
   double disk_read_latency = 90e-6;
   double disk_flush = 200e-6;
   double node_nic = 2 * 400 * kGbps;
-  double reactor_bytes = 15e9;   // checksums, one core
-  double reactor_call = 5e-6;    // a call's handling, one core
-  double index_sync = 200e-6;    // an index batch
-  double index_record = 1e-6;    // and for each fragment in it
+  double reactor_bytes = 15e9;  // checksums, one core
+  double reactor_call = 5e-6;   // a call's handling, one core
+  double index_sync = 200e-6;   // an index batch
+  double index_record = 1e-6;   // and for each fragment in it
   uint64_t slab_memory = kDefaultSlabMemory;
 
   // Hosts of the ranks.

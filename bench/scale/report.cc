@@ -76,16 +76,16 @@ std::string Row(const json& each, const char* operation) {
   const json& of = each[operation];
   const std::string shape = each["shape"], busiest = of["busiest"], limited_by = of["limited_by"];
   const double share = of["utilisation"][busiest]["busiest"];
-  return Format("%5u %6u  %-9s %-7s %8.2f %8.0f %8.0f %-9s %6.2f %7.2f  %-11s %4.0f %% %6.2f %8.0f "
-                "%6.2f %6u %8.0f\n",
-                each["nodes"].get<unsigned>(), each["ranks"].get<unsigned>(), shape.c_str(),
-                operation, of["seconds"].get<double>(), of["gb_per_s"].get<double>(),
-                of["limit_gb_per_s"].get<double>(), limited_by.c_str(),
-                of["efficiency"].get<double>(), of["moving_efficiency"].get<double>(),
-                busiest.c_str(), 100 * share, of["disk_spread"].get<double>(),
-                of["metadata_commands_per_s"].get<double>(), of["metadata_busy_s"].get<double>(),
-                of["sessions_max"].get<unsigned>(),
-                each["footprint"]["server_memory_bytes"].get<double>() / kMiB);
+  return Format(
+      "%5u %6u  %-9s %-7s %8.2f %8.0f %8.0f %-9s %6.2f %7.2f  %-11s %4.0f %% %6.2f %8.0f "
+      "%6.2f %6u %8.0f\n",
+      each["nodes"].get<unsigned>(), each["ranks"].get<unsigned>(), shape.c_str(), operation,
+      of["seconds"].get<double>(), of["gb_per_s"].get<double>(), of["limit_gb_per_s"].get<double>(),
+      limited_by.c_str(), of["efficiency"].get<double>(), of["moving_efficiency"].get<double>(),
+      busiest.c_str(), 100 * share, of["disk_spread"].get<double>(),
+      of["metadata_commands_per_s"].get<double>(), of["metadata_busy_s"].get<double>(),
+      of["sessions_max"].get<unsigned>(),
+      each["footprint"]["server_memory_bytes"].get<double>() / kMiB);
 }
 
 }  // namespace
@@ -124,12 +124,15 @@ json ToJson(const Case& study, const CaseResult& result) {
 
 std::string Table(const json& cases) {
   std::string table =
-      "nodes  ranks  shape     what     seconds     GB/s limit by         eff.  moving  busiest        "
+      "nodes  ranks  shape     what     seconds     GB/s limit by         eff.  moving  busiest    "
+      "    "
       "used   disks  meta/s  meta s  sess. MiB/serv.\n";
   for (const json& each : cases) table += Row(each, "save") + Row(each, "restore");
   return table +
-         "\neff.: of the hardware's limit, from the first call to the last reply; moving: while bytes "
-         "move.\nused: of the busiest resource. disks: bytes of the fullest over the mean. meta s: the "
+         "\neff.: of the hardware's limit, from the first call to the last reply; moving: while "
+         "bytes "
+         "move.\nused: of the busiest resource. disks: bytes of the fullest over the mean. meta s: "
+         "the "
          "metadata's busiest thread\nat work. sess.: sessions of the node with most.\n";
 }
 

@@ -103,19 +103,32 @@ Outcome Simulation::Run() {
 
 void Simulation::Handle(const Event& event) {
   switch (event.kind) {
-    case EventKind::kEncoded: return OnEncoded(event.a, event.b);
-    case EventKind::kAtServer: return OnAtServer(event.a);
-    case EventKind::kStage: return OnStage(event.a);
-    case EventKind::kSlabFree: return FreeSlab(event.a);
-    case EventKind::kReply: return OnReply(event.a);
-    case EventKind::kVerified: return EndCall(event.a);
-    case EventKind::kSealArrives: return OnSealArrives(event.a);
-    case EventKind::kSealed: return OnSealed(event.a);
-    case EventKind::kSealReply: return OnSealReply(event.a);
-    case EventKind::kMetaArrives: return OnMetaArrives(event.a, MetaCall{event.b});
-    case EventKind::kMetaQueued: return OnMetaQueued(event.a, MetaCall{event.b});
-    case EventKind::kMetaGroup: return OnMetaGroup();
-    case EventKind::kMetaReply: return OnMetaReply(event.a, MetaCall{event.b});
+    case EventKind::kEncoded:
+      return OnEncoded(event.a, event.b);
+    case EventKind::kAtServer:
+      return OnAtServer(event.a);
+    case EventKind::kStage:
+      return OnStage(event.a);
+    case EventKind::kSlabFree:
+      return FreeSlab(event.a);
+    case EventKind::kReply:
+      return OnReply(event.a);
+    case EventKind::kVerified:
+      return EndCall(event.a);
+    case EventKind::kSealArrives:
+      return OnSealArrives(event.a);
+    case EventKind::kSealed:
+      return OnSealed(event.a);
+    case EventKind::kSealReply:
+      return OnSealReply(event.a);
+    case EventKind::kMetaArrives:
+      return OnMetaArrives(event.a, MetaCall{event.b});
+    case EventKind::kMetaQueued:
+      return OnMetaQueued(event.a, MetaCall{event.b});
+    case EventKind::kMetaGroup:
+      return OnMetaGroup();
+    case EventKind::kMetaReply:
+      return OnMetaReply(event.a, MetaCall{event.b});
   }
 }
 
@@ -166,8 +179,7 @@ void Simulation::OnEncoded(uint32_t rank, uint32_t slot) {
       free_calls_.pop_back();
     }
     calls_[call] = {planned, rank, kNone, static_cast<uint8_t>(slot), 0};
-    Window& window =
-        windows_[size_t{rank} * hardware_.nodes + topology_.NodeOf(planned.target)];
+    Window& window = windows_[size_t{rank} * hardware_.nodes + topology_.NodeOf(planned.target)];
     if (window.left > 0) {
       --window.left;
       Send(call);
@@ -297,8 +309,8 @@ void Simulation::StartRound(uint32_t index) {
       static_cast<double>(target.round.size()) * hardware_.reactor_call * cpu_share();
   const double seconds = handling + hardware_.disk_flush + batches * hardware_.index_sync +
                          static_cast<double>(fragments) * hardware_.index_record;
-  const double done = hardware_.one_machine ? topology_.resources()[1].Take(now_, seconds, 0)
-                                            : now_ + seconds;
+  const double done =
+      hardware_.one_machine ? topology_.resources()[1].Take(now_, seconds, 0) : now_ + seconds;
   Add(done, EventKind::kSealed, index);
 }
 
@@ -340,8 +352,7 @@ void Simulation::StartGroup() {
   const auto end = meta_waiting_.begin() + static_cast<ptrdiff_t>(count);
   meta_group_.assign(meta_waiting_.begin(), end);
   meta_waiting_.erase(meta_waiting_.begin(), end);
-  const double seconds =
-      hardware_.meta_sync + static_cast<double>(count) * hardware_.meta_apply;
+  const double seconds = hardware_.meta_sync + static_cast<double>(count) * hardware_.meta_apply;
   outcome_.meta_seconds += seconds;
   Add(now_ + seconds, EventKind::kMetaGroup, 0);
 }

@@ -21,16 +21,16 @@ struct Software {
 };
 
 struct Outcome {
-  double seconds = 0;           // until the commit is acknowledged, or the last byte verified
-  double begun_seconds = 0;     // the last rank knows where to write or read
-  double moved_seconds = 0;     // the last byte is on its disk or in its memory
-  double sealed_seconds = 0;    // the last shard is durable
-  uint64_t bytes_on_disk = 0;   // written or read
-  uint64_t meta_commands = 0;   // calls to the node with the metadata
-  double meta_seconds = 0;      // its thread of mutations, or its readers', at work
-  uint32_t sessions_max = 0;    // of the node with most
+  double seconds = 0;          // until the commit is acknowledged, or the last byte verified
+  double begun_seconds = 0;    // the last rank knows where to write or read
+  double moved_seconds = 0;    // the last byte is on its disk or in its memory
+  double sealed_seconds = 0;   // the last shard is durable
+  uint64_t bytes_on_disk = 0;  // written or read
+  uint64_t meta_commands = 0;  // calls to the node with the metadata
+  double meta_seconds = 0;     // its thread of mutations, or its readers', at work
+  uint32_t sessions_max = 0;   // of the node with most
   double sessions_mean = 0;
-  uint32_t credits_min = 0;     // of a session, on the fullest node
+  uint32_t credits_min = 0;        // of a session, on the fullest node
   uint32_t calls_in_line_max = 0;  // for a slab, on one core
   uint64_t events = 0;
   std::vector<Resource> resources;
@@ -59,7 +59,7 @@ class Simulation {
     PlannedCall planned;
     uint32_t rank = 0;
     uint32_t next = kNone;
-    uint8_t slot = 0;   // in the rank's window
+    uint8_t slot = 0;  // in the rank's window
     uint8_t stage = 0;
   };
   struct Slot {

@@ -34,8 +34,8 @@ class Work {
   }
 
   std::vector<PlannedCall> calls;
-  std::vector<uint32_t> item_ends;   // in `calls`
-  std::vector<uint32_t> first_item;  // of each rank, and the end
+  std::vector<uint32_t> item_ends;     // in `calls`
+  std::vector<uint32_t> first_item;    // of each rank, and the end
   std::vector<uint32_t> item_content;  // bytes; of a save
   uint64_t content_bytes = 0;
 };
