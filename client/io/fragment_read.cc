@@ -64,11 +64,14 @@ Task<absl::Status> ReadFrom(const Delivery& to, const FragmentRead& read, uint32
                             Place place, Deadline& deadline) {
   const Clock& clock = Executor::Current().clock();
   const Deadline until = Earlier(deadline, Deadline::After(clock, to.reach_within));
+  // Others can stand in for it.
+  const auto reach =
+      read.redundancy.width() > 1 ? Session::Reach::kInHaste : Session::Reach::kPatiently;
   absl::StatusOr<TargetRoute> route;
   if (place == Place::kMember) {
-    route = co_await to.session.Route(read.group, index, until);
+    route = co_await to.session.Route(read.group, index, until, nullptr, reach);
   } else {
-    route = co_await to.session.RouteToFormer(read.group, index, until);
+    route = co_await to.session.RouteToFormer(read.group, index, until, reach);
   }
   if (!route.ok()) co_return route.status();
   const MonoTime queued = clock.Now();

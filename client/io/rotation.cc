@@ -51,7 +51,8 @@ uint64_t ScaleTo(uint64_t fraction, uint64_t count) {
 
 }  // namespace
 
-Rotation::Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, uint64_t turn)
+Rotation::Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, uint64_t turn,
+                   uint64_t shard)
     : redundancy_(FormatRedundancy(redundancy)), version_(map.version()) {
   AddGroups(map, TargetsOn(map, {wire::NODE_UP}, Draining::kLeftOut));
   // One that has missed a heartbeat or two is better than none, and so is one that is to be empty.
@@ -64,7 +65,10 @@ Rotation::Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, ui
   // evenly, and any selection at equal distances. Random starts left the busiest of 2,048 targets
   // with an eighth more than its share of a save of 16,384 ranks (bench/scale).
   constexpr uint64_t kGoldenSection = 0x9e3779b97f4a7c15;
-  const auto start = static_cast<ptrdiff_t>(ScaleTo(turn * kGoldenSection, groups_.size()));
+  // And each shard by another number that no sum of these comes back to soon.
+  constexpr uint64_t kPlasticSection = 0x91e10da5c79e7b1c;
+  const uint64_t fraction = turn * kGoldenSection + shard * kPlasticSection;
+  const auto start = static_cast<ptrdiff_t>(ScaleTo(fraction, groups_.size()));
   std::rotate(groups_.begin(), groups_.begin() + start, groups_.end());
   Choose();
 }
@@ -179,6 +183,12 @@ bool Rotation::CanAvoid(TargetId target) const {
     return !IsRefused(group) &&
            std::find(group.targets.begin(), group.targets.end(), target) == group.targets.end();
   });
+}
+
+std::vector<TargetId> Rotation::Avoided() const {
+  std::vector<TargetId> avoided;
+  for (const auto& [target, why] : refused_) avoided.push_back(target);
+  return avoided;
 }
 
 // By the id, so that consecutive ids rotate.

@@ -18,8 +18,10 @@ class Rotation {
  public:
   // Over groups of `map` that have `redundancy` and whose targets and nodes are all up. Writers
   // that begin together, as the ranks of a job do, give consecutive numbers as `turn`: theirs then
-  // are all groups, one as often as another, although none knows of the others.
-  Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, uint64_t turn);
+  // are all groups, one as often as another, although none knows of the others. `shard` counts what
+  // one of them writes, so that its shards go to other groups each.
+  Rotation(const wire::ClusterMap& map, const Redundancy& redundancy, uint64_t turn,
+           uint64_t shard = 0);
 
   // What a newer map says: groups that it has made or that are whole again are used, targets that
   // are not up any more are avoided. Maps that are not newer are ignored.
@@ -35,6 +37,8 @@ class Rotation {
   bool IsAvoided(TargetId target) const { return refused_.contains(target); }
   // Whether stripes could go on without the target.
   bool CanAvoid(TargetId target) const;
+  // All that are avoided.
+  std::vector<TargetId> Avoided() const;
   // OK while a group is left. RESOURCE_EXHAUSTED: all targets that work are full. UNAVAILABLE: none
   // was up. FAILED_PRECONDITION: those that were have failed.
   absl::Status Usable() const;

@@ -17,7 +17,8 @@ namespace {
 constexpr uint64_t kParityBytesMax = 24 * kMiB;
 constexpr absl::Duration kDialTimeout = absl::Seconds(5);
 constexpr absl::Duration kDownDialTimeout = absl::Seconds(1);
-constexpr absl::Duration kDownDialInterval = absl::Seconds(5);
+constexpr absl::Duration kHastyDialTimeout = absl::Seconds(2);
+constexpr absl::Duration kHastyDialInterval = absl::Seconds(5);
 // For a newer map than the one that serves: a metadata node that works gives it in a few
 // milliseconds, and what a caller has to do must not wait for one that does not.
 constexpr absl::Duration kMapPatience = absl::Seconds(1);
@@ -31,6 +32,8 @@ constexpr absl::Duration kReportPause = absl::Seconds(1);
 // No call has got through for so long: something may be wrong.
 constexpr absl::Duration kSilence = absl::Seconds(2);
 constexpr absl::Duration kWatchInterval = absl::Seconds(1);
+// A node that works answers at once that it is there, however long its disks take.
+constexpr absl::Duration kPingTimeout = absl::Seconds(2);
 constexpr absl::Duration kBackoffMin = absl::Milliseconds(10);
 constexpr absl::Duration kBackoffMax = absl::Milliseconds(500);
 
@@ -94,14 +97,43 @@ Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::Node(std::string 
   co_return nodes_[host_port].connection;
 }
 
-Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::DownNode(std::string host_port,
-                                                                        Deadline deadline) {
+Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::NodeInHaste(std::string host_port,
+                                                                           absl::Duration patience,
+                                                                           Deadline deadline) {
   const Clock& clock = Executor::Current().clock();
   const NodeSlot& slot = nodes_[host_port];
   const bool connected = slot.connection != nullptr && !slot.connection->lost();
-  if (!connected && !slot.failure.ok() && clock.Now() - slot.failed_at < kDownDialInterval)
+  if (!connected && !slot.failure.ok() && clock.Now() - slot.failed_at < kHastyDialInterval)
     co_return slot.failure;
-  co_return co_await Node(host_port, Earlier(deadline, Deadline::After(clock, kDownDialTimeout)));
+  co_return co_await Node(host_port, Earlier(deadline, Deadline::After(clock, patience)));
+}
+
+const std::string* Session::EndpointOf(TargetId target) const {
+  const wire::TargetInfo* const info = map_ == nullptr ? nullptr : map_->FindTarget(target);
+  const wire::NodeInfo* const node =
+      info == nullptr ? nullptr : map_->FindNode(NodeId(info->node()));
+  return node == nullptr ? nullptr : &node->endpoint();
+}
+
+bool Session::IsOutOfReach(TargetId target) const {
+  const std::string* const endpoint = EndpointOf(target);
+  const auto slot = endpoint == nullptr ? nodes_.end() : nodes_.find(*endpoint);
+  if (slot == nodes_.end() || slot->second.failure.ok()) return false;
+  const std::shared_ptr<NodeConnection>& connection = slot->second.connection;
+  if (connection != nullptr && !connection->lost()) return false;
+  return Executor::Current().clock().Now() - slot->second.failed_at < kHastyDialInterval;
+}
+
+Task<absl::Status> Session::MakeGroupsWithout(std::string redundancy, std::vector<TargetId> avoid,
+                                              Deadline deadline) {
+  wire::MakeGroupsRequest request;
+  request.set_redundancy(std::move(redundancy));
+  for (TargetId target : avoid) request.add_avoid_targets(target.value());
+  absl::StatusOr<wire::MakeGroupsReply> made =
+      co_await Meta<wire::MakeGroupsReply>(wire::MAKE_GROUPS, std::move(request), deadline);
+  if (!made.ok()) co_return made.status();
+  if (map_ != nullptr && map_->version() >= made->map_version()) co_return absl::OkStatus();
+  co_return co_await RefreshMap(deadline);
 }
 
 Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::MetaNamedBy(
@@ -283,7 +315,7 @@ Task<void> Session::TryNewerMap(Deadline deadline) {
 }
 
 Task<absl::StatusOr<TargetRoute>> Session::Route(PgId group, uint32_t index, Deadline deadline,
-                                                 std::optional<TargetId>* asked) {
+                                                 std::optional<TargetId>* asked, Reach reach) {
   while (true) {
     absl::StatusOr<std::shared_ptr<const MapIndex>> map = co_await Map(deadline);
     // What an old map lacks is worth waiting for.
@@ -291,7 +323,7 @@ Task<absl::StatusOr<TargetRoute>> Session::Route(PgId group, uint32_t index, Dea
     if (!map.ok()) co_return map.status();
     CO_ASSIGN_OR_RETURN(const wire::TargetInfo* const target, (*map)->MemberOf(group, index));
     if (asked != nullptr) *asked = TargetId(target->id());
-    absl::StatusOr<TargetRoute> route = co_await RouteBy(**map, *target, deadline);
+    absl::StatusOr<TargetRoute> route = co_await RouteBy(**map, *target, deadline, reach);
     // The hello of a node that has restarted tells of a newer map, in which the target may be on
     // another core. Ends, because the map is a newer one each time.
     const bool stale = route.ok() && route->node->map_version() > (*map)->version();
@@ -304,16 +336,16 @@ Task<absl::StatusOr<TargetRoute>> Session::Route(PgId group, uint32_t index, Dea
 }
 
 Task<absl::StatusOr<TargetRoute>> Session::RouteToFormer(PgId group, uint32_t index,
-                                                         Deadline deadline) {
+                                                         Deadline deadline, Reach reach) {
   const std::shared_ptr<const MapIndex> map = map_;
   const wire::TargetInfo* const former = map == nullptr ? nullptr : map->FormerOf(group, index);
   if (former == nullptr) co_return absl::NotFoundError("no other target may hold it");
-  co_return co_await RouteBy(*map, *former, deadline);
+  co_return co_await RouteBy(*map, *former, deadline, reach);
 }
 
 Task<absl::StatusOr<TargetRoute>> Session::RouteBy(const MapIndex& map,
                                                    const wire::TargetInfo& target,
-                                                   Deadline deadline) {
+                                                   Deadline deadline, Reach reach) {
   const TargetId target_id(target.id());
   const uint32_t node_id = target.node();
   const wire::NodeInfo* const info = map.FindNode(NodeId(node_id));
@@ -325,7 +357,9 @@ Task<absl::StatusOr<TargetRoute>> Session::RouteBy(const MapIndex& map,
       info != nullptr && (info->state() == wire::NODE_DOWN || info->state() == wire::NODE_OUT);
   RouteUse use(&routes_in_use_);
   WatchCalls();
-  auto reached = down ? DownNode(endpoint, deadline) : Node(endpoint, deadline);
+  const absl::Duration patience = down ? kDownDialTimeout : kHastyDialTimeout;
+  auto reached = down || reach == Reach::kInHaste ? NodeInHaste(endpoint, patience, deadline)
+                                                  : Node(endpoint, deadline);
   absl::StatusOr<std::shared_ptr<NodeConnection>> node = co_await std::move(reached);
   if (!node.ok()) {
     // That one which is down cannot be reached is no news.
@@ -353,6 +387,7 @@ Task<void> Session::RunCallWatch() {
     absl::Status slept = co_await SleepFor(kWatchInterval, stop_);
     const bool unreachable = clock.Now() - unreachable_at_ < kSilence;
     if (!slept.ok() || (routes_in_use_ == 0 && !unreachable)) break;
+    AskTheSilent();
     if (clock.Now() - last_progress_ < kSilence && !unreachable) continue;
     absl::Status refreshed = co_await RefreshMap(Deadline::After(clock, kWatchInterval));
     if (refreshed.ok()) HangUpOnNodesDown();
@@ -365,6 +400,31 @@ Task<absl::Status> Session::RefreshMap(Deadline deadline) {
   absl::Status asked = co_await AskForMap(deadline);
   fetching_map_.Release(1);
   co_return asked;
+}
+
+void Session::AskTheSilent() {
+  // Of a single one the answer would change nothing.
+  if (map_ == nullptr || map_->map().nodes_size() < 2) return;
+  for (auto& [endpoint, slot] : nodes_) {
+    const std::shared_ptr<NodeConnection>& connection = slot.connection;
+    if (connection == nullptr || connection->lost() || slot.is_being_asked) continue;
+    if (connection->silence() < kSilence) continue;
+    slot.is_being_asked = true;
+    scope_.Spawn(AskSilent(endpoint, connection));
+  }
+}
+
+Task<void> Session::AskSilent(std::string endpoint, std::shared_ptr<NodeConnection> connection) {
+  CallOptions options{Deadline::After(Executor::Current().clock(), kPingTimeout), {}, {}};
+  const absl::StatusOr<std::string> there =
+      co_await connection->CallRaw(0, wire::PING, "", std::move(options));
+  NodeSlot& slot = nodes_[endpoint];
+  slot.is_being_asked = false;
+  if (!absl::IsDeadlineExceeded(there.status()) || connection->lost()) co_return;
+  slot.failure = absl::UnavailableError(StrCat(endpoint, ": no answer from this node"));
+  slot.failed_at = Executor::Current().clock().Now();
+  slot.failure_is_final = true;
+  connection->HangUp(slot.failure);
 }
 
 void Session::HangUpOnNodesDown() {
@@ -384,13 +444,11 @@ void Session::HangUpOnNodesDown() {
 }
 
 void Session::HangUpOn(TargetId target) {
-  const wire::TargetInfo* const info = map_ == nullptr ? nullptr : map_->FindTarget(target);
-  const wire::NodeInfo* const node =
-      info == nullptr ? nullptr : map_->FindNode(NodeId(info->node()));
-  const auto slot = node == nullptr ? nodes_.end() : nodes_.find(node->endpoint());
+  const std::string* const endpoint = EndpointOf(target);
+  const auto slot = endpoint == nullptr ? nodes_.end() : nodes_.find(*endpoint);
   if (slot == nodes_.end() || slot->second.connection == nullptr) return;
   const std::shared_ptr<NodeConnection> connection = slot->second.connection;
-  connection->HangUp(absl::UnavailableError(StrCat(node->endpoint(), ": no answer to a read")));
+  connection->HangUp(absl::UnavailableError(StrCat(*endpoint, ": no answer to a read")));
 }
 
 std::optional<TargetId> Session::MemberNow(PgId group, uint32_t index) const {

@@ -104,14 +104,25 @@ class Session {
   const wire::ClusterMap* known_map() const { return map_ == nullptr ? nullptr : &map_->map(); }
   // The newest that is here or that a reply has named.
   uint64_t newest_map_version() const;
+  // How much it is worth to reach a node. In haste, by who has another place to go to: not for long,
+  // and for some seconds not again after it has failed.
+  enum class Reach { kPatiently, kInHaste };
   // The target of fragment `index` of a stripe in `group`. FAILED_PRECONDITION when the map has
   // none. By an old map when a newer one cannot be had. `target`, if not null, is told it also
   // where its node cannot be reached.
   Task<absl::StatusOr<TargetRoute>> Route(PgId group, uint32_t index, Deadline deadline,
-                                          std::optional<TargetId>* target = nullptr);
+                                          std::optional<TargetId>* target = nullptr,
+                                          Reach reach = Reach::kPatiently);
   // As Route(), to the target that was the group's before, while not all that it holds has been
   // taken over. NOT_FOUND: there is none.
-  Task<absl::StatusOr<TargetRoute>> RouteToFormer(PgId group, uint32_t index, Deadline deadline);
+  Task<absl::StatusOr<TargetRoute>> RouteToFormer(PgId group, uint32_t index, Deadline deadline,
+                                                  Reach reach = Reach::kPatiently);
+  // Its node could not be reached the last time, a few seconds ago at most.
+  bool IsOutOfReach(TargetId target) const;
+  // Asks the service for placement groups without these targets, which cannot be reached from here,
+  // and for the map that has them. Errors are those of a metadata call, or the service's reasons.
+  Task<absl::Status> MakeGroupsWithout(std::string redundancy, std::vector<TargetId> avoid,
+                                       Deadline deadline);
   // The target of fragment `index` by the map that is here.
   std::optional<TargetId> MemberNow(PgId group, uint32_t index) const;
   // How quickly targets answer reads.
@@ -150,10 +161,12 @@ class Session {
   Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> MetaNode(Deadline deadline);
   Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Node(std::string host_port,
                                                              Deadline deadline);
-  // To a node that the map calls down: tried now and then only, and not for long. Whoever has
-  // another place to go to must not wait for it.
-  Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> DownNode(std::string host_port,
-                                                                 Deadline deadline);
+  // As Node(), tried now and then only, and not for longer than `patience`: one that the map calls
+  // down, or by who has another place to go to.
+  Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> NodeInHaste(std::string host_port,
+                                                                    absl::Duration patience,
+                                                                    Deadline deadline);
+  const std::string* EndpointOf(TargetId target) const;
   // To one of the nodes that `node` names as having the metadata; `node` itself when it names none.
   Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> MetaNamedBy(
       std::shared_ptr<NodeConnection> node, Deadline deadline);
@@ -164,7 +177,7 @@ class Session {
   Task<void> TryNewerMap(Deadline deadline);
   // `map` stays alive meanwhile.
   Task<absl::StatusOr<TargetRoute>> RouteBy(const MapIndex& map, const wire::TargetInfo& target,
-                                            Deadline deadline);
+                                            Deadline deadline, Reach reach);
   Task<void> SendReports();
   // While calls to targets are under way and none gets through, or nodes cannot be reached, looks
   // whether the cluster has found a node down meanwhile: what such a node was asked would else hang
@@ -175,6 +188,10 @@ class Session {
   Task<absl::Status> AskForMap(Deadline deadline);
   absl::Status TakeMapChanges(const wire::GetMapReply& reply);
   void HangUpOnNodesDown();
+  // A node may be up for the cluster and out of reach from here: one that lets calls wait is asked
+  // whether it is there.
+  void AskTheSilent();
+  Task<void> AskSilent(std::string endpoint, std::shared_ptr<NodeConnection> connection);
   Task<void> RenewLeases();
   Task<absl::Status> RenewAll(Deadline deadline);
 
@@ -186,6 +203,7 @@ class Session {
     absl::Status failure;
     MonoTime failed_at;
     bool failure_is_final = false;
+    bool is_being_asked = false;  // AskSilent()
   };
 
   Net& net_;

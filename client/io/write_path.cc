@@ -30,6 +30,8 @@ constexpr size_t kSealStripesMax = 16'384;
 // that takes calls and answers none ends a try by kTryTimeout, or when the map calls it down
 // (Session::RunCallWatch).
 constexpr absl::Duration kMoveAfter = absl::Seconds(2);
+// Between two wishes for other placement groups.
+constexpr absl::Duration kWishInterval = absl::Seconds(5);
 // A damaged transfer is sent again; one that stays damaged means broken memory or a broken network.
 constexpr int kDamagedSendsMax = 3;
 
@@ -87,7 +89,8 @@ Task<absl::Status> WritePath::Start() {
                                                               redundancy_.parity_fragments));
     code_.emplace(std::move(code));
   }
-  rotation_ = std::make_unique<Rotation>((*map)->map(), redundancy_, ids_->turn());
+  rotation_ = std::make_unique<Rotation>((*map)->map(), redundancy_, ids_->turn(),
+                                         ids_->TakeShard());
   // Nodes may just be restarting.
   while (absl::IsUnavailable(rotation_->Usable())) {
     if (deadline.Remaining(Executor::Current().clock()) <= kRoomPause) break;
@@ -152,8 +155,10 @@ bool WritePath::RefuseFor(const Fragment& fragment, const absl::Status& error, M
   // The cluster may have found the node down, and other groups to go on with.
   if (const wire::ClusterMap* map = session_.known_map(); map != nullptr) rotation_->Learn(*map);
   if (IsSilence(error) && rotation_->IsAvoided(*fragment.target)) return true;
-  const bool gone = IsSilence(error) && Executor::Current().clock().Now() - since >= kMoveAfter &&
-                    rotation_->CanAvoid(*fragment.target);
+  // Of one that has just been out of reach nothing is to be waited for.
+  const bool waited = Executor::Current().clock().Now() - since >= kMoveAfter ||
+                      session_.IsOutOfReach(*fragment.target);
+  const bool gone = IsSilence(error) && waited && rotation_->CanAvoid(*fragment.target);
   if (!gone && !TargetRefuses(error)) return false;
   rotation_->Refuse(*fragment.target, error);
   return true;
@@ -255,11 +260,25 @@ Task<WritePath::Sent> WritePath::SendFragment(Stripe* stripe, uint32_t index,
     since = since + (deadline.at() - before.at());
     if (sent.ok() || !failure_.ok()) co_return Sent{sent};
     if (RefuseFor(fragment, sent, since)) co_return Sent{sent, true};
+    if (IsSilence(sent) && clock.Now() - since >= kMoveAfter) co_await WantOtherGroups(fragment);
     const bool retry = IsSilence(sent) || (absl::IsDataLoss(sent) && ++damaged < kDamagedSendsMax);
     if (!retry || deadline.Remaining(clock) <= kRetryPause) co_return Sent{sent};
     absl::Status paused = co_await session_.Pause(kRetryPause);
     if (!paused.ok()) co_return Sent{paused};
   }
+}
+
+// Each group that is known has a target that does not answer: of one that is up for the cluster
+// nobody else knows that.
+Task<void> WritePath::WantOtherGroups(const Fragment& fragment) {
+  const Clock& clock = Executor::Current().clock();
+  if (!fragment.target.has_value() || rotation_->CanAvoid(*fragment.target)) co_return;
+  if (redundancy_.width() == 1 || clock.Now() < next_wish_) co_return;
+  next_wish_ = clock.Now() + kWishInterval;
+  std::vector<TargetId> avoid = rotation_->Avoided();
+  avoid.push_back(*fragment.target);
+  (void)co_await session_.MakeGroupsWithout(FormatRedundancy(redundancy_), std::move(avoid),
+                                            Deadline::After(clock, kWishInterval));
 }
 
 std::span<const uint32_t> WritePath::CrcsOf(const Stripe& stripe, uint32_t index) const {
@@ -296,6 +315,12 @@ std::vector<BulkDescriptor> WritePath::BulksOf(const Stripe& stripe, uint32_t in
   return bulks;
 }
 
+Session::Reach WritePath::ReachFor(PgId group, uint32_t index) const {
+  const std::optional<TargetId> target = session_.MemberNow(group, index);
+  const bool elsewhere = target.has_value() && rotation_->CanAvoid(*target);
+  return elsewhere ? Session::Reach::kInHaste : Session::Reach::kPatiently;
+}
+
 // OK also when the target wants a seal first; the fragment is unsent then.
 Task<absl::Status> WritePath::SendOnce(Stripe* stripe, uint32_t index,
                                        const ParityPool::Buffer* parity, Deadline& deadline) {
@@ -304,7 +329,7 @@ Task<absl::Status> WritePath::SendOnce(Stripe* stripe, uint32_t index,
   fragment.target.reset();
   absl::StatusOr<TargetRoute> route = co_await session_.Route(
       stripe->placed.group, index, Earlier(deadline, Deadline::After(clock, kTryTimeout)),
-      &fragment.target);
+      &fragment.target, ReachFor(stripe->placed.group, index));
   if (!route.ok()) co_return route.status();
   const MonoTime queued = clock.Now();
   absl::Status admitted = co_await session_.TakeTurn(route->node->window(), timeout_);

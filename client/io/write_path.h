@@ -39,6 +39,8 @@ class StripeIds {
   LeaseId lease() const { return lease_; }
   // Ranks that begin one after the other have ranges side by side: a number that counts them.
   uint64_t turn() const { return turn_; }
+  // Counts the shards of the rank.
+  uint64_t TakeShard() { return shards_++; }
   // As the service names it; "": the default.
   const std::string& redundancy() const { return redundancy_; }
   // A block of 1 to kBlock ids; RESOURCE_EXHAUSTED when all are used.
@@ -54,6 +56,7 @@ class StripeIds {
   static constexpr uint64_t kBlock = 64;
   LeaseId lease_;
   const uint64_t turn_;
+  uint64_t shards_ = 0;
   uint64_t next_;
   uint64_t left_;
   const std::string redundancy_;
@@ -132,6 +135,8 @@ class WritePath {
   std::span<const uint32_t> CrcsOf(const Stripe& stripe, uint32_t index) const;
   // Whether the error is a target's that the stripe had better avoid, which it then does.
   bool RefuseFor(const Fragment& fragment, const absl::Status& error, MonoTime since);
+  Task<void> WantOtherGroups(const Fragment& fragment);
+  Session::Reach ReachFor(PgId group, uint32_t index) const;
   Task<absl::Status> SendUnsent();
   // Makes what was launched so far durable.
   Task<absl::Status> SealLaunched();
@@ -150,6 +155,7 @@ class WritePath {
   Redundancy redundancy_;
   std::optional<ErasureCode> code_;
   std::unique_ptr<Rotation> rotation_;
+  MonoTime next_wish_;  // for other groups
   uint64_t stripe_bytes_ = 0;
   std::unique_ptr<StripeCutter> cutter_;
   std::vector<std::unique_ptr<MemoryRegion>> regions_;

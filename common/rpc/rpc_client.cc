@@ -39,6 +39,7 @@ struct PendingCall {
   std::optional<absl::StatusOr<std::string>> outcome;
   // The node has answered: it is done with the caller's memory.
   bool answered = false;
+  MonoTime began;
 
   void End(absl::StatusOr<std::string> result) {
     if (outcome.has_value()) return;
@@ -75,6 +76,7 @@ struct NodeConnection::Impl {
   std::unique_ptr<ControlConnection> control;
   bool lost = false;
   uint64_t map_version;
+  MonoTime heard_at;  // a reply, last
   int64_t window_units;
   Semaphore window;
 };
@@ -298,6 +300,7 @@ void RpcClient::OnMessage(ConstBytes message) {
   if (connection.lost) return;
   connection.SetCredits(header.credits());
   connection.map_version = std::max(connection.map_version, header.map_version());
+  connection.heard_at = Executor::Current().clock().Now();
   call.answered = true;
   if (header.code() == 0) {
     call.End(std::string(frame->body));
@@ -383,7 +386,8 @@ Task<absl::StatusOr<std::string>> RpcClient::Impl::Call(
   if (!frame.ok()) co_return frame.status();
 
   const uint64_t began_with = generation;
-  PendingCall call{connection.get(), nullptr, std::nullopt, false};
+  PendingCall call{connection.get(), nullptr, std::nullopt, false,
+                   Executor::Current().clock().Now()};
   ++calls_running;
   co_await Exchange(call, id, connection->cores[core], *frame, options.deadline);
   // Without an answer the node may be about to touch the caller's memory.
@@ -404,6 +408,17 @@ const wire::HelloReply& NodeConnection::hello() const { return impl_->hello; }
 const std::string& NodeConnection::host_port() const { return impl_->host_port; }
 bool NodeConnection::lost() const { return impl_->lost; }
 uint64_t NodeConnection::map_version() const { return impl_->map_version; }
+
+absl::Duration NodeConnection::silence() const {
+  std::optional<MonoTime> oldest;
+  for (const auto& [id, call] : impl_->client.pending) {
+    if (call->connection != impl_.get()) continue;
+    oldest = oldest.has_value() ? std::min(*oldest, call->began) : call->began;
+  }
+  if (!oldest.has_value()) return absl::ZeroDuration();
+  return Executor::Current().clock().Now() - std::max(*oldest, impl_->heard_at);
+}
+
 Semaphore& NodeConnection::window() { return impl_->window; }
 
 Task<absl::StatusOr<std::string>> NodeConnection::CallRaw(uint32_t core, wire::Method method,

@@ -67,6 +67,8 @@ class NodeConnection {
   bool lost() const;
   // Gives the connection up: as when it broke, with `why`.
   void HangUp(const absl::Status& why);
+  // For how long the node has let calls wait and answered none; zero while none is under way.
+  absl::Duration silence() const;
   // The newest map version seen in a reply.
   uint64_t map_version() const;
   // Chunk calls take one unit each; its size follows the credits that replies carry.

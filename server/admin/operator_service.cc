@@ -26,6 +26,7 @@ void OperatorService::Register(CallTable& table) {
   table.Add(wire::REBUILD_STATUS, this, &OperatorService::RebuildStatus);
   table.Add(wire::CHECK_STORAGE, this, &OperatorService::CheckStorage);
   table.Add(wire::REPORT_STRIPES, this, &OperatorService::ReportStripes);
+  table.Add(wire::MAKE_GROUPS, this, &OperatorService::MakeGroups);
 }
 
 Task<absl::StatusOr<wire::SetNodeReply>> OperatorService::SetNode(
@@ -139,6 +140,15 @@ Task<absl::StatusOr<wire::RebuildStatusReply>> OperatorService::RebuildStatus(
 Task<absl::StatusOr<wire::CheckStorageReply>> OperatorService::CheckStorage(
     CallContext& call, const wire::CheckStorageRequest& request) {
   co_return co_await repair_.check(request);
+}
+
+Task<absl::StatusOr<wire::MakeGroupsReply>> OperatorService::MakeGroups(
+    CallContext& call, const wire::MakeGroupsRequest& request) {
+  absl::Status made = co_await keeper_.MakeGroupsWithout(request);
+  if (!made.ok()) co_return made;
+  wire::MakeGroupsReply reply;
+  reply.set_map_version(keeper_.map().version());
+  co_return reply;
 }
 
 Task<absl::StatusOr<wire::ReportStripesReply>> OperatorService::ReportStripes(

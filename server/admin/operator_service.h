@@ -45,6 +45,8 @@ class OperatorService {
       CallContext& call, const wire::RebuildStatusRequest& request);
   Task<absl::StatusOr<wire::CheckStorageReply>> CheckStorage(
       CallContext& call, const wire::CheckStorageRequest& request);
+  Task<absl::StatusOr<wire::MakeGroupsReply>> MakeGroups(CallContext& call,
+                                                         const wire::MakeGroupsRequest& request);
   Task<absl::StatusOr<wire::ReportStripesReply>> ReportStripes(
       CallContext& call, const wire::ReportStripesRequest& request);
 

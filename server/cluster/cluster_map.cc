@@ -66,12 +66,13 @@ struct Usable {
 };
 
 // `heard`: a node that is known to be alive, whatever the map says of it; 0: none.
-Usable FindUsable(const wire::ClusterMap& map, wire::DomainLevel level, uint32_t heard) {
+Usable FindUsable(const wire::ClusterMap& map, wire::DomainLevel level, uint32_t heard,
+                  const std::set<uint32_t>& avoid = {}) {
   const MapDomains domains(map, heard);
   Usable usable;
   std::set<uint32_t> used;
   for (const wire::TargetInfo& target : map.targets()) {
-    if (!domains.IsUsable(target.id())) continue;
+    if (!domains.IsUsable(target.id()) || avoid.contains(target.id())) continue;
     const std::optional<uint32_t> domain = domains.DomainOf(target.id(), level);
     if (!domain.has_value()) {
       usable.node_without_rack = target.node();
@@ -285,12 +286,13 @@ std::vector<PlacementGroupTargets> BuildCrowded(const Usable& usable, uint32_t c
   return groups;
 }
 
-// Whatever is down or has failed: a group is left, or one is made of what is up.
+// Whatever is down, has failed or is to be avoided: a group is left, or one is made of the rest.
 void AddUsableGroupsOfKind(const Kind& kind, const std::map<TargetId, uint32_t>& load,
-                           uint32_t groups_per_target, wire::ClusterMap* map) {
+                           const std::set<uint32_t>& avoid, uint32_t groups_per_target,
+                           wire::ClusterMap* map) {
   const absl::StatusOr<Redundancy> redundancy = ParseRedundancy(kind.redundancy);
   if (!redundancy.ok()) return;  // a later release made it, and will make more
-  const Usable usable = FindUsable(*map, kind.level, 0);
+  const Usable usable = FindUsable(*map, kind.level, 0, avoid);
   const uint32_t width = redundancy->width();
   if (usable.domains < FewestDomains(*redundancy)) return;
   const bool crowded = usable.domains < width;
@@ -402,7 +404,16 @@ bool BumpVersionIfChanged(const wire::ClusterMap& before, wire::ClusterMap* afte
 
 void AddUsableGroups(wire::ClusterMap* map, uint32_t groups_per_target) {
   for (const auto& [kind, groups] : CountByKind(*map)) {
-    if (!kind.redundancy.empty()) AddUsableGroupsOfKind(kind, groups.load, groups_per_target, map);
+    if (!kind.redundancy.empty())
+      AddUsableGroupsOfKind(kind, groups.load, {}, groups_per_target, map);
+  }
+}
+
+void AddGroupsWithout(const std::set<uint32_t>& avoid, std::string_view redundancy,
+                      uint32_t groups_per_target, wire::ClusterMap* map) {
+  for (const auto& [kind, groups] : CountByKind(*map)) {
+    if (kind.redundancy == redundancy)
+      AddUsableGroupsOfKind(kind, groups.load, avoid, groups_per_target, map);
   }
 }
 

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "common/placement/redundancy.h"
@@ -57,5 +59,10 @@ uint32_t FewestDomains(const Redundancy& redundancy);
 // a stripe, but never more than may be lost, so that the stripe still survives the loss of any one
 // of them. Those groups are crowded; what is written to them is whole.
 void AddUsableGroups(wire::ClusterMap* map, uint32_t groups_per_target);
+
+// As AddUsableGroups() for one redundancy, for a writer to whom `avoid` are out of reach although
+// they are up for the cluster.
+void AddGroupsWithout(const std::set<uint32_t>& avoid, std::string_view redundancy,
+                      uint32_t groups_per_target, wire::ClusterMap* map);
 
 }  // namespace cairn

@@ -138,6 +138,7 @@ bool MovePlanner::IsGoneForGood(uint32_t target) const {
 
 void MovePlanner::MoveApart(Group* group) {
   if (!group->crowded() || !ParsedRedundancy(*group).has_value()) return;
+  if (facts_.keep_crowded.contains(group->id())) return;
   // From the back, so that of those that share a domain the first stays.
   for (int i = group->targets_size() - 1; i >= 0; --i) {
     const uint32_t target = group->targets(i);

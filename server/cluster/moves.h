@@ -29,6 +29,8 @@ struct MoveFacts {
   std::map<uint32_t, Usage> usage;
   // Whether `usage` tells what the members of groups hold, and nothing else.
   bool may_balance = true;
+  // Crowded groups that stay so: writers need them who cannot reach the targets left out.
+  std::set<uint32_t> keep_crowded;
   // At most so many moves even out at a time.
   int balance_moves_max = 4;
 };

@@ -405,7 +405,6 @@ Task<absl::Status> Node::StopMetadata() {
   operator_service_.reset();
   cluster_examiner_.reset();
   scrub_.reset();
-  storage_check_.reset();
   rebuild_.reset();
   reclaim_.reset();
   meta_.reset();

@@ -31,7 +31,6 @@
 #include "server/repair/rebuild_loop.h"
 #include "server/repair/reclaim_loop.h"
 #include "server/repair/scrub_loop.h"
-#include "server/repair/storage_check.h"
 #include "server/service/map_keeper.h"
 #include "server/service/member_service.h"
 #include "server/service/meta_service.h"
@@ -159,7 +158,6 @@ class Node {
   std::unique_ptr<FragmentMaker> fragment_maker_;
   std::unique_ptr<NodeExaminer> node_examiner_;
   std::unique_ptr<RebuildLoop> rebuild_;
-  std::unique_ptr<StorageCheck> storage_check_;
   std::unique_ptr<ScrubLoop> scrub_;
   std::unique_ptr<OperatorService> operator_service_;
   std::unique_ptr<ClusterExaminer> cluster_examiner_;

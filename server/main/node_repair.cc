@@ -105,11 +105,11 @@ absl::Status Node::ServeOperators() {
     return map_keeper_->ChangeMoves(std::move(change));
   };
   map.usage = [this] { return member_service_->usage(); };
+  map.keep_crowded = [this] { return map_keeper_->KeepCrowded(); };
   RebuildLoop::Options options;
   if (config_.out_after_seconds() > 0)
     options.give_up_after = absl::Seconds(config_.out_after_seconds());
   rebuild_ = std::make_unique<RebuildLoop>(*meta_, *peers_, map, options);
-  storage_check_ = std::make_unique<StorageCheck>(*meta_, *peers_, map.get);
   ScrubLoop::Options scrub;
   ASSIGN_OR_RETURN(const uint64_t bandwidth,
                    Bandwidth("scrub_bandwidth", config_.scrub_bandwidth()));
@@ -122,7 +122,7 @@ absl::Status Node::ServeOperators() {
                          ? absl::InfiniteDuration()
                          : absl::Hours(config_.scrub_interval_hours());
   }
-  scrub_ = std::make_unique<ScrubLoop>(*storage_check_, std::move(scrub));
+  scrub_ = std::make_unique<ScrubLoop>(rebuild_->check(), std::move(scrub));
   OperatorService::Repair repair;
   repair.report = [this](uint64_t stripe) { scrub_->Report(stripe); };
   repair.status = [this] {
@@ -131,7 +131,7 @@ absl::Status Node::ServeOperators() {
     return status;
   };
   repair.check = [this](wire::CheckStorageRequest request) {
-    return storage_check_->Step(std::move(request));
+    return rebuild_->check().Step(std::move(request));
   };
   repair.facts = [this] { return rebuild_->Facts(); };
   repair.groups_in_use = [this](std::set<uint32_t> groups) {

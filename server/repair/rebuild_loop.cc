@@ -157,7 +157,9 @@ Task<absl::Status> RebuildLoop::Plan() {
     removed_targets = RemoveEmptyTargets(map);
     return planned || !removed.empty() || !removed_targets.empty();
   };
+  CO_RETURN_IF_ERROR(co_await check_.freeing().Acquire(1, Deadline::Infinite()));
   absl::Status applied = co_await map_.apply(change);
+  check_.freeing().Release(1);
   if (!applied.ok()) co_return applied;
   planned_version_ = map_.get().version();
   for (uint32_t node : removed) CAIRN_LOG_INFO("node {} has left the cluster", node);
@@ -418,6 +420,7 @@ MoveFacts RebuildLoop::Facts() const {
   MoveFacts facts;
   facts.given_up = facts_.given_up;
   facts.usage = map_.usage();
+  facts.keep_crowded = map_.keep_crowded();
   // What former members still hold is not theirs any more: how full targets are shows after the
   // sweep.
   facts.may_balance = !sweep_wanted_;

@@ -40,6 +40,8 @@ class RebuildLoop {
     std::function<Task<absl::Status>(std::function<bool(wire::ClusterMap*)> change)> apply;
     // How full targets are.
     std::function<std::map<uint32_t, MoveFacts::Usage>()> usage;
+    // Groups that stay crowded for now.
+    std::function<std::set<uint32_t>()> keep_crowded;
   };
   struct Options {
     // A target that has failed for so long is given up, and what it held is made again.
@@ -54,6 +56,8 @@ class RebuildLoop {
   // `peers` must have been stopped: what is under way waits for them.
   Task<void> Stop();
 
+  // What compares and frees, for all who do.
+  StorageCheck& check() { return check_; }
   // Of the moment.
   wire::RebuildStatusReply Status() const;
   // By which moves are planned now.

@@ -27,6 +27,8 @@ constexpr uint64_t kHeldMax = 200'000;
 constexpr uint64_t kVerifiedMax = 4 * kGiB;
 constexpr absl::Duration kListTimeout = absl::Seconds(60);
 constexpr absl::Duration kRepairTimeout = absl::Seconds(120);
+// Moves are not planned meanwhile.
+constexpr absl::Duration kFreeTimeout = absl::Seconds(20);
 constexpr int kRepairsPerCall = 64;
 constexpr int kFreesPerCall = 1024;
 
@@ -290,12 +292,19 @@ Task<void> StorageCheck::Free(const MapView& view, Evaluation& found) {
     const wire::NodeInfo* node = view.NodeOf(found.differences[findings.front()].target);
     for (size_t at = 0; at < findings.size(); at += kFreesPerCall) {
       const size_t end = std::min(findings.size(), at + kFreesPerCall);
+      absl::Status alone = co_await freeing_.Acquire(1, Deadline::Infinite());
+      if (!alone.ok()) co_return;
       wire::FreeFragmentsRequest request;
+      std::vector<size_t> named;
       // Looked at now: repairs take their time, and the map may have changed.
       const MapView now(map_());
       for (size_t i = at; i < end; ++i) {
         const StorageDifference& difference = found.differences[findings[i]];
-        if (IsWanted(now, difference)) continue;
+        if (IsWanted(now, difference)) {
+          found.findings[findings[i]].set_detail("it is wanted there by now");
+          continue;
+        }
+        named.push_back(findings[i]);
         auto* fragment = request.add_fragments();
         fragment->set_target(difference.target);
         fragment->set_stripe(difference.stripe);
@@ -304,9 +313,10 @@ Task<void> StorageCheck::Free(const MapView& view, Evaluation& found) {
       const absl::StatusOr<wire::FreeFragmentsReply> reply =
           co_await peers_.CallNode<wire::FreeFragmentsReply>(
               id, node->endpoint(), wire::FREE_FRAGMENTS, std::move(request),
-              Deadline::After(Executor::Current().clock(), kRepairTimeout));
-      for (size_t i = at; i < end; ++i) {
-        wire::StorageFinding& finding = found.findings[findings[i]];
+              Deadline::After(Executor::Current().clock(), kFreeTimeout));
+      freeing_.Release(1);
+      for (size_t i : named) {
+        wire::StorageFinding& finding = found.findings[i];
         finding.set_repaired(reply.ok());
         if (!reply.ok()) finding.set_detail(DetailOf(reply.status().message()));
       }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/task/semaphore.h"
 #include "common/task/task.h"
 #include "proto/wire/cluster.pb.h"
 #include "server/cluster/peers.h"
@@ -16,7 +17,7 @@
 namespace cairn {
 
 // Lives on the executor of `peers`, on the node with the metadata role. Keeps nothing between
-// steps.
+// steps. One for all who check: what it frees must not be planned to be moved meanwhile.
 class StorageCheck {
  public:
   // `map` answers the map of the moment.
@@ -33,6 +34,10 @@ class StorageCheck {
     return Run(request, Mend::kOrphans);
   }
 
+  // Held while something is freed that nothing refers to. Who plans that a target is to hold
+  // fragments holds it meanwhile: what the target happens to have already counts as held.
+  Semaphore& freeing() { return freeing_; }
+
  private:
   enum class Mend { kNothing, kOrphans, kAll };
   Task<absl::StatusOr<wire::CheckStorageReply>> Run(wire::CheckStorageRequest request, Mend mend);
@@ -48,6 +53,7 @@ class StorageCheck {
   MetaEngine& meta_;
   Peers& peers_;
   const std::function<const wire::ClusterMap&()> map_;
+  Semaphore freeing_{1};
 };
 
 }  // namespace cairn

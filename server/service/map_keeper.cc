@@ -1,6 +1,7 @@
 #include "server/service/map_keeper.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "common/base/status_macros.h"
@@ -21,6 +22,8 @@ namespace {
 // and states have room to grow beyond it.
 constexpr size_t kMapBytesMax = 16 * kMiB;
 static_assert(2 * kMapBytesMax <= GroupCommitter::kMaxQueuedBytes, "it is stored by one command");
+
+constexpr absl::Duration kKeepCrowded = absl::Minutes(10);
 
 // The length first: what grows the map is most of what is not the same.
 bool IsSame(const wire::ClusterMap& a, const wire::ClusterMap& b) {
@@ -160,6 +163,52 @@ Task<absl::Status> MapKeeper::SetNode(wire::SetNodeRequest request,
     return absl::OkStatus();
   };
   co_return co_await Apply(std::move(change), Kind::kStates);
+}
+
+Task<absl::Status> MapKeeper::MakeGroupsWithout(wire::MakeGroupsRequest request) {
+  // Each client may be cut off from other targets, and each group stays in the map.
+  constexpr int kCrowdedMax = 2048;
+  constexpr int kAvoidMax = 256;
+  if (request.avoid_targets_size() > kAvoidMax)
+    co_return absl::InvalidArgumentError(StrCat("more than ", kAvoidMax, " targets to avoid"));
+  CO_RETURN_IF_ERROR(ParseRedundancy(request.redundancy()).status());
+  const auto crowded = std::count_if(map_.groups().begin(), map_.groups().end(),
+                                     [](const auto& group) { return group.crowded(); });
+  if (crowded > kCrowdedMax) {
+    co_return absl::ResourceExhaustedError(StrCat("there are ", crowded,
+                                                  " crowded placement groups, and no more are "
+                                                  "made: see which clients cannot reach some nodes"));
+  }
+  const std::set<uint32_t> avoid(request.avoid_targets().begin(), request.avoid_targets().end());
+  Change change = [this, &request, &avoid](wire::ClusterMap* map) {
+    AddGroupsWithout(avoid, request.redundancy(), groups_per_target_, map);
+    // Before anyone can plan to move them.
+    NoteWanted(*map, request.redundancy(), avoid);
+    return absl::OkStatus();
+  };
+  co_return co_await Apply(std::move(change));
+}
+
+void MapKeeper::NoteWanted(const wire::ClusterMap& map, std::string_view redundancy,
+                           const std::set<uint32_t>& avoid) {
+  const MonoTime now = Executor::Current().clock().Now();
+  std::erase_if(wanted_crowded_,
+                [now](const auto& each) { return now - each.second >= kKeepCrowded; });
+  for (const wire::PlacementGroup& group : map.groups()) {
+    if (!group.crowded() || group.redundancy() != redundancy) continue;
+    const bool is_free_of =
+        std::none_of(group.targets().begin(), group.targets().end(),
+                     [&avoid](uint32_t target) { return avoid.contains(target); });
+    if (is_free_of) wanted_crowded_[group.id()] = now;
+  }
+}
+
+std::set<uint32_t> MapKeeper::KeepCrowded() const {
+  const MonoTime now = Executor::Current().clock().Now();
+  std::set<uint32_t> kept;
+  for (const auto& [group, wanted] : wanted_crowded_)
+    if (now - wanted < kKeepCrowded) kept.insert(group);
+  return kept;
 }
 
 Task<absl::Status> MapKeeper::ChangeMoves(std::function<bool(wire::ClusterMap*)> change) {

@@ -6,6 +6,8 @@
 #include <functional>
 #include <map>
 #include <set>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -54,6 +56,12 @@ class MapKeeper {
                                std::map<uint32_t, MoveFacts::Usage> usage,
                                std::set<uint32_t> lost_groups);
   Task<absl::Status> Rebalance(wire::RebalanceRequest request);
+  // For a writer who cannot reach some targets. INVALID_ARGUMENT when it is no redundancy;
+  // RESOURCE_EXHAUSTED when so many have been made that no more are.
+  Task<absl::Status> MakeGroupsWithout(wire::MakeGroupsRequest request);
+  // Crowded groups that such a writer has wanted in the last ten minutes: moves must not bring back
+  // what it cannot reach.
+  std::set<uint32_t> KeepCrowded() const;
   // For the moves: `change` returns whether it has changed anything.
   Task<absl::Status> ChangeMoves(std::function<bool(wire::ClusterMap*)> change);
 
@@ -64,12 +72,15 @@ class MapKeeper {
   enum class Kind { kMayGrow, kStates };
   Task<absl::Status> Apply(Change change, Kind kind = Kind::kMayGrow);
   Task<absl::Status> ApplyAlone(Change change, Kind kind);
+  void NoteWanted(const wire::ClusterMap& map, std::string_view redundancy,
+                  const std::set<uint32_t>& avoid);
 
   MetaEngine& engine_;
   wire::ClusterMap& map_;
   const uint32_t groups_per_target_;
   const std::function<void(uint64_t version)> on_version_;
   MapHistory history_;
+  std::map<uint32_t, MonoTime> wanted_crowded_;  // when, last
   Semaphore changing_{1};
 };
 

@@ -29,7 +29,6 @@
 #include "server/repair/rebuild_loop.h"
 #include "server/repair/reclaim_loop.h"
 #include "server/repair/scrub_loop.h"
-#include "server/repair/storage_check.h"
 #include "server/service/chunk_service.h"
 #include "server/service/map_keeper.h"
 #include "server/service/member_service.h"
@@ -128,7 +127,6 @@ struct SimNode::Life {
   std::unique_ptr<FragmentMaker> fragment_maker;
   std::unique_ptr<NodeExaminer> node_examiner;
   std::unique_ptr<RebuildLoop> rebuild;
-  std::unique_ptr<StorageCheck> storage_check;
   std::unique_ptr<ScrubLoop> scrub;
   std::unique_ptr<OperatorService> operator_service;
   std::unique_ptr<ClusterExaminer> cluster_examiner;
@@ -449,12 +447,12 @@ void SimNode::ServeMetadata(Life& life) {
     return keeper->ChangeMoves(std::move(change));
   };
   map.usage = [members = life.member_service.get()] { return members->usage(); };
+  map.keep_crowded = [keeper = life.map_keeper.get()] { return keeper->KeepCrowded(); };
   life.rebuild =
       std::make_unique<RebuildLoop>(*life.meta, *life.peers, map, RebuildLoop::Options());
-  life.storage_check = std::make_unique<StorageCheck>(*life.meta, *life.peers, map.get);
   ScrubLoop::Options scrub;
   scrub.bandwidth = [] { return 100 * kMiB; };
-  life.scrub = std::make_unique<ScrubLoop>(*life.storage_check, std::move(scrub));
+  life.scrub = std::make_unique<ScrubLoop>(life.rebuild->check(), std::move(scrub));
   OperatorService::Repair repair;
   repair.report = [scrub = life.scrub.get()](uint64_t stripe) { scrub->Report(stripe); };
   repair.status = [rebuild = life.rebuild.get(), scrub = life.scrub.get()] {
@@ -462,7 +460,7 @@ void SimNode::ServeMetadata(Life& life) {
     *status.mutable_scrub() = scrub->Status();
     return status;
   };
-  repair.check = [check = life.storage_check.get()](wire::CheckStorageRequest request) {
+  repair.check = [check = &life.rebuild->check()](wire::CheckStorageRequest request) {
     return check->Step(std::move(request));
   };
   repair.facts = [rebuild = life.rebuild.get()] { return rebuild->Facts(); };
@@ -563,9 +561,8 @@ Task<void> SimNode::Bury() {
   if (life.repair_net != nullptr) co_await life.repair_net->Stop();
   life.member.reset();
   life.peer_net.reset();
-  life.rebuild.reset();
   life.scrub.reset();
-  life.storage_check.reset();
+  life.rebuild.reset();
   life.peers.reset();
   life.fragment_maker.reset();
   life.node_examiner.reset();

@@ -108,6 +108,56 @@ TEST(RebuildSim, ANodeThatRestartsWhileItIsRemovedLosesNothing) {
   EXPECT_EQ(cluster.Matches("one/step-1", single), absl::OkStatus());
 }
 
+// A client that cannot hear of a switch gives the former member stripes after it, which nobody else
+// has: they are looked for there until its lease has ended.
+TEST(RebuildSim, WhatIsWrittenByAnOldMapIsTakenOverFromTheFormerMember) {
+  Rebuild cluster(4, 8);
+  ASSERT_EQ(cluster.MakeBucket("one", "replica:1"), absl::OkStatus());
+  wire::BeginCheckpointRequest begin;
+  begin.set_path("one/step-1");
+  begin.set_world_size(1);
+  const auto begun = cluster.executor.Run(cluster.session->Meta<wire::BeginCheckpointReply>(
+      wire::BEGIN_CHECKPOINT, begin, cluster.Soon()));
+  ASSERT_TRUE(begun.ok()) << begun.status();
+  const auto ids = std::make_shared<StripeIds>(LeaseId(begun->lease()), begun->stripes().first(),
+                                               begun->stripes().count(), begun->redundancy());
+  const Content content = RandomContent(cluster.random, 6 * kMiB);
+  const ConstBytes all(content);
+  WritePath path(*cluster.session, ids, absl::Seconds(15));
+  ASSERT_EQ(cluster.executor.Run(path.Write({all.first(kMiB)})), absl::OkStatus());
+  cluster.fabric.Cut("client", "node-0");
+  cluster.fabric.Cut("node-0", "client");
+  ASSERT_EQ(cluster.SetNodeAsOperator(cluster.others[0]->node_id(), wire::NODE_DRAIN),
+            absl::OkStatus());
+  cluster.executor.RunFor(absl::Seconds(6));
+  ASSERT_EQ(cluster.executor.Run(path.Write({all.subspan(kMiB)})), absl::OkStatus());
+  ASSERT_EQ(cluster.executor.Run(path.Flush()), absl::OkStatus());
+  cluster.fabric.Heal("client", "node-0");
+  cluster.fabric.Heal("node-0", "client");
+  wire::RankDoneRequest done;
+  done.set_path("one/step-1");
+  done.set_attempt(begun->attempt());
+  wire::ShardRecord* record = Rebuild::AddShard(&done, 0);
+  record->set_size_bytes(path.size_bytes());
+  record->set_crc32c(path.crc32c());
+  for (wire::ExtentRun& run : path.Extents()) *record->add_extents() = std::move(run);
+  const auto told = cluster.executor.Run(
+      cluster.session->Meta<wire::RankDoneReply>(wire::RANK_DONE, done, cluster.Soon()));
+  ASSERT_TRUE(told.ok()) << told.status();
+  wire::CommitCheckpointRequest commit;
+  commit.set_path("one/step-1");
+  commit.set_attempt(begun->attempt());
+  const auto committed = cluster.executor.Run(cluster.session->Meta<wire::CommitCheckpointReply>(
+      wire::COMMIT_CHECKPOINT, commit, cluster.Soon()));
+  ASSERT_TRUE(committed.ok()) << committed.status();
+  EXPECT_EQ(cluster.Matches("one/step-1", {content}), absl::OkStatus());
+  cluster.LetMovesEnd();
+  EXPECT_EQ(cluster.Matches("one/step-1", {content}), absl::OkStatus());
+  EXPECT_FALSE(cluster.Names(cluster.others[0]->node_id()));
+  cluster.executor.RunFor(absl::Minutes(3));
+  cluster.ExpectClean();
+}
+
 // --- Whatever operators and accidents do ---
 
 Task<void> SaveSteps(Rebuild* cluster, std::vector<std::pair<std::string, Content>>* saved,

@@ -87,6 +87,19 @@ class Rebuild : public Cluster {
                        [id](const auto& target) { return target.id() == id; });
   }
 >>>>>>> b6f82ee (Add the commands for targets and balance (not built yet))
+  // By a client of its own, which can reach what another cannot.
+  absl::Status SetNodeAsOperator(uint32_t id, wire::NodeAction action) {
+    const std::unique_ptr<SimNet> own_net = fabric.MakeNet("operator");
+    Session own(*own_net, random, Session::Options{{node.options().endpoint}, "operator:1", 8});
+    own_net->SetReceiver([&own](ConstBytes message) { own.OnMessage(message); });
+    wire::SetNodeRequest request;
+    request.set_node(id);
+    request.set_action(action);
+    const auto set = executor.Run(own.Meta<wire::SetNodeReply>(wire::SET_NODE, request, Soon()));
+    executor.Run(own.Stop());
+    executor.Run(own_net->Stop());
+    return set.status();
+  }
   wire::RebuildStatusReply RebuildStatus() {
     const auto status = executor.Run(session->Meta<wire::RebuildStatusReply>(
         wire::REBUILD_STATUS, wire::RebuildStatusRequest(), Soon()));

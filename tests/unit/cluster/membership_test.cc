@@ -482,6 +482,11 @@ TEST(SetNodeState, ANodeThatCountsAsLostIsNotWaitedFor) {
   EXPECT_EQ(map.nodes(0).state(), wire::NODE_OUT);
   EXPECT_FALSE(SetNodeState(&map, 1, wire::NODE_DOWN, 8));
   EXPECT_EQ(map.nodes(0).state_since_ns(), 7);
+  // What it holds is there after all, and the next time it is silent it is waited for.
+  EXPECT_TRUE(SetNodeState(&map, 1, wire::NODE_UP, 9));
+  EXPECT_FALSE(map.nodes(0).lost());
+  EXPECT_TRUE(SetNodeState(&map, 1, wire::NODE_DOWN, 10));
+  EXPECT_EQ(map.nodes(0).state(), wire::NODE_DOWN);
 }
 
 TEST(AddGroupsForNewTargets, NodesThatJoinOneByOneTakePartAsMuchAsTheOthers) {
