@@ -104,8 +104,8 @@ class Session {
   const wire::ClusterMap* known_map() const { return map_ == nullptr ? nullptr : &map_->map(); }
   // The newest that is here or that a reply has named.
   uint64_t newest_map_version() const;
-  // How much it is worth to reach a node. In haste, by who has another place to go to: not for long,
-  // and for some seconds not again after it has failed.
+  // How much it is worth to reach a node. In haste, by who has another place to go to: not for
+  // long, and for some seconds not again after it has failed.
   enum class Reach { kPatiently, kInHaste };
   // The target of fragment `index` of a stripe in `group`. FAILED_PRECONDITION when the map has
   // none. By an old map when a newer one cannot be had. `target`, if not null, is told it also

@@ -89,8 +89,8 @@ Task<absl::Status> WritePath::Start() {
                                                               redundancy_.parity_fragments));
     code_.emplace(std::move(code));
   }
-  rotation_ = std::make_unique<Rotation>((*map)->map(), redundancy_, ids_->turn(),
-                                         ids_->TakeShard());
+  rotation_ =
+      std::make_unique<Rotation>((*map)->map(), redundancy_, ids_->turn(), ids_->TakeShard());
   // Nodes may just be restarting.
   while (absl::IsUnavailable(rotation_->Usable())) {
     if (deadline.Remaining(Executor::Current().clock()) <= kRoomPause) break;

@@ -175,9 +175,10 @@ Task<absl::Status> MapKeeper::MakeGroupsWithout(wire::MakeGroupsRequest request)
   const auto crowded = std::count_if(map_.groups().begin(), map_.groups().end(),
                                      [](const auto& group) { return group.crowded(); });
   if (crowded > kCrowdedMax) {
-    co_return absl::ResourceExhaustedError(StrCat("there are ", crowded,
-                                                  " crowded placement groups, and no more are "
-                                                  "made: see which clients cannot reach some nodes"));
+    co_return absl::ResourceExhaustedError(
+        StrCat("there are ", crowded,
+               " crowded placement groups, and no more are "
+               "made: see which clients cannot reach some nodes"));
   }
   const std::set<uint32_t> avoid(request.avoid_targets().begin(), request.avoid_targets().end());
   Change change = [this, &request, &avoid](wire::ClusterMap* map) {

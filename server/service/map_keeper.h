@@ -6,8 +6,6 @@
 #include <functional>
 #include <map>
 #include <set>
-#include <map>
-#include <set>
 #include <string>
 #include <vector>
 

@@ -564,7 +564,7 @@ TEST_F(CliTest, StatusUnderstandsBothSpellingsOfProtobufJson) {
   const std::string out = Run({"status"}).out;
   EXPECT_THAT(out, HasSubstr("buffers   2 of 8 slabs of 4.00 MiB in use\n"));
   EXPECT_THAT(out, HasSubstr("warning: slow\n"));
-  EXPECT_THAT(out, HasSubstr("25%  /d/t0\n"));
+  EXPECT_THAT(out, HasSubstr("25%          0  -      /d/t0\n"));
 }
 
 TEST_F(CliTest, StatusOfAStrangerIsAnError) {

@@ -129,8 +129,8 @@ TEST_F(HealthCommandTest, NodesAndTargetsAreListed) {
             "   1  up     -                         a:1       one   r\n"
             "   2  down   1970-01-01T00:16:20.000Z  -         -     -\n");
   EXPECT_EQ(Run({"target", "ls"}).out,
-            "TARGET  NODE  STATE    SIZE   USED  USE%  PATH\n"
-            "     4     2  up     1000 B  250 B   25%  /d/t0\n");
+            "TARGET  NODE  STATE    SIZE   USED  USE%  FRAGMENTS  MOVES  PATH\n"
+            "     4     2  up     1000 B  250 B   25%          0  -      /d/t0\n");
   const auto status = Run({"status", "-o", "json"}).json();
   EXPECT_EQ(Run({"node", "ls", "-o", "json"}).json(), status["nodes"]);
   EXPECT_EQ(Run({"target", "ls", "-o", "json"}).json(), status["targets"]);

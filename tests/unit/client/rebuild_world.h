@@ -1,10 +1,3 @@
-<<<<<<< HEAD
-// A simulated cluster, and what an operator asks of it.
-#pragma once
-
-#include <gtest/gtest.h>
-
-=======
 // A simulated cluster that operators and accidents change: what they ask of it, and whether its
 // books balance.
 #pragma once
@@ -13,16 +6,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
->>>>>>> b6f82ee (Add the commands for targets and balance (not built yet))
 #include <memory>
 #include <set>
 #include <utility>
 #include <vector>
 
-<<<<<<< HEAD
-=======
 #include "proto/wire/cluster.pb.h"
->>>>>>> b6f82ee (Add the commands for targets and balance (not built yet))
 #include "tests/unit/client/cluster_world.h"
 
 namespace cairn {
@@ -40,8 +29,6 @@ class Rebuild : public Cluster {
         .Run(session->Meta<wire::SetNodeReply>(wire::SET_NODE, std::move(request), Soon()))
         .status();
   }
-<<<<<<< HEAD
-=======
   absl::Status SetTarget(uint32_t id, wire::TargetAction action, bool force = false) {
     wire::SetTargetRequest request;
     request.set_target(id);
@@ -86,7 +73,6 @@ class Rebuild : public Cluster {
     return std::any_of(targets.begin(), targets.end(),
                        [id](const auto& target) { return target.id() == id; });
   }
->>>>>>> b6f82ee (Add the commands for targets and balance (not built yet))
   // By a client of its own, which can reach what another cannot.
   absl::Status SetNodeAsOperator(uint32_t id, wire::NodeAction action) {
     const std::unique_ptr<SimNet> own_net = fabric.MakeNet("operator");
@@ -147,19 +133,10 @@ class Rebuild : public Cluster {
   void ExpectClean() {
     const Checked checked = Check(false, true);
     for (const auto& finding : checked.findings) ADD_FAILURE() << finding.DebugString();
-<<<<<<< HEAD
-    EXPECT_TRUE(checked.unreachable.empty());
-  }
-  bool Names(uint32_t node_id) const {
-    std::set<uint32_t> targets;
-    for (const wire::TargetInfo& target : node.map().targets())
-      if (target.node() == node_id) targets.insert(target.id());
-=======
     EXPECT_THAT(checked.unreachable, ::testing::IsEmpty());
   }
   bool Names(uint32_t node_id) const {
     const std::set<uint32_t> targets = TargetsOf(node_id);
->>>>>>> b6f82ee (Add the commands for targets and balance (not built yet))
     for (const wire::PlacementGroup& group : node.map().groups()) {
       // Of what had one copy nothing is left to make another from.
       if (group.targets_size() == 1 && StateOf(node_id) == wire::NODE_OUT) continue;

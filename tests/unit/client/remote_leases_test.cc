@@ -1,5 +1,6 @@
-// Goal: a node without the metadata asks which leases live, once for all who wait, takes an answer for
-// a second, and after Forget() trusts no answer from before: not one it has, nor one on its way.
+// Goal: a node without the metadata asks which leases live, once for all who wait, takes an answer
+// for a second, and after Forget() trusts no answer from before: not one it has, nor one on its
+// way.
 #include "server/cluster/remote_leases.h"
 
 #include <gtest/gtest.h>
@@ -7,6 +8,7 @@
 #include <set>
 #include <vector>
 
+#include "common/task/stop.h"
 #include "tests/sim/sim_executor.h"
 
 namespace cairn {
