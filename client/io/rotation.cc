@@ -185,6 +185,13 @@ bool Rotation::CanAvoid(TargetId target) const {
   });
 }
 
+void Rotation::Forgive(absl::FunctionRef<bool(TargetId)> is_back) {
+  const size_t forgiven = std::erase_if(refused_, [&is_back](const auto& refusal) {
+    return IsSilence(refusal.second) && is_back(refusal.first);
+  });
+  if (forgiven > 0) Choose();
+}
+
 std::vector<TargetId> Rotation::Avoided() const {
   std::vector<TargetId> avoided;
   for (const auto& [target, why] : refused_) avoided.push_back(target);

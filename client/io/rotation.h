@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "common/base/ids.h"
 #include "common/placement/redundancy.h"
@@ -33,6 +34,8 @@ class Rotation {
   // for it. What has refused once is not asked again, so that a full cluster is found out in one
   // round; what was silent is, once nothing else is left.
   void Refuse(TargetId target, absl::Status why);
+  // Targets that were silent, and of which `is_back` says that they are not any more.
+  void Forgive(absl::FunctionRef<bool(TargetId)> is_back);
   // It has refused, or a map has said that it is not up.
   bool IsAvoided(TargetId target) const { return refused_.contains(target); }
   // Whether stripes could go on without the target.

@@ -115,6 +115,13 @@ const std::string* Session::EndpointOf(TargetId target) const {
   return node == nullptr ? nullptr : &node->endpoint();
 }
 
+bool Session::IsConnected(TargetId target) const {
+  const std::string* const endpoint = EndpointOf(target);
+  const auto slot = endpoint == nullptr ? nodes_.end() : nodes_.find(*endpoint);
+  return slot != nodes_.end() && slot->second.connection != nullptr &&
+         !slot->second.connection->lost();
+}
+
 bool Session::IsOutOfReach(TargetId target) const {
   const std::string* const endpoint = EndpointOf(target);
   const auto slot = endpoint == nullptr ? nodes_.end() : nodes_.find(*endpoint);

@@ -117,6 +117,8 @@ class Session {
   // taken over. NOT_FOUND: there is none.
   Task<absl::StatusOr<TargetRoute>> RouteToFormer(PgId group, uint32_t index, Deadline deadline,
                                                   Reach reach = Reach::kPatiently);
+  // There is a connection to its node.
+  bool IsConnected(TargetId target) const;
   // Its node could not be reached the last time, a few seconds ago at most.
   bool IsOutOfReach(TargetId target) const;
   // Asks the service for placement groups without these targets, which cannot be reached from here,

@@ -154,6 +154,10 @@ bool WritePath::RefuseFor(const Fragment& fragment, const absl::Status& error, M
   if (!fragment.target.has_value()) return false;
   // The cluster may have found the node down, and other groups to go on with.
   if (const wire::ClusterMap* map = session_.known_map(); map != nullptr) rotation_->Learn(*map);
+  // A lost endpoint has cost the connections to all nodes, of which most are back by now.
+  rotation_->Forgive([this, &fragment](TargetId target) {
+    return target != *fragment.target && session_.IsConnected(target);
+  });
   if (IsSilence(error) && rotation_->IsAvoided(*fragment.target)) return true;
   // Of one that has just been out of reach nothing is to be waited for.
   const bool waited = Executor::Current().clock().Now() - since >= kMoveAfter ||

@@ -17,7 +17,8 @@ class UnreachableNodeSim : public ::testing::TestWithParam<Shape> {
  protected:
   UnreachableNodeSim() : cluster_(GetParam().nodes, 3) {
     EXPECT_EQ(cluster_.MakeBucket("b", GetParam().redundancy), absl::OkStatus());
-    shards_ = {RandomContent(cluster_.random, 3 * kMiB), RandomContent(cluster_.random, kMiB)};
+    shards_ = {RandomContent(cluster_.random, 3 * kMiB / 2),
+               RandomContent(cluster_.random, 300 * kKiB)};
     EXPECT_EQ(cluster_.executor.Run(cluster_.Save("b/step-0", shards_)), absl::OkStatus());
   }
   absl::Duration Save(const std::string& path) {
