@@ -185,7 +185,8 @@ void Befall(Rebuild& cluster) {
   const uint32_t id = other.node_id();
   switch (cluster.random.Below(9)) {
     case 0:
-      if (cluster.others.size() < 5) return;
+      // What it held must have somewhere to go; nodes may have lost all their targets by now.
+      if (cluster.others.size() < 5 || cluster.NodesThatStay() < 5) return;
       for (size_t i = 0; i < cluster.others.size(); ++i) {
         if (cluster.others[i].get() != &other) continue;
         cluster.KillForGood(i);

@@ -150,6 +150,16 @@ class Rebuild : public Cluster {
       if (info.id() == node_id) return true;
     return false;
   }
+  // That have a target, and neither are to be empty.
+  size_t NodesThatStay() const {
+    std::set<uint32_t> with_targets;
+    for (const wire::TargetInfo& target : node.map().targets())
+      if (!target.draining() && !target.removing()) with_targets.insert(target.node());
+    return static_cast<size_t>(std::count_if(
+        node.map().nodes().begin(), node.map().nodes().end(), [&with_targets](const auto& info) {
+          return with_targets.contains(info.id()) && !info.draining() && !info.removing();
+        }));
+  }
   void KillForGood(size_t other) {
     others[other]->Kill(7);
     executor.Run(others[other]->Bury());
