@@ -48,7 +48,7 @@ class HedgePolicy {
   static constexpr size_t kEnough = 16;
   static constexpr absl::Duration kAvoidMin = absl::Seconds(2);
   static constexpr absl::Duration kAvoidMax = absl::Minutes(1);
-  // Beyond it, of a cluster that is larger, the oldest answers are forgotten.
+  // Beyond it, in a cluster that is larger, all answers are forgotten at once.
   static constexpr size_t kTargetsMax = 4096;
   struct Slow {
     MonoTime since;  // it was beaten last
