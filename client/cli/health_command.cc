@@ -16,6 +16,7 @@ constexpr char kHelp[] =
 command failed; 4 unreachable.
 
 Codes:
+  DATA_CROWDED      groups have several fragments where only one should be
   DATA_DEGRADED     groups of targets are read around what is missing
   DATA_MOVING       members of groups are being made elsewhere
   DATA_UNAVAILABLE  groups lack more than their redundancy may lose

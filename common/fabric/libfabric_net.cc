@@ -28,7 +28,6 @@ static_assert(kRmaBytesMax <= kPeerWriteBytes, "a write must be able to get its 
 using Kind = Operation::Kind;
 using OpState = Operation::State;
 
-absl::Status PeerUnknown() { return absl::UnavailableError("the peer was removed"); }
 absl::Status EndpointReset() { return absl::UnavailableError("the endpoint was reset"); }
 
 // Suspends until the operation is over; a send, until it is accepted.
@@ -214,7 +213,7 @@ Task<absl::Status> LibfabricNet::Impl::Rma(Kind kind, PeerId id, BulkDescriptor 
   }
   if (local.empty()) co_return absl::OkStatus();
   Peer* const peer = Find(id);
-  if (peer == nullptr) co_return PeerUnknown();
+  if (peer == nullptr) co_return PeerRemoved();
   if (deadline.HasPassed(reactor.clock())) {
     co_return absl::DeadlineExceededError("the deadline passed before an RMA call");
   }
@@ -335,8 +334,9 @@ void LibfabricNet::RemovePeer(PeerId id) {
   std::unique_ptr<Peer> owned = std::move(found->second);
   impl_->peers.erase(found);
   Peer* const peer = owned.get();
+  peer->removed = true;
   impl_->removed_peers.emplace(peer, std::move(owned));
-  impl_->FailQueued(*peer, PeerUnknown());
+  impl_->FailQueued(*peer, PeerRemoved());
   impl_->Release(peer);
 }
 
@@ -349,7 +349,7 @@ Task<absl::Status> LibfabricNet::Send(PeerId id, ConstBytes message, Deadline de
         absl::StrCat("a message of ", message.size(), " bytes is over ", kMaxMessageBytes));
   }
   Peer* const peer = impl_->Find(id);
-  if (peer == nullptr) co_return PeerUnknown();
+  if (peer == nullptr) co_return PeerRemoved();
   if (deadline.HasPassed(impl_->reactor.clock())) {
     co_return absl::DeadlineExceededError("the deadline passed before a message was sent");
   }

@@ -105,6 +105,11 @@ void LibfabricNet::Impl::Begin(Operation* operation) {
     End(operation, absl::UnavailableError("the endpoint could not be opened again"));
     return;
   }
+  // While it waited for room.
+  if (peer.removed) {
+    End(operation, PeerRemoved());
+    return;
+  }
   if (peer.queue.empty()) {
     const ssize_t posted = TryPost(*operation);
     if (posted == 0) {

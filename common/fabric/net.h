@@ -94,7 +94,8 @@ class Net {
   // Makes the endpoint at `address` known. INVALID_ARGUMENT when the blob is not an address of this
   // provider.
   virtual absl::StatusOr<PeerId> AddPeer(std::string_view address) = 0;
-  // Forgets a peer. Operations under way still end by themselves.
+  // Forgets a peer. What waits for its connection ends with UNAVAILABLE, without having left;
+  // operations under way still end by themselves.
   virtual void RemovePeer(PeerId peer) = 0;
 
   // Called for every message that arrives, on the executor, with bytes valid during the call only.

@@ -53,6 +53,8 @@ struct Peer {
   MonoTime retry_at;
 };
 
+inline absl::Status PeerRemoved() { return absl::UnavailableError("the peer was removed"); }
+
 struct Operation {
   enum class Kind { kReceive, kSend, kRead, kWrite };
   enum class State { kNew, kQueued, kPosted, kDone };

@@ -188,7 +188,9 @@ struct Kind {
   uint64_t unavailable = 0;
   uint64_t degraded = 0;
   bool is_any_full_whole = false;
-  bool is_any_crowded_whole = false;
+  uint64_t crowded_whole = 0;
+  std::optional<uint32_t> crowded_survive;  // domains, the worst of them
+  wire::DomainLevel crowded_level = wire::DOMAIN_NODE;
   // When the last full one, and the last one of all, stopped being whole; 0: not known.
   int64_t full_since_ns = 0;
   int64_t any_since_ns = 0;
@@ -211,11 +213,14 @@ class GroupJudge {
     const auto found = places_.find(target);
     return found == places_.end() ? unknown_ : found->second;
   }
+  void JudgeCrowded(const wire::PlacementGroup& group, Kind* kind) const;
   // Further domains that `group` may lose, whichever they are.
   uint32_t Survives(const wire::PlacementGroup& group, uint32_t spare) const;
   // "16 of 48 of replica:1, 4 of 40 of ec:4+2".
   std::string CountGroups(uint64_t Kind::*count) const;
   void ReportData(std::vector<wire::HealthItem>* items) const;
+  static void ReportCrowded(const std::string& name, const Kind& kind,
+                            std::vector<wire::HealthItem>* items);
 
   const Place unknown_;
   absl::flat_hash_map<uint32_t, Place> places_;
@@ -264,7 +269,11 @@ void GroupJudge::Judge(const wire::PlacementGroup& group) {
     since_ns = EarlierKnown(since_ns, place.missing_since_ns);
   }
   if (losses.empty()) {
-    (group.crowded() ? kind.is_any_crowded_whole : kind.is_any_full_whole) = true;
+    if (group.crowded()) {
+      JudgeCrowded(group, &kind);
+    } else {
+      kind.is_any_full_whole = true;
+    }
     return;
   }
   kind.any_since_ns = std::max(kind.any_since_ns, since_ns);
@@ -290,6 +299,15 @@ void GroupJudge::Judge(const wire::PlacementGroup& group) {
   if (survives >= survives_.value_or(survives + 1)) return;
   survives_ = survives;
   survives_level_ = group.level();
+}
+
+void GroupJudge::JudgeCrowded(const wire::PlacementGroup& group, Kind* kind) const {
+  ++kind->crowded_whole;
+  if (!kind->redundancy.has_value()) return;
+  const uint32_t survives = Survives(group, kind->redundancy->tolerance());
+  if (survives >= kind->crowded_survive.value_or(survives + 1)) return;
+  kind->crowded_survive = survives;
+  kind->crowded_level = group.level();
 }
 
 uint32_t GroupJudge::Survives(const wire::PlacementGroup& group, uint32_t spare) const {
@@ -351,12 +369,31 @@ void GroupJudge::ReportData(std::vector<wire::HealthItem>* items) const {
   }
 }
 
+// Where nothing else is written to, WRITES_CROWDED says as much.
+void GroupJudge::ReportCrowded(const std::string& name, const Kind& kind,
+                               std::vector<wire::HealthItem>* items) {
+  if (!kind.crowded_survive.has_value()) return;
+  const uint32_t full = kind.redundancy->tolerance();
+  if (*kind.crowded_survive >= full) return;
+  const char* domain = DomainNoun(kind.crowded_level);
+  wire::HealthItem item = Warning("DATA_CROWDED");
+  item.set_summary(StrCat(kind.crowded_whole, " of ", kind.groups, " placement groups of ", name,
+                          " have several fragments in a ", domain));
+  item.set_endangers(StrCat("what is in them survives the loss of ", *kind.crowded_survive, " ",
+                            domain, *kind.crowded_survive == 1 ? "" : "s", ", not of ", full));
+  item.set_todo(
+      "wait: they are spread as soon as enough can be reached (cairn rebuild status), at the "
+      "latest ten minutes after a client could not reach some");
+  items->push_back(std::move(item));
+}
+
 void GroupJudge::Report(std::vector<wire::HealthItem>* items) const {
   ReportData(items);
   for (const auto& [name, kind] : kinds_) {
+    if (kind.is_any_full_whole) ReportCrowded(name, kind, items);
     if (kind.is_any_full_whole || kind.missing.targets.empty()) continue;
     wire::HealthItem item;
-    if (kind.is_any_crowded_whole) {
+    if (kind.crowded_whole > 0) {
       item = Warning("WRITES_CROWDED");
       item.set_summary(
           StrCat("too little is up to spread ", name, "; missing: ", kind.missing.Describe()));

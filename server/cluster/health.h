@@ -2,6 +2,7 @@
 // by `cairn health`; the codes are for programs and stay what they are.
 //
 //   code              severity  items               meaning
+//   DATA_CROWDED      warning   one a redundancy    some groups have several fragments in a domain
 //   DATA_DEGRADED     warning   one                 groups lack members and can still be read; an
 //                                                   error when the next loss ends that
 //   DATA_MOVING       warning   one                 members of groups are being made elsewhere

@@ -10,6 +10,7 @@
 #include "common/placement/redundancy.h"
 #include "server/cluster/balance.h"
 #include "server/cluster/cluster_map.h"
+#include "server/cluster/map_domains.h"
 #include "server/cluster/membership.h"
 #include "server/cluster/moves.h"
 #include "server/cluster/target_intent.h"
@@ -70,6 +71,7 @@ Task<absl::Status> MapKeeper::ApplyAlone(Change change, Kind kind) {
   if (!stored.ok()) co_return stored.status();
   history_.Note(map_, changed);
   map_ = std::move(changed);
+  ForgetWantedWithout(0);
   on_version_(map_.version());
   co_return absl::OkStatus();
 }
@@ -95,6 +97,7 @@ Task<absl::StatusOr<wire::JoinReply>> MapKeeper::Join(wire::JoinRequest request)
   };
   absl::Status joined = co_await Apply(std::move(change));
   if (!joined.ok()) co_return joined;
+  if (request.node() != 0) ForgetWantedWithout(request.node());
   co_return reply;
 }
 
@@ -194,21 +197,41 @@ void MapKeeper::NoteWanted(const wire::ClusterMap& map, std::string_view redunda
                            const std::set<uint32_t>& avoid) {
   const MonoTime now = Executor::Current().clock().Now();
   std::erase_if(wanted_crowded_,
-                [now](const auto& each) { return now - each.second >= kKeepCrowded; });
+                [now](const auto& each) { return now - each.second.last >= kKeepCrowded; });
+  const MapDomains domains(map);
+  std::set<uint32_t> out_of_reach;
+  for (uint32_t target : avoid)
+    if (domains.IsReachable(target)) out_of_reach.insert(target);
+  if (out_of_reach.empty()) return;
   for (const wire::PlacementGroup& group : map.groups()) {
     if (!group.crowded() || group.redundancy() != redundancy) continue;
     const bool is_free_of =
         std::none_of(group.targets().begin(), group.targets().end(),
                      [&avoid](uint32_t target) { return avoid.contains(target); });
-    if (is_free_of) wanted_crowded_[group.id()] = now;
+    if (!is_free_of) continue;
+    Wanted& wanted = wanted_crowded_[group.id()];
+    wanted.last = now;
+    wanted.out_of_reach.insert(out_of_reach.begin(), out_of_reach.end());
   }
+}
+
+void MapKeeper::ForgetWantedWithout(uint32_t was_away) {
+  if (wanted_crowded_.empty()) return;
+  const MapDomains domains(map_);
+  const auto is_away = [&domains, was_away](uint32_t target) {
+    const wire::NodeInfo* node = domains.NodeOf(target);
+    return !domains.IsReachable(target) || (node != nullptr && node->id() == was_away);
+  };
+  for (auto& [group, wanted] : wanted_crowded_) std::erase_if(wanted.out_of_reach, is_away);
+  std::erase_if(wanted_crowded_,
+                [](const auto& each) { return each.second.out_of_reach.empty(); });
 }
 
 std::set<uint32_t> MapKeeper::KeepCrowded() const {
   const MonoTime now = Executor::Current().clock().Now();
   std::set<uint32_t> kept;
   for (const auto& [group, wanted] : wanted_crowded_)
-    if (now - wanted < kKeepCrowded) kept.insert(group);
+    if (now - wanted.last < kKeepCrowded) kept.insert(group);
   return kept;
 }
 

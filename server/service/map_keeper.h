@@ -58,12 +58,17 @@ class MapKeeper {
   // RESOURCE_EXHAUSTED when so many have been made that no more are.
   Task<absl::Status> MakeGroupsWithout(wire::MakeGroupsRequest request);
   // Crowded groups that such a writer has wanted in the last ten minutes: moves must not bring back
-  // what it cannot reach.
+  // what it cannot reach. Ends as soon as all of that was away for everyone, down or restarted: it
+  // comes back for everyone.
   std::set<uint32_t> KeepCrowded() const;
   // For the moves: `change` returns whether it has changed anything.
   Task<absl::Status> ChangeMoves(std::function<bool(wire::ClusterMap*)> change);
 
  private:
+  struct Wanted {
+    MonoTime last;
+    std::set<uint32_t> out_of_reach;  // targets
+  };
   using Change = absl::AnyInvocable<absl::Status(wire::ClusterMap*)>;
   // Stores what `change` makes of the map, unless it fails or changes nothing. RESOURCE_EXHAUSTED:
   // the map would be too large; a change of states only must always pass.
@@ -72,13 +77,15 @@ class MapKeeper {
   Task<absl::Status> ApplyAlone(Change change, Kind kind);
   void NoteWanted(const wire::ClusterMap& map, std::string_view redundancy,
                   const std::set<uint32_t>& avoid);
+  // `was_away`: a node that has restarted, besides those that cannot be reached now; 0: none.
+  void ForgetWantedWithout(uint32_t was_away);
 
   MetaEngine& engine_;
   wire::ClusterMap& map_;
   const uint32_t groups_per_target_;
   const std::function<void(uint64_t version)> on_version_;
   MapHistory history_;
-  std::map<uint32_t, MonoTime> wanted_crowded_;  // when, last
+  std::map<uint32_t, Wanted> wanted_crowded_;  // by group
   Semaphore changing_{1};
 };
 

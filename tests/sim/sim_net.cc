@@ -20,6 +20,7 @@ struct SimFabric::Transfer {
   SimNet* initiator = nullptr;
   std::string from;  // the initiator's process
   std::string address;
+  uint64_t peer = 0;  // of a message that waits for its connection
   uint64_t key = 0;
   uint64_t remote_address = 0;
   MutableBytes local;
@@ -245,6 +246,7 @@ Task<absl::Status> SimNet::Send(PeerId peer, ConstBytes message, Deadline deadli
     auto waiting = std::make_shared<SimFabric::Transfer>();
     waiting->initiator = this;
     waiting->address = address;
+    waiting->peer = peer.value();
     const absl::Duration patience =
         std::min(deadline.Remaining(fabric_.executor().clock()), SimFabric::kConnectionTimeout);
     fabric_.transfers_.push_back(waiting);
@@ -438,7 +440,15 @@ void SimNet::LosePeer(const std::string& address) {
   }
 }
 
-void SimNet::RemovePeer(PeerId peer) { peers_.erase(peer.value()); }
+void SimNet::RemovePeer(PeerId peer) {
+  peers_.erase(peer.value());
+  for (const std::shared_ptr<SimFabric::Transfer>& transfer : fabric_.transfers_) {
+    if (transfer->ended || transfer->initiator != this || transfer->peer != peer.value()) continue;
+    transfer->ended = true;
+    transfer->result = absl::UnavailableError("the peer was removed");
+    fabric_.After(absl::ZeroDuration(), [transfer] { transfer->done.Set(); });
+  }
+}
 
 absl::StatusOr<std::unique_ptr<MemoryRegion>> SimNet::Register(MutableBytes memory,
                                                                MemoryAccess access) {

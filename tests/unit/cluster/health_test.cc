@@ -225,6 +225,21 @@ TEST_F(HealthTest, CrowdedGroupsLoseAllOfADomainAtOnce) {
   EXPECT_EQ(Item("DATA_UNAVAILABLE").since_ns(), 40);
 }
 
+TEST_F(HealthTest, GroupsThatAreStillCrowdedAreNamedWithWhatTheySurvive) {
+  AddNodes(6);
+  AddGroup("ec:4+2", {1, 2, 3, 4, 5, 6});
+  EXPECT_THAT(Codes(map_), ElementsAre());
+  AddGroup("ec:4+2", {1, 2, 3, 4, 1, 2})->set_crowded(true);
+  EXPECT_THAT(Codes(map_), ElementsAre("WARNING DATA_CROWDED"));
+  EXPECT_EQ(Item("DATA_CROWDED").summary(),
+            "1 of 2 placement groups of ec:4+2 have several fragments in a node");
+  EXPECT_EQ(Item("DATA_CROWDED").endangers(),
+            "what is in them survives the loss of 1 node, not of 2");
+  map_.mutable_groups(1)->mutable_targets()->Set(4, 5);
+  map_.mutable_groups(1)->mutable_targets()->Set(5, 6);
+  EXPECT_THAT(Codes(map_), ElementsAre()) << "they are apart by now, though it still says crowded";
+}
+
 TEST_F(HealthTest, WritesAreCrowdedAndThenRefused) {
   AddNodes(6);
   AddGroup("ec:4+2", {1, 2, 3, 4, 5, 6});

@@ -309,6 +309,33 @@ Task<void> RemoveWhileReading(Net& a, Net& b) {
   a.RemovePeer(*twin);
 }
 
+Task<void> SendInto(Net& net, PeerId peer, Deadline deadline, absl::Status* result) {
+  *result = co_await net.Send(peer, BytesOf("anyone?"), deadline);
+}
+
+// As a call whose connection is lost must not wait for a node that has no endpoint any more.
+Task<void> RemoveWhileSending(Net& a, std::unique_ptr<Net>& b) {
+  const absl::StatusOr<PeerId> peer = a.AddPeer(b->address());
+  const absl::StatusOr<PeerId> twin = a.AddPeer(b->address());
+  b.reset();
+  absl::Status sent, sent_to_twin;
+  Scope scope;
+  const MonoTime began = Executor::Current().clock().Now();
+  scope.Spawn(SendInto(a, *peer, InSeconds(60), &sent));
+  scope.Spawn(SendInto(a, *twin, InSeconds(0.3), &sent_to_twin));
+  co_await Pass(absl::Milliseconds(50));
+  a.RemovePeer(*peer);
+  co_await scope.Join();
+  EXPECT_TRUE(absl::IsUnavailable(sent)) << sent;
+  EXPECT_TRUE(absl::IsDeadlineExceeded(sent_to_twin) || absl::IsUnavailable(sent_to_twin))
+      << sent_to_twin;
+  EXPECT_LT(Executor::Current().clock().Now() - began, absl::Seconds(20));
+}
+
+TYPED_TEST(NetTest, RemovedPeerEndsMessagesThatWaitForItsConnection) {
+  this->world_.Run(RemoveWhileSending(*this->a_, this->b_));
+}
+
 TYPED_TEST(NetTest, RemovedPeerLetsOperationsUnderWayFinish) {
   this->world_.Run(RemoveWhileReading(*this->a_, *this->b_));
 }

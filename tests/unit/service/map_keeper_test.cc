@@ -45,6 +45,21 @@ class MapKeeperTest : public MetaTest {
   absl::Status MakeGroups(const std::string& redundancy) {
     return executor_.Run(keeper_.MakeGroups(redundancy, wire::DOMAIN_NODE));
   }
+  absl::Status MakeGroupsWithout(const std::string& redundancy, std::vector<uint32_t> targets) {
+    wire::MakeGroupsRequest request;
+    request.set_redundancy(redundancy);
+    request.mutable_avoid_targets()->Add(targets.begin(), targets.end());
+    return executor_.Run(keeper_.MakeGroupsWithout(request));
+  }
+  std::set<uint32_t> Kept() {
+    return executor_.Run([](const MapKeeper* keeper) -> Task<std::set<uint32_t>> {
+      co_return keeper->KeepCrowded();
+    }(&keeper_));
+  }
+  absl::Status SetState(uint32_t node, wire::NodeState state) {
+    const std::vector<FailureDetector::Change> changes = {{node, state}};
+    return executor_.Run(keeper_.SetNodeStates(changes));
+  }
   // Every other node dies.
   absl::Status KillHalf() {
     std::vector<FailureDetector::Change> changes;
@@ -173,6 +188,49 @@ TEST_F(MapKeeperTest, AChangeInTheMiddleOfAFetchLeadsToTheNewMap) {
   ASSERT_NO_FATAL_FAILURE(ExpectPart(Get(0, map_.version(), next), next));
   // A version that there is not, or not yet, is no other case.
   ASSERT_NO_FATAL_FAILURE(ExpectPart(Get(0, map_.version() + 5, next), 0));
+}
+
+// Else what is written while a node dies would be spread over too few for as long, with all healthy.
+TEST_F(MapKeeperTest, CrowdedGroupsAreKeptForWritersAsLongAsOnlyTheyMissSomething) {
+  for (uint64_t node = 1; node <= 6; ++node) ASSERT_EQ(Join(node), absl::OkStatus());
+  ASSERT_EQ(MakeGroups("ec:4+2"), absl::OkStatus());
+  ASSERT_EQ(MakeGroupsWithout("ec:4+2", {3, 5}), absl::OkStatus());
+  EXPECT_FALSE(Kept().empty());
+  ASSERT_EQ(SetState(3, wire::NODE_SUSPECT), absl::OkStatus());
+  EXPECT_FALSE(Kept().empty()) << "it may answer others";
+  ASSERT_EQ(SetState(3, wire::NODE_DOWN), absl::OkStatus());
+  EXPECT_FALSE(Kept().empty()) << "the other one is up";
+  ASSERT_EQ(SetState(5, wire::NODE_DOWN), absl::OkStatus());
+  EXPECT_TRUE(Kept().empty());
+  ASSERT_EQ(SetState(3, wire::NODE_UP), absl::OkStatus());
+  ASSERT_EQ(SetState(5, wire::NODE_UP), absl::OkStatus());
+  EXPECT_TRUE(Kept().empty()) << "they came back for everyone";
+}
+
+TEST_F(MapKeeperTest, ARestartIsNoReasonToKeepGroupsCrowded) {
+  for (uint64_t node = 1; node <= 6; ++node) ASSERT_EQ(Join(node), absl::OkStatus());
+  ASSERT_EQ(MakeGroups("ec:4+2"), absl::OkStatus());
+  ASSERT_EQ(MakeGroupsWithout("ec:4+2", {3}), absl::OkStatus());
+  const std::set<uint32_t> kept = Kept();
+  EXPECT_FALSE(kept.empty());
+  wire::JoinRequest again;
+  again.set_node(5);
+  again.set_identity(5);
+  again.set_target_count(1);
+  ASSERT_EQ(executor_.Run(keeper_.Join(again)).status(), absl::OkStatus());
+  EXPECT_EQ(Kept(), kept) << "it is another that is out of reach";
+  again.set_node(3);
+  again.set_identity(3);
+  ASSERT_EQ(executor_.Run(keeper_.Join(again)).status(), absl::OkStatus());
+  EXPECT_TRUE(Kept().empty());
+}
+
+TEST_F(MapKeeperTest, WhatIsDownForEveryoneKeepsNoGroupCrowded) {
+  for (uint64_t node = 1; node <= 6; ++node) ASSERT_EQ(Join(node), absl::OkStatus());
+  ASSERT_EQ(MakeGroups("ec:4+2"), absl::OkStatus());
+  ASSERT_EQ(SetState(3, wire::NODE_DOWN), absl::OkStatus());
+  ASSERT_EQ(MakeGroupsWithout("ec:4+2", {3, 1000}), absl::OkStatus());
+  EXPECT_TRUE(Kept().empty());
 }
 
 TEST_F(MapKeeperTest, AFullMapTakesNothingMoreButChangesOfState) {
