@@ -144,7 +144,14 @@ void Rotation::Choose() {
 void Rotation::ChooseAll() {
   chosen_.clear();
   ChooseAmong(false);
+  chosen_are_crowded_ = chosen_.empty();
   if (chosen_.empty()) ChooseAmong(true);
+}
+
+bool Rotation::IsCrowdedForSilence() const {
+  return chosen_are_crowded_ && std::any_of(refused_.begin(), refused_.end(), [](const auto& each) {
+    return IsSilence(each.second);
+  });
 }
 
 // One after the other that whose targets have the least to do with those chosen before, so that no

@@ -42,6 +42,8 @@ class Rotation {
   bool CanAvoid(TargetId target) const;
   // All that are avoided.
   std::vector<TargetId> Avoided() const;
+  // Stripes go to crowded groups, because targets of the full ones are silent.
+  bool IsCrowdedForSilence() const;
   // OK while a group is left. RESOURCE_EXHAUSTED: all targets that work are full. UNAVAILABLE: none
   // was up. FAILED_PRECONDITION: those that were have failed.
   absl::Status Usable() const;
@@ -66,6 +68,7 @@ class Rotation {
   uint64_t version_;
   std::vector<Group> groups_;
   std::vector<PgId> chosen_;
+  bool chosen_are_crowded_ = false;
   std::map<TargetId, absl::Status> refused_;
 };
 

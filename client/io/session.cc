@@ -34,6 +34,8 @@ constexpr absl::Duration kSilence = absl::Seconds(2);
 constexpr absl::Duration kWatchInterval = absl::Seconds(1);
 // A node that works answers at once that it is there, however long its disks take.
 constexpr absl::Duration kPingTimeout = absl::Seconds(2);
+// A third of what the service keeps groups for that were wished for.
+constexpr absl::Duration kWishInterval = absl::Seconds(20);
 constexpr absl::Duration kBackoffMin = absl::Milliseconds(10);
 constexpr absl::Duration kBackoffMax = absl::Milliseconds(500);
 
@@ -141,6 +143,18 @@ Task<absl::Status> Session::MakeGroupsWithout(std::string redundancy, std::vecto
   if (!made.ok()) co_return made.status();
   if (map_ != nullptr && map_->version() >= made->map_version()) co_return absl::OkStatus();
   co_return co_await RefreshMap(deadline);
+}
+
+void Session::StillWantGroupsWithout(const std::string& redundancy, std::vector<TargetId> avoid) {
+  const MonoTime now = Executor::Current().clock().Now();
+  if (stop_.stop_requested() || now < next_wish_) return;
+  next_wish_ = now + kWishInterval;
+  scope_.Spawn(RepeatWish(redundancy, std::move(avoid)));
+}
+
+Task<void> Session::RepeatWish(std::string redundancy, std::vector<TargetId> avoid) {
+  (void)co_await MakeGroupsWithout(std::move(redundancy), std::move(avoid),
+                                   Deadline::After(Executor::Current().clock(), kWishInterval));
 }
 
 Task<absl::StatusOr<std::shared_ptr<NodeConnection>>> Session::MetaNamedBy(

@@ -125,6 +125,9 @@ class Session {
   // and for the map that has them. Errors are those of a metadata call, or the service's reasons.
   Task<absl::Status> MakeGroupsWithout(std::string redundancy, std::vector<TargetId> avoid,
                                        Deadline deadline);
+  // For a writer that goes on in such groups: says so again, aside and not often. They stay as they
+  // are for a minute only after the last time.
+  void StillWantGroupsWithout(const std::string& redundancy, std::vector<TargetId> avoid);
   // The target of fragment `index` by the map that is here.
   std::optional<TargetId> MemberNow(PgId group, uint32_t index) const;
   // How quickly targets answer reads.
@@ -180,6 +183,7 @@ class Session {
   // `map` stays alive meanwhile.
   Task<absl::StatusOr<TargetRoute>> RouteBy(const MapIndex& map, const wire::TargetInfo& target,
                                             Deadline deadline, Reach reach);
+  Task<void> RepeatWish(std::string redundancy, std::vector<TargetId> avoid);
   Task<void> SendReports();
   // While calls to targets are under way and none gets through, or nodes cannot be reached, looks
   // whether the cluster has found a node down meanwhile: what such a node was asked would else hang
@@ -222,6 +226,7 @@ class Session {
   size_t routes_in_use_ = 0;
   bool watching_calls_ = false;
   MonoTime unreachable_at_;  // a node, last
+  MonoTime next_wish_;       // for groups without some targets
   uint64_t request_client_;
   uint64_t request_sequence_ = 0;
   std::string cluster_id_;  // of the first node that answered; others are refused

@@ -207,6 +207,8 @@ Task<absl::Status> WritePath::Send(Stripe* stripe) {
     if (!failure_.ok()) co_return failure_;
     if (!sent.move) co_return sent.status;
     CO_RETURN_IF_ERROR(Move(stripe));
+    if (rotation_->IsCrowdedForSilence())
+      session_.StillWantGroupsWithout(FormatRedundancy(redundancy_), rotation_->Avoided());
   }
 }
 

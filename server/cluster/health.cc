@@ -382,8 +382,8 @@ void GroupJudge::ReportCrowded(const std::string& name, const Kind& kind,
   item.set_endangers(StrCat("what is in them survives the loss of ", *kind.crowded_survive, " ",
                             domain, *kind.crowded_survive == 1 ? "" : "s", ", not of ", full));
   item.set_todo(
-      "wait: they are spread as soon as enough can be reached (cairn rebuild status), at the "
-      "latest ten minutes after a client could not reach some");
+      "wait: they are spread as soon as enough is up (cairn rebuild status), a minute after the "
+      "last client that cannot reach some of it has written");
   items->push_back(std::move(item));
 }
 

@@ -24,7 +24,8 @@ namespace {
 constexpr size_t kMapBytesMax = 16 * kMiB;
 static_assert(2 * kMapBytesMax <= GroupCommitter::kMaxQueuedBytes, "it is stored by one command");
 
-constexpr absl::Duration kKeepCrowded = absl::Minutes(10);
+// Writers that still need them say so every 20 s.
+constexpr absl::Duration kKeepCrowded = absl::Minutes(1);
 
 // The length first: what grows the map is most of what is not the same.
 bool IsSame(const wire::ClusterMap& a, const wire::ClusterMap& b) {

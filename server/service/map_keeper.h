@@ -57,7 +57,7 @@ class MapKeeper {
   // For a writer who cannot reach some targets. INVALID_ARGUMENT when it is no redundancy;
   // RESOURCE_EXHAUSTED when so many have been made that no more are.
   Task<absl::Status> MakeGroupsWithout(wire::MakeGroupsRequest request);
-  // Crowded groups that such a writer has wanted in the last ten minutes: moves must not bring back
+  // Crowded groups that such a writer has wanted in the last minute: moves must not bring back
   // what it cannot reach. Ends as soon as all of that was away for everyone, down or restarted: it
   // comes back for everyone.
   std::set<uint32_t> KeepCrowded() const;

@@ -3,6 +3,8 @@
 // others made. Method: the simulated cluster with the way between the client and a node cut.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/unit/client/rebuild_world.h"
 
 namespace cairn {
@@ -35,6 +37,11 @@ class UnreachableNodeSim : public ::testing::TestWithParam<Shape> {
     if (there) cluster_.fabric.Cut("client", node);
     if (back) cluster_.fabric.Cut(node, "client");
   }
+  int CountCrowded() const {
+    const auto& groups = cluster_.node.map().groups();
+    return static_cast<int>(std::count_if(groups.begin(), groups.end(),
+                                          [](const auto& group) { return group.crowded(); }));
+  }
   Rebuild cluster_;
   std::vector<Content> shards_;
 };
@@ -56,6 +63,36 @@ TEST_P(UnreachableNodeSim, SavesGoOnAndAreNotSlowForLong) {
   cluster_.executor.RunFor(absl::Minutes(3));
   for (int i = 0; i <= 4; ++i) Restore("b/step-" + std::to_string(i));
   cluster_.ExpectClean();
+}
+
+TEST_P(UnreachableNodeSim, GroupsThatAreWishedForStayForAsLongAsThatAndNoLonger) {
+  shards_ = {RandomContent(cluster_.random, 30 * kKiB)};  // the disks are small
+  const SimNode& away = *cluster_.others[1];
+  Cut(away.options().process, true, true);
+  // Small ones do not have a fragment everywhere.
+  for (int i = 1; i < 5; ++i) Save("b/step-" + std::to_string(i));
+  const int groups = cluster_.node.map().groups_size();
+  const int crowded = CountCrowded();
+  for (int i = 5; i < 14; ++i) {
+    cluster_.executor.RunFor(absl::Seconds(15));
+    EXPECT_LT(Save("b/step-" + std::to_string(i)), absl::Seconds(3)) << i;
+  }
+  EXPECT_EQ(cluster_.node.map().groups_size(), groups);
+  EXPECT_EQ(CountCrowded(), crowded);
+  cluster_.fabric.Heal("client", away.options().process);
+  cluster_.fabric.Heal(away.options().process, "client");
+  cluster_.executor.RunFor(absl::Minutes(3));
+  EXPECT_EQ(CountCrowded(), 0);
+}
+
+TEST_P(UnreachableNodeSim, ARestartedNodeLeavesNoGroupCrowded) {
+  SimNode& away = *cluster_.others[1];
+  away.Kill(7);
+  Save("b/step-1");
+  cluster_.executor.Run(away.Bury());
+  ASSERT_EQ(cluster_.executor.Run(away.Start()), absl::OkStatus());
+  cluster_.executor.RunFor(absl::Seconds(50));
+  EXPECT_EQ(CountCrowded(), 0);
 }
 
 TEST_P(UnreachableNodeSim, RestoresGoOnAndAreNotSlowForLong) {
