@@ -155,8 +155,12 @@ void SimDisk::Crash(uint64_t seed) {
   live_ = durable_;
   powered_ = false;
   ++power_cycles_;
-  misdirect_to_ = -1;
   dropping_ = false;
+  Disarm();
+}
+
+void SimDisk::Disarm() {
+  misdirect_to_ = -1;
   for (Fault& fault : faults_) fault = {};
 }
 

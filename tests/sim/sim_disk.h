@@ -41,6 +41,8 @@ class SimDisk final : public Disk {
   void FailEvery(Kind kind, absl::Status error);
   // The next write goes to `offset_bytes` instead of its place, and reports success.
   void MisdirectNextWrite(uint64_t offset_bytes);
+  // Of faults that were asked for, those that have not happened yet do not happen any more.
+  void Disarm();
   // Bit rot.
   void FlipBit(uint64_t offset_bytes, int bit);
   // A slow device: each operation takes so long more. Zero: none.
