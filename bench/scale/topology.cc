@@ -58,10 +58,12 @@ uint32_t Topology::RankCpu(uint32_t rank) const {
   return hardware_.one_machine ? 0 : Of(ResourceKind::kRankCpu, rank);
 }
 
-// A node's targets are dealt out to its reactors (Node::CoreOf).
+// The first node has the metadata.
 uint32_t Topology::CoreOf(uint32_t target) const {
+  const uint32_t node = NodeOf(target);
   const uint32_t number = target % hardware_.disks_per_node;
-  return NodeOf(target) * hardware_.reactors_per_node + number % hardware_.reactors_per_node;
+  return node * hardware_.reactors_per_node +
+         ReactorOf(number, hardware_.reactors_per_node, node == 0);
 }
 
 uint32_t Topology::Reactor(uint32_t core) const {

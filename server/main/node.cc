@@ -161,6 +161,11 @@ absl::Status Node::OpenTargets() {
   return any_open ? absl::OkStatus() : first_failure;
 }
 
+Core& Node::CoreOf(uint32_t target_number) {
+  const bool has_metadata = !directory_->joined();
+  return *cores_[ReactorOf(target_number, static_cast<uint32_t>(cores_.size()), has_metadata)];
+}
+
 // Index and default data file lie in the data directory, the device may be anywhere.
 std::string Node::TargetHome(uint32_t number) const {
   return StrCat(config_.data(), "/target-", number);

@@ -68,7 +68,7 @@ class Node {
   absl::StatusOr<DiskOptions> DiskOptionsOf(uint32_t number, const TargetSlot& slot) const;
   absl::StatusOr<std::unique_ptr<Kv>> OpenIndex(uint32_t number) const;
   Target::Options TargetOptions(uint32_t id) const;
-  Core& CoreOf(uint32_t target_number) { return *cores_[target_number % cores_.size()]; }
+  Core& CoreOf(uint32_t target_number);
   std::string TargetHome(uint32_t number) const;
   std::string TargetPath(uint32_t number, const TargetSlot& slot) const;
   wire::TargetInfo InfoOf(uint32_t number, const TargetSlot& slot);

@@ -39,7 +39,7 @@ namespace cairn {
 namespace {
 
 constexpr char kClusterId[] = "simulated";
-constexpr uint32_t kGroupsPerTarget = 4;
+constexpr uint32_t kGroupsOfATarget = 4;
 // A few nodes take several.
 constexpr size_t kExaminationPartBytes = 1024;
 // Of a node that starts, for its cluster.
@@ -300,7 +300,7 @@ Task<absl::Status> SimNode::OpenTarget(Life& life, uint32_t number) {
   absl::StatusOr<std::unique_ptr<Target>> opened = co_await Target::Open(
       std::move(options), *disks_[number], *indexes_[number], runner_, executor_.random());
   if (!opened.ok()) co_return opened.status();
-  Core& core = *life.cores[number % options_.cores];
+  Core& core = *life.cores[CoreOf(number)];
   core.targets.push_back(opened->get());
   if (core.chunks != nullptr) core.chunks->AddTarget(opened->get());
   Life::OwnTarget& own = life.own_targets.emplace_back();
@@ -308,7 +308,7 @@ Task<absl::Status> SimNode::OpenTarget(Life& life, uint32_t number) {
   own.info.set_id(target_ids_[number]);
   own.info.set_node(node_id_);
   own.info.set_number(number);
-  own.info.set_core(number % options_.cores);
+  own.info.set_core(CoreOf(number));
   own.info.set_state(wire::TARGET_UP);
   life.targets.push_back(*std::move(opened));
   co_return absl::OkStatus();
@@ -371,7 +371,7 @@ Task<absl::Status> SimNode::OpenMetadata(Life& life) {
   co_await OnRemovedTargets(&life, removed);
   for (const Life::OwnTarget& own : life.own_targets) *life.map.add_targets() = own.info;
   absl::StatusOr<wire::ClusterMap> merged =
-      MergeClusterMap(stored->map(), life.map, kGroupsPerTarget);
+      MergeClusterMap(stored->map(), life.map, kGroupsOfATarget);
   if (!merged.ok()) co_return merged.status();
   life.map = *std::move(merged);
   disk::SetClusterMap update;
@@ -429,7 +429,7 @@ absl::Status SimNode::Serve(Life& life) {
 
 void SimNode::ServeMetadata(Life& life) {
   life.map_keeper = std::make_unique<MapKeeper>(
-      *life.meta, life.map, kGroupsPerTarget,
+      *life.meta, life.map, kGroupsOfATarget,
       [sessions = life.sessions.get()](uint64_t version) { sessions->SetMapVersion(version); });
   life.meta_service = std::make_unique<MetaService>(
       *life.meta, [map = &life.map]() -> const wire::ClusterMap& { return *map; },

@@ -11,6 +11,7 @@
 #include "common/rpc/session_table.h"
 #include "proto/wire/cluster.pb.h"
 #include "server/chunk/target.h"
+#include "server/main/sizes.h"
 #include "server/meta/meta_engine.h"
 #include "server/service/node_service.h"
 #include "tests/sim/sim_disk.h"
@@ -94,6 +95,10 @@ class SimNode {
   Task<absl::Status> OpenTargets(Life& life);
   Task<absl::Status> OpenMetadata(Life& life);
   absl::Status Serve(Life& life);
+
+  uint32_t CoreOf(uint32_t target_number) const {
+    return ReactorOf(target_number, options_.cores, options_.join.empty());
+  }
 
   SimExecutor& executor_;
   SimFabric& fabric_;

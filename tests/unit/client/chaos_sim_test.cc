@@ -294,8 +294,21 @@ void LoseNode(Chaos& world) {
   world.LetMovesEnd();
 }
 
+// What was written while too little could be reached survives the loss of one node, until it is
+// spread.
+void LetDataSpread(Chaos& world) {
+  const auto is_crowded = [](const auto& group) { return group.crowded(); };
+  for (int i = 0; i < 30; ++i) {
+    const auto& groups = world.node.map().groups();
+    if (std::none_of(groups.begin(), groups.end(), is_crowded)) return;
+    world.executor.RunFor(absl::Seconds(10));
+  }
+  ADD_FAILURE() << "groups stay crowded";
+}
+
 // As many as ec:4+2 may lose, in one moment.
 void LoseTwoNodes(Chaos& world) {
+  LetDataSpread(world);
   FaultTally::Note("two nodes lost for good at once and replaced");
   std::vector<uint32_t> lost;
   for (int i = 0; i < 2; ++i) {

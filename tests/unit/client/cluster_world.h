@@ -99,7 +99,10 @@ inline std::vector<uint64_t> Seeds() {
 // What has happened to the clusters of this process, for tools/sim to add up.
 class FaultTally {
  public:
-  static void Note(const std::string& fault) { ++Counts()[fault]; }
+  static void Note(const std::string& fault) {
+    if (std::getenv("CAIRN_SEED") != nullptr) std::printf("sim-note %s\n", fault.c_str());
+    ++Counts()[fault];
+  }
   static void Print() {
     for (const auto& [fault, count] : Counts())
       std::printf("sim-fault %llu %s\n", static_cast<unsigned long long>(count), fault.c_str());
