@@ -84,9 +84,11 @@ uint64_t ApplyBegin(Transaction& txn, const disk::Command& command) {
   return begun.stripes().first();
 }
 
-// Begin and done of every rank in groups of the given size, each one synced write; a new checkpoint
-// when all have.
-void BM_RankDone(benchmark::State& state) {
+// Every rank of one checkpoint after another begins, and is done, in groups of the given size, each
+// one synced write. Only commands of `kind` count.
+enum class Kind { kBegin, kDone };
+
+void CountRanks(benchmark::State& state, Kind kind) {
   constexpr uint32_t kWorld = 10'000;
   const uint32_t group = static_cast<uint32_t>(state.range(0));
   Store store;
@@ -94,6 +96,7 @@ void BM_RankDone(benchmark::State& state) {
   uint32_t rank = kWorld, checkpoint = 0;
   std::string path;
   for (auto unused : state) {
+    if (kind == Kind::kDone) state.PauseTiming();
     if (rank + group > kWorld) {
       rank = 0;
       path = StrCat("default/run/step-", ++checkpoint);
@@ -104,16 +107,23 @@ void BM_RankDone(benchmark::State& state) {
       stripes.push_back(ApplyBegin(begins, BeginCommand(path, kWorld, rank + i, ++sequence)));
     }
     CAIRN_CHECK(store.kv().Write(begins.TakeBatch(), KvDurability::kSynced).ok());
+    kind == Kind::kDone ? state.ResumeTiming() : state.PauseTiming();
     Transaction dones(store.kv());
     for (uint32_t i = 0; i < group; ++i) {
       CAIRN_CHECK(Apply(DoneCommand(path, rank + i, stripes[i], ++sequence), dones).ok());
     }
     CAIRN_CHECK(store.kv().Write(dones.TakeBatch(), KvDurability::kSynced).ok());
+    if (kind == Kind::kBegin) state.ResumeTiming();
     rank += group;
   }
-  state.SetItemsProcessed(static_cast<int64_t>(sequence));
+  state.SetItemsProcessed(state.iterations() * group);
 }
-BENCHMARK(BM_RankDone)->Arg(1)->Arg(8)->Arg(64)->Arg(512)->UseRealTime();
+
+void BM_RankBegins(benchmark::State& state) { CountRanks(state, Kind::kBegin); }
+BENCHMARK(BM_RankBegins)->Arg(1)->Arg(64)->Arg(512)->UseRealTime();
+
+void BM_RankDone(benchmark::State& state) { CountRanks(state, Kind::kDone); }
+BENCHMARK(BM_RankDone)->Arg(1)->Arg(64)->Arg(512)->UseRealTime();
 
 // One directory made a command: the cheapest mutation, by group size.
 void BM_MakeDirectory(benchmark::State& state) {

@@ -105,7 +105,8 @@ json ToJson(const Hardware& hardware) {
           {"oversubscription", hardware.oversubscription},
           {"latency_s", hardware.latency},
           {"slab_memory_bytes", hardware.slab_memory},
-          {"meta_apply_s", hardware.meta_apply},
+          {"meta_begin_s", hardware.meta_begin},
+          {"meta_done_s", hardware.meta_done},
           {"meta_sync_s", hardware.meta_sync}};
 }
 

@@ -352,7 +352,9 @@ void Simulation::StartGroup() {
   const auto end = meta_waiting_.begin() + static_cast<ptrdiff_t>(count);
   meta_group_.assign(meta_waiting_.begin(), end);
   meta_waiting_.erase(meta_waiting_.begin(), end);
-  const double seconds = hardware_.meta_sync + static_cast<double>(count) * hardware_.meta_apply;
+  double seconds = hardware_.meta_sync;
+  for (const MetaRequest& request : meta_group_)
+    seconds += request.call == kBegin ? hardware_.meta_begin : hardware_.meta_done;
   outcome_.meta_seconds += seconds;
   Add(now_ + seconds, EventKind::kMetaGroup, 0);
 }

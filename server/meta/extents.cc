@@ -109,11 +109,13 @@ absl::Status DropReference(Transaction& txn, uint64_t first_stripe) {
 }  // namespace
 
 absl::StatusOr<uint64_t> AddExtents(Transaction& txn, InodeId inode, uint64_t offset_bytes,
-                                    const WireExtents& extents, const GrantedRanges& granted) {
+                                    const WireExtents& extents, const GrantedRanges& granted,
+                                    Grants use) {
   for (const wire::ExtentRun& run : extents) {
     RETURN_IF_ERROR(CheckShape(run, offset_bytes));
     ASSIGN_OR_RETURN(const uint64_t granted_from, CheckGranted(run, granted));
-    RETURN_IF_ERROR(CheckUnused(txn, run, granted_from));
+    if (use == Grants::kPerhapsUsed) RETURN_IF_ERROR(CheckUnused(txn, run, granted_from));
+    use = Grants::kPerhapsUsed;
     StoreRun(txn, inode, run);
     offset_bytes += run.length_bytes();
   }

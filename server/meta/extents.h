@@ -19,12 +19,16 @@ using WireExtents = google::protobuf::RepeatedPtrField<wire::ExtentRun>;
 inline constexpr uint32_t kMaxStripeBytes = 64 << 20;
 inline constexpr int kMaxGroupsPerRun = 1024;
 
+// Whether files have stripes of what was granted. kUnused saves looking for the first run's.
+enum class Grants { kUnused, kPerhapsUsed };
+
 // Adds `extents` to a file whose content so far is `offset_bytes` long, with one reference to each
 // of their stripes; returns the new length. Costs the number of runs, not of stripes.
 // INVALID_ARGUMENT when they do not continue the file, disagree with themselves, or use a stripe
 // that was not granted or is used already; says which.
 absl::StatusOr<uint64_t> AddExtents(Transaction& txn, InodeId inode, uint64_t offset_bytes,
-                                    const WireExtents& extents, const GrantedRanges& granted);
+                                    const WireExtents& extents, const GrantedRanges& granted,
+                                    Grants use = Grants::kPerhapsUsed);
 
 // The file has just these, among others.
 absl::StatusOr<bool> HasExtents(const Transaction& txn, InodeId inode, const WireExtents& extents);

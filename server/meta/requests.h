@@ -1,5 +1,6 @@
 // First results of mutations, kept for their retries: a client that lost a reply asks again under
-// the same id and gets the same answer, and nothing happens twice.
+// the same id and gets the same answer, and nothing happens twice. Not of those that see to that
+// themselves (state_machine.cc).
 #pragma once
 
 #include <optional>

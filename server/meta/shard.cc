@@ -24,6 +24,7 @@ struct Writer {
   Attempt attempt;
   uint32_t rank = 0;
   disk::RankRecord record;
+  Grants grants = Grants::kPerhapsUsed;
   int64_t now_ns = 0;
   std::string_view path;  // of the checkpoint, in the request
 };
@@ -40,7 +41,9 @@ absl::StatusOr<Writer> FindWriter(Transaction& txn, Attempt attempt, uint32_t ra
     return absl::FailedPreconditionError(StrCat("rank ", rank, " has not begun attempt ",
                                                 attempt.record.number(), " of ", Quoted(path)));
   }
-  return Writer{std::move(attempt), rank, *std::move(record), facts.now_ns(), path};
+  const bool has_shards = record->shard_count() > 0 || record->incomplete_shards() > 0;
+  const Grants grants = has_shards ? Grants::kPerhapsUsed : Grants::kUnused;
+  return Writer{std::move(attempt), rank, *std::move(record), grants, facts.now_ns(), path};
 }
 
 void StoreWriter(Transaction& txn, const Writer& writer) {
@@ -108,8 +111,10 @@ absl::Status AddShard(Transaction& txn, Writer& writer, const wire::ShardRecord&
   }
   ASSIGN_OR_RETURN(const Place place, PlaceShard(txn, writer, shard.name()));
   ASSIGN_OR_RETURN(NewNode node, OpenShard(txn, writer, place, shard));
-  ASSIGN_OR_RETURN(const uint64_t size, AddExtents(txn, node.id, node.record.size_bytes(),
-                                                   shard.extents(), writer.record.granted()));
+  ASSIGN_OR_RETURN(const uint64_t size,
+                   AddExtents(txn, node.id, node.record.size_bytes(), shard.extents(),
+                              writer.record.granted(), writer.grants));
+  if (!shard.extents().empty()) writer.grants = Grants::kPerhapsUsed;
   node.record.set_size_bytes(size);
   node.record.set_incomplete(more == More::kFollows);
   if (more == More::kFollows) {

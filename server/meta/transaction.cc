@@ -4,16 +4,27 @@
 
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
 #include "server/meta/keys.h"
 
 namespace cairn {
+namespace {
+
+// Of a family: what 512 commands have in common and what each has of its own.
+constexpr size_t kReadsKept = 4096;
+
+}  // namespace
 
 absl::StatusOr<std::optional<std::string>> Transaction::Get(ColumnFamily family,
                                                             std::string_view key) const {
   const Overlay& overlay = overlays_[family];
   if (const auto found = overlay.find(key); found != overlay.end()) return found->second;
+  Reads& reads = reads_[family];
+  const absl::string_view name = ToAbsl(key);
+  if (const auto read = reads.find(name); read != reads.end()) return read->second;
   absl::StatusOr<std::optional<std::string>> value = kv_->Get(family, key);
   RETURN_IF_ERROR(Note(value.status()));
+  if (reads.size() < kReadsKept) reads.try_emplace(name, *value);
   return value;
 }
 
@@ -170,6 +181,7 @@ KvBatch Transaction::TakeBatch() {
       }
     }
     overlays_[family].clear();
+    reads_[family].clear();
   }
   undo_.clear();
   return batch;

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/ids.h"
@@ -51,7 +52,9 @@ enum class Counter : uint8_t {
   kForgottenAttempt = 37,  // the highest attempt number of the names that are forgotten
 };
 
-// Not thread-safe. Nothing reaches the Kv before the owner writes TakeBatch().
+// Not thread-safe. Nothing reaches the Kv before the owner writes TakeBatch(). What it has read
+// once it takes for what there is: nobody else may change the Kv while it is used, or its user must
+// not mind.
 class Transaction {
  public:
   explicit Transaction(Kv& kv) : kv_(&kv) {}
@@ -137,7 +140,11 @@ class Transaction {
   void Change(ColumnFamily family, std::string_view key, std::optional<std::string> value);
   absl::Status Note(absl::Status status) const;
 
+  // A group's commands ask for the same directories and buckets again and again.
+  using Reads = absl::flat_hash_map<std::string, std::optional<std::string>>;
+
   Kv* kv_;
+  mutable Reads reads_[kMetaFamilyCount];
   Overlay overlays_[kMetaFamilyCount];
   std::vector<Undo> undo_;
   Effects effects_;

@@ -46,7 +46,8 @@ Hardware OnlyDisk() {
   hardware.reactor_bytes = hardware.rank_encode = hardware.rank_copies = 1e15;
   hardware.reactor_call = hardware.rank_call = 1e-9;
   hardware.latency = 1e-6;
-  hardware.meta_call = hardware.meta_apply = hardware.meta_sync = hardware.meta_query = 1e-9;
+  hardware.meta_call = hardware.meta_begin = hardware.meta_done = 1e-9;
+  hardware.meta_sync = hardware.meta_query = 1e-9;
   return hardware;
 }
 
@@ -144,7 +145,7 @@ TEST(Simulation, NothingIsBusyForLongerThanItTakes) {
 TEST(Simulation, MutationsTakeTheirTurns) {
   Hardware hardware = OnlyDisk();
   hardware.disk_write = 1e15;
-  hardware.meta_apply = 1e-3;
+  hardware.meta_begin = hardware.meta_done = 1e-3;
   const Outcome outcome = Simulation(hardware, {}, MakeWork(Direction::kSave, 100, 1, 1)).Run();
   EXPECT_EQ(outcome.meta_commands, 201u);
   EXPECT_NEAR(outcome.meta_seconds, 0.201, 0.001);
