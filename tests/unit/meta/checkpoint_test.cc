@@ -263,6 +263,21 @@ TEST_F(CheckpointTest, RefusesShardsThatAreWrong) {
   EXPECT_EQ(shown->shards(2).name(), "sub/c");
 }
 
+TEST_F(CheckpointTest, StripesAreUsedOnceInWhateverCallsTheyAreTold) {
+  const uint64_t first = Begin(kPath)->stripes().first();
+  ASSERT_THAT(Stage(0, Shard("a", 10, first)), IsOk());
+  EXPECT_THAT(Stage(0, Shard("b", 10, first)), Fails(kInvalid, "used already"));
+  EXPECT_THAT(Done(kPath, 1, 0, {Shard("b", 10, first)}), Fails(kInvalid, "used already"));
+  ASSERT_THAT(Done(kPath, 1, 0, {Shard("b", 10, first + 1)}), IsOk());
+}
+
+TEST_F(CheckpointTest, AShardThatBeginsAgainTakesStripesOfItsOwn) {
+  const uint64_t first = Begin(kPath)->stripes().first();
+  ASSERT_THAT(Stage(0, Shard("a", 10, first), true), IsOk());
+  EXPECT_THAT(Done(kPath, 1, 0, {Shard("a", 20, first)}), Fails(kInvalid, "used already"));
+  ASSERT_THAT(Done(kPath, 1, 0, {Shard("a", 20, first + 1)}), IsOk());
+}
+
 TEST_F(CheckpointTest, RankDoneTwiceIsHarmlessUnlessItDiffers) {
   const auto begun = Begin(kPath, {.world = 2, .rank = 0});
   const auto shard = Shard("a", 10, begun->stripes().first());
