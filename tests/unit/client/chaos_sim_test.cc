@@ -40,6 +40,7 @@ struct Job {
   // Saves and removals that have failed: each is there as it was meant or not at all.
   std::vector<Saved> doubtful;
   std::string under_way;  // the save's path
+  std::string leaving;    // the path of what is being removed, or was last
   int steps = 0;
   bool stop = false;
   bool stopped = false;
@@ -121,6 +122,7 @@ Task<void> Work(Chaos* world, Job* job) {
       if (job->steps % 4 == 0 && job->archived.size() < kArchived) {
         job->archived.push_back(oldest);
       } else {
+        job->leaving = oldest.path;
         absl::Status removed = co_await world->Remove(oldest.path);
         if (!removed.ok()) job->doubtful.push_back(oldest);
       }
@@ -440,6 +442,7 @@ void ExpectListed(Chaos& world, const Job& job) {
     for (const Saved& saved : *all) wanted.insert(saved.path);
   std::set<std::string> allowed = wanted;
   const std::string under_way = job.under_way;
+  allowed.insert(job.leaving);
   const auto listed = world.executor.Run(
       world.session->Meta<wire::ListReply>(wire::LIST, request, world.Soon()));
   ASSERT_TRUE(listed.ok()) << listed.status();
@@ -447,6 +450,7 @@ void ExpectListed(Chaos& world, const Job& job) {
   for (const std::vector<Saved>* all : {&job.acknowledged, &job.archived, &job.doubtful})
     for (const Saved& saved : *all) kept.insert(saved.path);
   allowed.insert(kept.begin(), kept.end());
+  allowed.insert(job.leaving);
   for (const wire::Entry& entry : listed->entries()) {
     const std::string path = "b/" + entry.name();
     EXPECT_TRUE(allowed.contains(path)) << path << " was never saved, or is removed";
