@@ -150,8 +150,8 @@ void Rotation::ChooseAll() {
 
 bool Rotation::IsCrowdedForSilence() const {
   return chosen_are_crowded_ && std::any_of(refused_.begin(), refused_.end(), [](const auto& each) {
-    return IsSilence(each.second);
-  });
+           return IsSilence(each.second);
+         });
 }
 
 // One after the other that whose targets have the least to do with those chosen before, so that no

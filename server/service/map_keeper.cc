@@ -224,8 +224,7 @@ void MapKeeper::ForgetWantedWithout(uint32_t was_away) {
     return !domains.IsReachable(target) || (node != nullptr && node->id() == was_away);
   };
   for (auto& [group, wanted] : wanted_crowded_) std::erase_if(wanted.out_of_reach, is_away);
-  std::erase_if(wanted_crowded_,
-                [](const auto& each) { return each.second.out_of_reach.empty(); });
+  std::erase_if(wanted_crowded_, [](const auto& each) { return each.second.out_of_reach.empty(); });
 }
 
 std::set<uint32_t> MapKeeper::KeepCrowded() const {

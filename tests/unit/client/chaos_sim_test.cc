@@ -428,8 +428,7 @@ void ExpectWhole(Chaos& world, const Saved& saved, bool may_be_gone) {
 void ExpectKept(Chaos& world, const Job& job) {
   for (const std::vector<Saved>* all : {&job.acknowledged, &job.archived})
     for (const Saved& saved : *all) ASSERT_NO_FATAL_FAILURE(ExpectWhole(world, saved, false));
-  for (const Saved& saved : job.doubtful)
-    ASSERT_NO_FATAL_FAILURE(ExpectWhole(world, saved, true));
+  for (const Saved& saved : job.doubtful) ASSERT_NO_FATAL_FAILURE(ExpectWhole(world, saved, true));
 }
 
 // All that was acknowledged, and nothing that never was begun.
@@ -443,8 +442,8 @@ void ExpectListed(Chaos& world, const Job& job) {
   std::set<std::string> allowed = wanted;
   const std::string under_way = job.under_way;
   allowed.insert(job.leaving);
-  const auto listed = world.executor.Run(
-      world.session->Meta<wire::ListReply>(wire::LIST, request, world.Soon()));
+  const auto listed =
+      world.executor.Run(world.session->Meta<wire::ListReply>(wire::LIST, request, world.Soon()));
   ASSERT_TRUE(listed.ok()) << listed.status();
   std::set<std::string> kept = {under_way, job.under_way};
   for (const std::vector<Saved>* all : {&job.acknowledged, &job.archived, &job.doubtful})

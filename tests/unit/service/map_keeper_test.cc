@@ -190,7 +190,8 @@ TEST_F(MapKeeperTest, AChangeInTheMiddleOfAFetchLeadsToTheNewMap) {
   ASSERT_NO_FATAL_FAILURE(ExpectPart(Get(0, map_.version() + 5, next), 0));
 }
 
-// Else what is written while a node dies would be spread over too few for as long, with all healthy.
+// Else what is written while a node dies would be spread over too few for as long, with all
+// healthy.
 TEST_F(MapKeeperTest, CrowdedGroupsAreKeptForWritersAsLongAsOnlyTheyMissSomething) {
   for (uint64_t node = 1; node <= 6; ++node) ASSERT_EQ(Join(node), absl::OkStatus());
   ASSERT_EQ(MakeGroups("ec:4+2"), absl::OkStatus());
