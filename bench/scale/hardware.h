@@ -43,8 +43,8 @@ struct Hardware {
 
   // The node with the metadata. Measured by bench/micro/meta_bench and rpc_bench.
   double meta_call = 10e-6;   // a call's handling, the first reactor
-  double meta_begin = 19e-6;  // a rank's begin in a group, one thread
-  double meta_done = 28e-6;   // a rank that is done, likewise
+  double meta_begin = 20e-6;  // a rank's begin in a group, one thread
+  double meta_done = 33e-6;   // a rank that is done, likewise
   double meta_sync = 200e-6;  // a group's synced write
   double meta_query = 20e-6;  // kMetaReaders threads
 

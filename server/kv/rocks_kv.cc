@@ -93,10 +93,6 @@ rocksdb::ColumnFamilyOptions MakeFamilyOptions(
   rocksdb::ColumnFamilyOptions options;
   options.table_factory = tables;
   options.write_buffer_size = std::max<uint64_t>(memory_bytes / 8, 64 * kKiB);
-  // Half of what is looked for is not there: names that are about to be made, requests that come
-  // for the first time.
-  options.memtable_prefix_bloom_size_ratio = 0.02;
-  options.memtable_whole_key_filtering = true;
   // Index records are mostly checksums, which do not compress, and the metadata's are small.
   options.compression = rocksdb::kNoCompression;
   options.paranoid_file_checks = true;
