@@ -32,11 +32,12 @@ absl::Status FillMessage(const toml::table& table, std::string_view file, Messag
 absl::Status FillNumber(const toml::node& node, std::string_view file, const FieldDescriptor* field,
                         Message* message) {
   const auto* reflection = message->GetReflection();
-  const auto value = node.value<int64_t>();
+  // Of a float, value() would be a conversion, which is undefined where it does not fit.
+  const auto value = node.value_exact<int64_t>();
   const bool narrow = field->cpp_type() == FieldDescriptor::CPPTYPE_UINT32;
   const int64_t max =
       narrow ? int64_t{std::numeric_limits<uint32_t>::max()} : std::numeric_limits<int64_t>::max();
-  if (!node.is_integer() || !value.has_value() || *value < 0 || *value > max) {
+  if (!value.has_value() || *value < 0 || *value > max) {
     return Wrong(file, node, field->name(), StrCat("a whole number from 0 to ", max));
   }
   if (narrow) {

@@ -45,6 +45,8 @@ TEST(ParseConfig, MistakesNameFileLineAndField) {
   EXPECT_THAT(Refusal("reactors = -1"), HasSubstr("a whole number"));
   EXPECT_THAT(Refusal("reactors = 4294967296"), HasSubstr("to 4294967295"));
   EXPECT_THAT(Refusal("reactors = 1.5"), HasSubstr("a whole number"));
+  EXPECT_THAT(Refusal("reactors = 4.0"), HasSubstr("a whole number"));
+  EXPECT_THAT(Refusal("reactors = 1e300"), HasSubstr("a whole number"));
   EXPECT_THAT(Refusal("data = 7"), HasSubstr("a string"));
   EXPECT_THAT(Refusal("targets = \"/t\""), HasSubstr("[[targets]]"));
   EXPECT_THAT(Refusal("[[targets]]\nsizes = \"1\""),
