@@ -147,8 +147,9 @@ Task<absl::Status> Session::MakeGroupsWithout(std::string redundancy, std::vecto
 
 void Session::StillWantGroupsWithout(const std::string& redundancy, std::vector<TargetId> avoid) {
   const MonoTime now = Executor::Current().clock().Now();
-  if (stop_.stop_requested() || now < next_wish_) return;
-  next_wish_ = now + kWishInterval;
+  MonoTime& next = next_wish_[redundancy];
+  if (stop_.stop_requested() || now < next) return;
+  next = now + kWishInterval;
   scope_.Spawn(RepeatWish(redundancy, std::move(avoid)));
 }
 

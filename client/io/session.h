@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -225,8 +226,8 @@ class Session {
   bool renewing_ = false;
   size_t routes_in_use_ = 0;
   bool watching_calls_ = false;
-  MonoTime unreachable_at_;  // a node, last
-  MonoTime next_wish_;       // for groups without some targets
+  MonoTime unreachable_at_;                    // a node, last
+  std::map<std::string, MonoTime> next_wish_;  // for groups without some targets, by redundancy
   uint64_t request_client_;
   uint64_t request_sequence_ = 0;
   std::string cluster_id_;  // of the first node that answered; others are refused

@@ -188,9 +188,11 @@ struct Kind {
   uint64_t unavailable = 0;
   uint64_t degraded = 0;
   bool is_any_full_whole = false;
-  uint64_t crowded_whole = 0;
-  std::optional<uint32_t> crowded_survive;  // domains, the worst of them
-  wire::DomainLevel crowded_level = wire::DOMAIN_NODE;
+  bool is_any_crowded_whole = false;
+  // Whole groups that survive fewer losses, because a domain has several of their fragments.
+  uint64_t sharing = 0;
+  uint32_t sharing_survive = 0;  // domains, the worst of them
+  wire::DomainLevel sharing_level = wire::DOMAIN_NODE;
   // When the last full one, and the last one of all, stopped being whole; 0: not known.
   int64_t full_since_ns = 0;
   int64_t any_since_ns = 0;
@@ -302,12 +304,13 @@ void GroupJudge::Judge(const wire::PlacementGroup& group) {
 }
 
 void GroupJudge::JudgeCrowded(const wire::PlacementGroup& group, Kind* kind) const {
-  ++kind->crowded_whole;
+  kind->is_any_crowded_whole = true;
   if (!kind->redundancy.has_value()) return;
   const uint32_t survives = Survives(group, kind->redundancy->tolerance());
-  if (survives >= kind->crowded_survive.value_or(survives + 1)) return;
-  kind->crowded_survive = survives;
-  kind->crowded_level = group.level();
+  if (survives >= kind->redundancy->tolerance()) return;  // apart by now
+  if (kind->sharing++ > 0 && survives >= kind->sharing_survive) return;
+  kind->sharing_survive = survives;
+  kind->sharing_level = group.level();
 }
 
 uint32_t GroupJudge::Survives(const wire::PlacementGroup& group, uint32_t spare) const {
@@ -372,15 +375,14 @@ void GroupJudge::ReportData(std::vector<wire::HealthItem>* items) const {
 // Where nothing else is written to, WRITES_CROWDED says as much.
 void GroupJudge::ReportCrowded(const std::string& name, const Kind& kind,
                                std::vector<wire::HealthItem>* items) {
-  if (!kind.crowded_survive.has_value()) return;
-  const uint32_t full = kind.redundancy->tolerance();
-  if (*kind.crowded_survive >= full) return;
-  const char* domain = DomainNoun(kind.crowded_level);
+  if (kind.sharing == 0) return;
+  const char* domain = DomainNoun(kind.sharing_level);
   wire::HealthItem item = Warning("DATA_CROWDED");
-  item.set_summary(StrCat(kind.crowded_whole, " of ", kind.groups, " placement groups of ", name,
+  item.set_summary(StrCat(kind.sharing, " of ", kind.groups, " placement groups of ", name,
                           " have several fragments in a ", domain));
-  item.set_endangers(StrCat("what is in them survives the loss of ", *kind.crowded_survive, " ",
-                            domain, *kind.crowded_survive == 1 ? "" : "s", ", not of ", full));
+  item.set_endangers(StrCat("what is in them survives the loss of ", kind.sharing_survive, " ",
+                            domain, kind.sharing_survive == 1 ? "" : "s", ", not of ",
+                            kind.redundancy->tolerance()));
   item.set_todo(
       "wait: they are spread as soon as enough is up (cairn rebuild status), a minute after the "
       "last client that cannot reach some of it has written");
@@ -393,7 +395,7 @@ void GroupJudge::Report(std::vector<wire::HealthItem>* items) const {
     if (kind.is_any_full_whole) ReportCrowded(name, kind, items);
     if (kind.is_any_full_whole || kind.missing.targets.empty()) continue;
     wire::HealthItem item;
-    if (kind.crowded_whole > 0) {
+    if (kind.is_any_crowded_whole) {
       item = Warning("WRITES_CROWDED");
       item.set_summary(
           StrCat("too little is up to spread ", name, "; missing: ", kind.missing.Describe()));

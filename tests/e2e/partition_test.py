@@ -11,7 +11,7 @@ from save_loop import SHARD, SaveLoop
 
 # Time is real here: a job may wait for it. The cluster finds a node down in 3 s.
 SAVE_LIMIT_S = 40
-# What a client alone could not reach is missing in groups for a minute more.
+# A client that alone could not reach a node has groups without it for a minute more, which health tells of.
 HEALTHY_S = 110
 
 

@@ -235,6 +235,8 @@ TEST_F(HealthTest, GroupsThatAreStillCrowdedAreNamedWithWhatTheySurvive) {
             "1 of 2 placement groups of ec:4+2 have several fragments in a node");
   EXPECT_EQ(Item("DATA_CROWDED").endangers(),
             "what is in them survives the loss of 1 node, not of 2");
+  AddGroup("ec:4+2", {1, 2, 3, 4, 5, 6})->set_crowded(true);
+  EXPECT_THAT(Item("DATA_CROWDED").summary(), HasSubstr("1 of 3 placement groups"));
   map_.mutable_groups(1)->mutable_targets()->Set(4, 5);
   map_.mutable_groups(1)->mutable_targets()->Set(5, 6);
   EXPECT_THAT(Codes(map_), ElementsAre()) << "they are apart by now, though it still says crowded";
