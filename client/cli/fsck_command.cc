@@ -91,6 +91,7 @@ struct CheckResult {
   uint64_t stripes = 0;
   uint64_t fragments = 0;
   uint64_t verified_bytes = 0;
+  uint64_t leftovers = 0;
   std::map<StorageFault, Count> by_fault;
   std::set<uint32_t> unreachable;
   Json findings = Json::array();  // with --output json only
@@ -131,6 +132,7 @@ absl::Status CheckAll(Context& context, Admin& admin, const CheckArguments& argu
     result->stripes += step.stripes;
     result->fragments += step.fragments;
     result->verified_bytes += step.verified_bytes;
+    result->leftovers += step.leftovers;
     result->unreachable.insert(step.unreachable_targets.begin(), step.unreachable_targets.end());
     if (!step.findings.empty()) progress.Hide();
     for (const StorageFinding& finding : step.findings)
@@ -179,6 +181,11 @@ void PrintSummary(Context& context, const CheckArguments& arguments, const Check
     if (arguments.options.repair) absl::StrAppend(&out, ", ", count.repaired, " repaired");
     absl::StrAppend(&out, "\n");
   }
+  if (result.leftovers > 0) {
+    absl::StrAppend(&out, Counted(result.leftovers, "fragment"),
+                    " left by moves, to be freed when the rebuild is through: no fault, see 'cairn "
+                    "rebuild status'\n");
+  }
   if (!result.unreachable.empty()) {
     absl::StrAppend(&out, "could not ask ", result.unreachable.size() == 1 ? "target " : "targets ",
                     absl::StrJoin(result.unreachable, ", "),
@@ -203,6 +210,7 @@ Json SummaryJson(const CheckArguments& arguments, const CheckResult& result) {
           {"found", all.found},
           {"repaired", all.repaired},
           {"by_fault", std::move(by_fault)},
+          {"leftovers", result.leftovers},
           {"unreachable_targets", result.unreachable},
           {"findings", result.findings}};
 }
@@ -266,7 +274,8 @@ Faults:
   fragment_missing       a target lacks a fragment that it should hold
   fragment_damaged       a fragment is not what was written
   fragment_wrong_length  a fragment is too long or too short
-  fragment_orphan        a target holds a fragment that nothing refers to
+  fragment_orphan        a target holds a fragment that nothing refers to (no fault, and only counted,
+                         as long as a rebuild is about to free what its moves have left)
   stripe_lost            too few fragments are left to read a stripe: part of a file is gone
   group_unknown          a stripe is in a placement group that is none
 

@@ -58,6 +58,7 @@ Json RebuildJson(const RebuildInfo& info) {
           {"failed_fragments", info.failed_fragments},
           {"last_failure", info.last_failure},
           {"waiting_nodes", info.waiting_nodes},
+          {"sweep_due", info.sweep_due},
           {"scrub", ScrubJson(info.scrub)},
           {"moves", std::move(moves)}};
 }
@@ -120,6 +121,7 @@ std::string RenderRebuild(const RebuildInfo& info, TextStyle style) {
        {"rate", RateText(info)},
        {"pass", PassText(info)},
        {"failures", FailuresText(info)},
+       {"sweep", info.sweep_due ? "due: frees what moves have left, when they are through" : "none"},
        {"waiting", WaitingText(info)}},
       style);
   if (info.moves.empty()) return out;

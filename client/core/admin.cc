@@ -112,6 +112,7 @@ RebuildInfo ToRebuildInfo(const wire::RebuildStatusReply& reply) {
   for (const wire::RebuildStatusReply::Move& move : reply.moves())
     info.moves.push_back({move.group(), move.index(), move.from(), move.to(), move.settling()});
   info.waiting_nodes.assign(reply.waiting_nodes().begin(), reply.waiting_nodes().end());
+  info.sweep_due = reply.sweep_due();
   info.scrub = ToScrubInfo(reply.scrub());
   return info;
 }
@@ -285,6 +286,7 @@ absl::StatusOr<StorageCheckStep> Admin::CheckStorage(uint64_t from_stripe,
   step.stripes = reply.stripes();
   step.fragments = reply.fragments();
   step.verified_bytes = reply.verified_bytes();
+  step.leftovers = reply.leftovers();
   for (const wire::StorageFinding& finding : reply.findings())
     step.findings.push_back(ToStorageFinding(finding));
   step.unreachable_targets.assign(reply.unreachable_targets().begin(),

@@ -19,6 +19,7 @@ constexpr absl::Duration kPauseAfterFailures = absl::Seconds(5);
 constexpr absl::Duration kPatienceMax = absl::Minutes(5);
 constexpr absl::Duration kFirstSweep = absl::Seconds(60);
 constexpr absl::Duration kSweepInterval = absl::Seconds(10);
+constexpr int kSweepsTrusted = 3;
 // What no map version tells of, how full targets are, is looked at so often.
 constexpr absl::Duration kPlanInterval = absl::Seconds(10);
 constexpr uint64_t kStripesPerPage = 16'384;
@@ -69,7 +70,7 @@ RebuildLoop::RebuildLoop(MetaEngine& meta, Peers& peers, Map map, Options option
       peers_(peers),
       map_(std::move(map)),
       options_(options),
-      check_(meta, peers, map_.get) {}
+      check_(meta, peers, map_.get, [this] { return SweepIsExpected(); }) {}
 
 RebuildLoop::~RebuildLoop() = default;
 
@@ -122,6 +123,17 @@ bool RebuildLoop::SweepIsDue() {
     for (uint32_t target : unswept_) sweep_wanted_ = sweep_wanted_ || domains.IsReachable(target);
   }
   return sweep_wanted_;
+}
+
+// Moves leave something behind, and so does what ended before the metadata has started again. What
+// several sweeps could not free is for people.
+bool RebuildLoop::SweepIsExpected() const {
+  if (sweeps_failed_ >= kSweepsTrusted) return false;
+  if (sweep_wanted_ || !copying_.empty() || !fences_.empty()) return true;
+  if (first_sweep_ != MonoTime::Never() && map_.get().nodes_size() > 1) return true;
+  const MapDomains domains(map_.get());
+  return std::any_of(unswept_.begin(), unswept_.end(),
+                     [&domains](uint32_t target) { return domains.IsReachable(target); });
 }
 
 // Whether something has changed that no version of the map tells of.
@@ -413,6 +425,7 @@ Task<absl::Status> RebuildLoop::Sweep() {
   }
   if (freed > 0) CAIRN_LOG_INFO("freed {} fragments that no placement group has any more", freed);
   sweep_wanted_ = !all;
+  sweeps_failed_ = all ? 0 : sweeps_failed_ + 1;
   co_return absl::OkStatus();
 }
 
@@ -430,6 +443,7 @@ MoveFacts RebuildLoop::Facts() const {
 wire::RebuildStatusReply RebuildLoop::Status() const {
   wire::RebuildStatusReply status = status_;
   status.set_members_lost(CountStuck(map_.get(), facts_));
+  status.set_sweep_due(SweepIsExpected());
   const MapDomains domains(map_.get());
   std::set<uint32_t> waiting;
   for (const wire::PlacementGroup& group : map_.get().groups()) {

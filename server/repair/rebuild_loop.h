@@ -76,6 +76,7 @@ class RebuildLoop {
   std::vector<MoveKey> Due() const;
   void NoteTry(const std::vector<MoveKey>& due);
   bool SweepIsDue();
+  bool SweepIsExpected() const;
   Task<absl::Status> RunPass(std::vector<MoveKey> due);
   Task<absl::Status> RestorePage(Pass& pass, const StripePage& page);
   Task<void> RestoreBatch(Pass* pass, Batch batch);
@@ -104,6 +105,7 @@ class RebuildLoop {
   absl::Duration patience_;
   // Fragments are left where no group has them any more.
   bool sweep_wanted_ = false;
+  int sweeps_failed_ = 0;  // in a row: something was left
   MonoTime next_sweep_;
   MonoTime first_sweep_;
   std::set<uint32_t> unswept_;  // targets that the last sweep could not ask

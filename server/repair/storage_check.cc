@@ -88,8 +88,12 @@ struct StorageCheck::Evaluation {
 };
 
 StorageCheck::StorageCheck(MetaEngine& meta, Peers& peers,
-                           std::function<const wire::ClusterMap&()> map)
-    : meta_(meta), peers_(peers), map_(std::move(map)) {}
+                           std::function<const wire::ClusterMap&()> map,
+                           std::function<bool()> sweep_is_due)
+    : meta_(meta),
+      peers_(peers),
+      map_(std::move(map)),
+      sweep_is_due_(std::move(sweep_is_due)) {}
 
 Task<absl::StatusOr<wire::CheckStorageReply>> StorageCheck::Run(wire::CheckStorageRequest request,
                                                                 Mend mend) {
@@ -104,6 +108,8 @@ Task<absl::StatusOr<wire::CheckStorageReply>> StorageCheck::Run(wire::CheckStora
     last = true;
   }
   Range range{{request.from(), end - request.from()}, last};
+  // A sweep that ends meanwhile may have come too late for what is listed first.
+  const bool sweep_was_due = sweep_is_due_();
   auto view = std::make_unique<const MapView>(map_());
   absl::StatusOr<Evaluation> found = co_await Evaluate(*view, &range, request.verify());
   if (!found.ok()) co_return found.status();
@@ -122,6 +128,12 @@ Task<absl::StatusOr<wire::CheckStorageReply>> StorageCheck::Run(wire::CheckStora
     found->differences = std::move(both);
     found->unreachable.insert(again->unreachable.begin(), again->unreachable.end());
   }
+  uint64_t leftovers = 0;
+  if (mend == Mend::kNothing && (sweep_was_due || sweep_is_due_())) {
+    leftovers = std::erase_if(found->differences, [](const StorageDifference& each) {
+      return each.fault == wire::FRAGMENT_ORPHAN;
+    });
+  }
   if (found->differences.size() > kFindingsMax) {
     // Between two stripes; one stripe has never so many.
     const uint64_t cut = found->differences[kFindingsMax].stripe;
@@ -139,6 +151,7 @@ Task<absl::StatusOr<wire::CheckStorageReply>> StorageCheck::Run(wire::CheckStora
   reply.set_stripes(found->stripes);
   reply.set_fragments(found->fragments);
   reply.set_verified_bytes(found->verified_bytes);
+  reply.set_leftovers(leftovers);
   reply.set_last_stripe(found->next_unused == 0 ? 0 : found->next_unused - 1);
   for (wire::StorageFinding& finding : found->findings) *reply.add_findings() = std::move(finding);
   for (uint32_t target : found->unreachable) reply.add_unreachable_targets(target);

@@ -20,12 +20,15 @@ namespace cairn {
 // steps. One for all who check: what it frees must not be planned to be moved meanwhile.
 class StorageCheck {
  public:
-  // `map` answers the map of the moment.
-  StorageCheck(MetaEngine& meta, Peers& peers, std::function<const wire::ClusterMap&()> map);
+  // `map` answers the map of the moment; `sweep_is_due`, whether what nothing refers to is going to
+  // be freed by itself, see Step().
+  StorageCheck(MetaEngine& meta, Peers& peers, std::function<const wire::ClusterMap&()> map,
+               std::function<bool()> sweep_is_due);
 
   // One step, from stripe `request.from()` on. While data is written and removed, what only looks
-  // wrong because of that is looked at twice and is no finding. Errors are the metadata's;
-  // targets that do not answer are named in the reply.
+  // wrong because of that is looked at twice and is no finding. As long as a sweep is
+  // due, neither is what nothing refers to, unless it is to be mended: it is counted. Errors are
+  // the metadata's; targets that do not answer are named in the reply.
   Task<absl::StatusOr<wire::CheckStorageReply>> Step(wire::CheckStorageRequest request) {
     return Run(request, request.repair() ? Mend::kAll : Mend::kNothing);
   }
@@ -53,6 +56,7 @@ class StorageCheck {
   MetaEngine& meta_;
   Peers& peers_;
   const std::function<const wire::ClusterMap&()> map_;
+  const std::function<bool()> sweep_is_due_;
   Semaphore freeing_{1};
 };
 

@@ -207,6 +207,7 @@ RebuildInfo AtWork(uint32_t copying) {
   info.pass_stripes = 200;
   info.passes = 3;
   info.waiting_nodes = {5, 6};
+  info.sweep_due = true;
   for (uint32_t i = 0; i < copying + 1; ++i) info.moves.push_back({100 + i, 2, 7, 8, i == 0});
   return info;
 }
@@ -222,6 +223,7 @@ TEST_F(AdminCommandTest, ARebuildIsShownWithItsMoves) {
             "rate      200 MB/s\n"
             "pass      25% of about 200 stripes, 3 ended\n"
             "failures  1 fragment in the last pass; the last: node 5\\x0ais busy\n"
+            "sweep     due: frees what moves have left, when they are through\n"
             "waiting   for nodes 5, 6\n"
             "\n"
             "GROUP  INDEX  FROM  TO  STATE\n"
@@ -235,14 +237,15 @@ TEST_F(AdminCommandTest, ManyMovesAreCutShortForPeopleOnly) {
   admin_.rebuild[0].moves.resize(256);
   const std::string out = Run({"rebuild", "status"}).out;
   EXPECT_THAT(out, HasSubstr("\n  119      2     7   8  copying\nand 381 more\n"));
-  EXPECT_EQ(Lines(out), 7u + 1 + 1 + 20 + 1);
+  EXPECT_EQ(Lines(out), 8u + 1 + 1 + 20 + 1);
   EXPECT_EQ(Run({"rebuild", "status", "-o", "json"}).json()["moves"].size(), 256u);
 }
 
 TEST_F(AdminCommandTest, ARebuildWithNothingToDoSaysSo) {
   const std::string out = Run({"rebuild", "status"}).out;
   EXPECT_THAT(out, HasSubstr("moves     0 copying, 0 settling\nstuck     none\n"));
-  EXPECT_THAT(out, HasSubstr("rate      -\npass      none under way, 0 ended\nfailures  none\n"));
+  EXPECT_THAT(out, HasSubstr("rate      -\npass      none under way, 0 ended\nfailures  none\n"
+                        "sweep     none\n"));
   EXPECT_THAT(out, Not(HasSubstr("GROUP")));
   EXPECT_EQ(Run({"rebuild", "status", "-o", "json"}).json()["idle"], true);
 }
@@ -280,6 +283,7 @@ TEST_F(AdminCommandTest, RebuildJsonHasEveryField) {
     "restored_fragments": 12, "restored_bytes": 50331648, "bytes_per_second": 200000000,
     "pass_stripes_done": 50, "pass_stripes": 200, "passes": 3, "failed_fragments": 1,
     "last_failure": "node 5\nis busy", "waiting_nodes": [5, 6],
+    "sweep_due": true,
     "scrub": {"running": false, "began_at": null, "ended_at": null, "stripes_done": 0, "stripes": 0,
               "verified_bytes": 0, "findings": 0, "repaired": 0, "reported": 0},
     "moves": [{"group": 100, "index": 2, "from_target": 7, "to_target": 8, "state": "settling"}]})"));
@@ -373,6 +377,21 @@ TEST_F(StorageCheckTest, ACleanStorageIsOneLineAndExitsZero) {
   }
 }
 
+TEST_F(StorageCheckTest, WhatMovesHaveLeftIsNoFault) {
+  admin_.steps[0].leftovers = 3;
+  admin_.steps[200].leftovers = 1;
+  const RunResult result = Run({"fsck"});
+  EXPECT_EQ(result.code, 0);
+  EXPECT_EQ(result.out,
+            "fsck: nothing found, 200 stripes, 1201 fragments in 0 us\n"
+            "4 fragments left by moves, to be freed when the rebuild is through: no fault, see "
+            "'cairn rebuild status'\n");
+  const Json document = Json::parse(Run({"--output", "json", "fsck"}).out);
+  EXPECT_EQ(document["leftovers"], 4);
+  EXPECT_EQ(document["found"], 0);
+  EXPECT_EQ(document["ok"], true);
+}
+
 TEST_F(StorageCheckTest, ScrubAndVerifyReadEverything) {
   for (const auto& command : std::vector<std::vector<std::string>>{
            {"scrub", "--repair"}, {"fsck", "--verify", "--repair"}}) {
@@ -458,7 +477,7 @@ TEST_F(StorageCheckTest, JsonHasEveryFindingAndTheCounts) {
                  "stripe_lost": {"found": 1, "repaired": 0},
                  "unknown": {"found": 1, "repaired": 0},
                  "fragment_orphan": {"found": 1, "repaired": 1}},
-    "unreachable_targets": [],
+    "leftovers": 0, "unreachable_targets": [],
     "findings": [
       {"fault": "fragment_missing", "stripe": 7, "group": 4, "target": 5, "index": 1,
        "repaired": true, "detail": "d"},

@@ -463,8 +463,9 @@ void ExpectListed(Chaos& world, const Job& job) {
 void ExpectNothingToMend(Chaos& world) {
   for (int tries = 0;; ++tries) {
     const auto checked = world.Check(false, true);
-    if (checked.findings.empty() && checked.unreachable.empty()) return;
+    if (checked.findings.empty() && checked.unreachable.empty() && checked.leftovers == 0) return;
     if (tries == 8) {
+      EXPECT_EQ(checked.leftovers, 0u);
       for (const auto& finding : checked.findings) ADD_FAILURE() << finding.DebugString();
       for (uint32_t target : checked.unreachable) ADD_FAILURE() << "unreachable: " << target;
       return;

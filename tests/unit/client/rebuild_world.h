@@ -105,6 +105,7 @@ class Rebuild : public Cluster {
     std::set<uint32_t> unreachable;
     uint64_t stripes = 0;
     uint64_t fragments = 0;
+    uint64_t leftovers = 0;
   };
   Checked Check(bool repair = false, bool verify = false) {
     Checked all;
@@ -123,6 +124,7 @@ class Rebuild : public Cluster {
                              reply->unreachable_targets().end());
       all.stripes += reply->stripes();
       all.fragments += reply->fragments();
+      all.leftovers += reply->leftovers();
       if (reply->done()) return all;
       EXPECT_GT(reply->next(), from);
       from = reply->next();
@@ -134,6 +136,7 @@ class Rebuild : public Cluster {
     const Checked checked = Check(false, true);
     for (const auto& finding : checked.findings) ADD_FAILURE() << finding.DebugString();
     EXPECT_THAT(checked.unreachable, ::testing::IsEmpty());
+    EXPECT_EQ(checked.leftovers, 0u);
   }
   bool Names(uint32_t node_id) const {
     const std::set<uint32_t> targets = TargetsOf(node_id);

@@ -143,6 +143,8 @@ struct RebuildInfo {
   uint64_t passes = 0;                  // that have ended
   std::vector<Move> moves;              // the first 256
   std::vector<uint32_t> waiting_nodes;  // that must answer before it goes on
+  // Fragments may be left where no placement group has them: they are looked for and freed soon.
+  bool sweep_due = false;
   ScrubInfo scrub;
 };
 
@@ -186,6 +188,9 @@ struct StorageCheckStep {
   // Targets that could not be asked: what is missing there is not known.
   std::vector<uint32_t> unreachable_targets;
   uint64_t last_stripe = 0;  // the highest id that was ever given out: how far there is to go
+  // Fragments that nothing refers to, and no findings: moves have left them, and the rebuild frees
+  // them when it is through. 0 with `repair`: it frees them itself.
+  uint64_t leftovers = 0;
 };
 
 // ---- examinations ----
