@@ -121,7 +121,8 @@ std::string RenderRebuild(const RebuildInfo& info, TextStyle style) {
        {"rate", RateText(info)},
        {"pass", PassText(info)},
        {"failures", FailuresText(info)},
-       {"sweep", info.sweep_due ? "due: frees what moves have left, when they are through" : "none"},
+       {"sweep",
+        info.sweep_due ? "due: frees what moves have left, when they are through" : "none"},
        {"waiting", WaitingText(info)}},
       style);
   if (info.moves.empty()) return out;

@@ -90,10 +90,7 @@ struct StorageCheck::Evaluation {
 StorageCheck::StorageCheck(MetaEngine& meta, Peers& peers,
                            std::function<const wire::ClusterMap&()> map,
                            std::function<bool()> sweep_is_due)
-    : meta_(meta),
-      peers_(peers),
-      map_(std::move(map)),
-      sweep_is_due_(std::move(sweep_is_due)) {}
+    : meta_(meta), peers_(peers), map_(std::move(map)), sweep_is_due_(std::move(sweep_is_due)) {}
 
 Task<absl::StatusOr<wire::CheckStorageReply>> StorageCheck::Run(wire::CheckStorageRequest request,
                                                                 Mend mend) {

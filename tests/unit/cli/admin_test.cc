@@ -245,7 +245,7 @@ TEST_F(AdminCommandTest, ARebuildWithNothingToDoSaysSo) {
   const std::string out = Run({"rebuild", "status"}).out;
   EXPECT_THAT(out, HasSubstr("moves     0 copying, 0 settling\nstuck     none\n"));
   EXPECT_THAT(out, HasSubstr("rate      -\npass      none under way, 0 ended\nfailures  none\n"
-                        "sweep     none\n"));
+                             "sweep     none\n"));
   EXPECT_THAT(out, Not(HasSubstr("GROUP")));
   EXPECT_EQ(Run({"rebuild", "status", "-o", "json"}).json()["idle"], true);
 }
