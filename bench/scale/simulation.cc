@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 #include <utility>
 
 #include "common/base/check.h"
@@ -244,8 +245,12 @@ void Simulation::OnSealReply(uint32_t rank) {
 void Simulation::OnAtServer(uint32_t call) {
   Core& core = cores_[topology_.CoreOf(calls_[call].planned.target)];
   if (core.slabs_free == 0) {
-    Push(&core.waiting, call);
-    outcome_.calls_in_line_max = std::max(outcome_.calls_in_line_max, ++core.waiting_count);
+    // Items are numbered as stripes are: rank by rank.
+    std::optional<uint64_t> place;
+    if (save_) place = slots_[calls_[call].rank * software_.window + calls_[call].slot].item;
+    core.waiting.Push(call, place, now_ns());
+    outcome_.calls_in_line_max =
+        std::max(outcome_.calls_in_line_max, static_cast<uint32_t>(core.waiting.size()));
     return;
   }
   --core.slabs_free;
@@ -282,12 +287,14 @@ void Simulation::OnStage(uint32_t index) {
 
 void Simulation::FreeSlab(uint32_t index) {
   Core& core = cores_[index];
-  if (core.waiting.head == kNone) {
+  if (core.waiting.empty()) {
     ++core.slabs_free;
     return;
   }
-  --core.waiting_count;
-  EnterStage(Pop(&core.waiting), save_ ? now_ + hardware_.latency : now_);
+  const auto ticket = core.waiting.Next(now_ns());
+  const uint32_t next = core.waiting.Of(ticket);
+  core.waiting.Remove(ticket);
+  EnterStage(next, save_ ? now_ + hardware_.latency : now_);
 }
 
 void Simulation::OnSealArrives(uint32_t seal) {

@@ -10,7 +10,9 @@
 #include "bench/scale/topology.h"
 #include "bench/scale/work.h"
 #include "client/core/include/cairn/client.h"
+#include "common/buffer/slab_pool.h"
 #include "common/rpc/session_table.h"
+#include "common/task/turn_line.h"
 
 namespace cairn::scale {
 
@@ -79,8 +81,7 @@ class Simulation {
   };
   struct Core {
     uint32_t slabs_free = 0;
-    uint32_t waiting_count = 0;
-    Line waiting;
+    TurnLine<uint32_t> waiting{absl::ToInt64Nanoseconds(kOvertakenFor)};
   };
   struct Seal {
     uint32_t rank = 0;
@@ -117,6 +118,7 @@ class Simulation {
   void EnterStage(uint32_t call, double at);
   void OnStage(uint32_t call);
   void FreeSlab(uint32_t core);
+  int64_t now_ns() const { return static_cast<int64_t>(now_ * 1e9); }
   void OnSealArrives(uint32_t seal);
   void StartRound(uint32_t target);
   void OnSealed(uint32_t target);

@@ -96,7 +96,9 @@ absl::StatusOr<std::unique_ptr<SlabPool>> SlabPool::Create(Options options) {
 }
 
 SlabPool::SlabPool(Options options, MutableBytes memory)
-    : options_(options), memory_(memory), free_count_(static_cast<int64_t>(options.slab_count)) {
+    : options_(options),
+      memory_(memory),
+      free_count_(static_cast<int64_t>(options.slab_count), kOvertakenFor) {
   free_.reserve(options.slab_count);
   // The lowest slab is taken first: a lightly loaded server keeps to few, cached slabs.
   for (size_t index = options.slab_count; index > 0; --index) free_.push_back(index - 1);
@@ -107,8 +109,8 @@ SlabPool::~SlabPool() {
   munmap(memory_.data(), memory_.size());
 }
 
-Task<absl::StatusOr<Slab>> SlabPool::Acquire(Deadline deadline) {
-  const absl::Status acquired = co_await free_count_.Acquire(1, deadline);
+Task<absl::StatusOr<Slab>> SlabPool::Acquire(Deadline deadline, std::optional<uint64_t> place) {
+  const absl::Status acquired = co_await free_count_.Acquire(1, deadline, place);
   if (!acquired.ok()) co_return acquired;
   CAIRN_CHECK(!free_.empty());
   const size_t index = free_.back();

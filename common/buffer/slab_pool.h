@@ -3,16 +3,23 @@
 // a server never queues more bytes than it has slabs.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/base/units.h"
 #include "common/task/semaphore.h"
 
 namespace cairn {
 
 class SlabPool;
+
+// Little beside the 20 s after which a writer takes a silent call for a fault, and long enough that
+// saves of about a second end rank by rank.
+inline constexpr absl::Duration kOvertakenFor = absl::Seconds(1);
 
 // One slab, owned until destroyed. Movable. Destroy it on the pool's executor only.
 class Slab {
@@ -45,8 +52,9 @@ class SlabPool {
   SlabPool(const SlabPool&) = delete;
   SlabPool& operator=(const SlabPool&) = delete;
 
-  // Waits for a free slab. DEADLINE_EXCEEDED, or CANCELLED after Break().
-  Task<absl::StatusOr<Slab>> Acquire(Deadline deadline);
+  // Waits for a free slab; with a `place`, in front of those with a higher one (Semaphore).
+  // DEADLINE_EXCEEDED, or CANCELLED after Break().
+  Task<absl::StatusOr<Slab>> Acquire(Deadline deadline, std::optional<uint64_t> place = {});
   void Break() { free_count_.Break(); }
 
   // All slabs as one range, for registration with the fabric and the ring.

@@ -1,26 +1,28 @@
 #include "common/task/semaphore.h"
 
-#include <algorithm>
-
 namespace cairn {
+
+namespace {
+
+int64_t NowNs() { return Executor::Current().clock().Now().nanoseconds(); }
+
+}  // namespace
 
 struct Semaphore::Awaiter {
   Semaphore& semaphore;
   Waiter waiter;
   Deadline deadline;
+  std::optional<uint64_t> place;
   TimerId timer = 0;
 
   bool await_ready() const { return false; }
   void await_suspend(std::coroutine_handle<> handle) {
     waiter.handle = handle;
-    semaphore.waiters_.push_back(&waiter);
+    const auto ticket = semaphore.waiters_.Push(&waiter, place, NowNs());
     if (deadline.at() == MonoTime::Never()) return;
-    timer = Executor::Current().AddTimer(deadline.at(), [this] {
+    timer = Executor::Current().AddTimer(deadline.at(), [this, ticket] {
       timer = 0;
-      auto& waiters = semaphore.waiters_;
-      const auto position = std::find(waiters.begin(), waiters.end(), &waiter);
-      if (position == waiters.end()) return;  // granted in this very step
-      waiters.erase(position);
+      if (!semaphore.waiters_.Remove(ticket)) return;  // granted in this very step
       waiter.result = absl::DeadlineExceededError("no capacity became free in time");
       Executor::Current().Post(waiter.handle);
       semaphore.Grant();
@@ -32,10 +34,11 @@ struct Semaphore::Awaiter {
   }
 };
 
-Task<absl::Status> Semaphore::Acquire(int64_t units, Deadline deadline) {
+Task<absl::Status> Semaphore::Acquire(int64_t units, Deadline deadline,
+                                      std::optional<uint64_t> place) {
   if (broken_) co_return absl::CancelledError("stopping");
   if (TryAcquire(units)) co_return absl::OkStatus();
-  Awaiter awaiter{*this, Waiter{units, {}, absl::OkStatus()}, deadline};
+  Awaiter awaiter{*this, Waiter{units, {}, absl::OkStatus()}, deadline, place};
   absl::Status status = co_await awaiter;
   co_return status;
 }
@@ -52,9 +55,13 @@ void Semaphore::Release(int64_t units) {
 }
 
 void Semaphore::Grant() {
-  while (!waiters_.empty() && waiters_.front()->units <= available_) {
-    Waiter* waiter = waiters_.front();
-    waiters_.pop_front();
+  if (waiters_.empty()) return;
+  const int64_t now_ns = NowNs();
+  while (!waiters_.empty()) {
+    const auto ticket = waiters_.Next(now_ns);
+    Waiter* waiter = waiters_.Of(ticket);
+    if (waiter->units > available_) return;
+    waiters_.Remove(ticket);
     available_ -= waiter->units;
     Executor::Current().Post(waiter->handle);
   }
@@ -62,11 +69,15 @@ void Semaphore::Grant() {
 
 void Semaphore::Break() {
   broken_ = true;
-  for (Waiter* waiter : waiters_) {
+  if (waiters_.empty()) return;
+  const int64_t now_ns = NowNs();
+  while (!waiters_.empty()) {
+    const auto ticket = waiters_.Next(now_ns);
+    Waiter* waiter = waiters_.Of(ticket);
+    waiters_.Remove(ticket);
     waiter->result = absl::CancelledError("stopping");
     Executor::Current().Post(waiter->handle);
   }
-  waiters_.clear();
 }
 
 }  // namespace cairn

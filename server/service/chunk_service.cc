@@ -103,7 +103,8 @@ Task<absl::StatusOr<wire::WriteFragmentReply>> ChunkService::Write(
     co_return reply;
   }
 
-  absl::StatusOr<Slab> slab = co_await slabs_.Acquire(call.deadline());
+  // Who began first ends first, and so not all of a job's ranks at one moment.
+  absl::StatusOr<Slab> slab = co_await slabs_.Acquire(call.deadline(), request.key().stripe());
   if (!slab.ok()) co_return slab.status();
   const MutableBytes data = slab->bytes().first(length);
   BlockCrcs computed;

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <vector>
 
 #include "common/task/scope.h"
@@ -20,7 +21,8 @@ class SemaphoreTest : public ::testing::TestWithParam<uint64_t> {
  protected:
   Deadline In(absl::Duration duration) { return Deadline::After(executor_.clock(), duration); }
   // Starts a waiter and lets it queue up.
-  void Start(Semaphore* semaphore, int64_t units, Deadline deadline, int id);
+  void Start(Semaphore* semaphore, int64_t units, Deadline deadline, int id,
+             std::optional<uint64_t> place = {});
 
   SimExecutor executor_{GetParam()};
   std::vector<int> granted_;
@@ -29,9 +31,9 @@ class SemaphoreTest : public ::testing::TestWithParam<uint64_t> {
 INSTANTIATE_TEST_SUITE_P(Seeds, SemaphoreTest, ::testing::Range<uint64_t>(1, 20));
 
 Task<void> Acquire(Semaphore* semaphore, int64_t units, Deadline deadline, int id,
-                   std::vector<int>* granted,
+                   std::optional<uint64_t> place, std::vector<int>* granted,
                    std::vector<std::pair<int, absl::StatusCode>>* failed) {
-  const absl::Status status = co_await semaphore->Acquire(units, deadline);
+  const absl::Status status = co_await semaphore->Acquire(units, deadline, place);
   if (status.ok()) {
     granted->push_back(id);
   } else {
@@ -39,8 +41,9 @@ Task<void> Acquire(Semaphore* semaphore, int64_t units, Deadline deadline, int i
   }
 }
 
-void SemaphoreTest::Start(Semaphore* semaphore, int64_t units, Deadline deadline, int id) {
-  executor_.Spawn(Acquire(semaphore, units, deadline, id, &granted_, &failed_));
+void SemaphoreTest::Start(Semaphore* semaphore, int64_t units, Deadline deadline, int id,
+                          std::optional<uint64_t> place) {
+  executor_.Spawn(Acquire(semaphore, units, deadline, id, place, &granted_, &failed_));
   executor_.RunUntilIdle();
 }
 
@@ -66,6 +69,27 @@ TEST_P(SemaphoreTest, LargeRequestAtTheHeadIsNotOvertaken) {
   executor_.RunUntilIdle();
   EXPECT_THAT(granted_, ElementsAre(1, 2));
   EXPECT_EQ(semaphore.available(), 2);
+}
+
+TEST_P(SemaphoreTest, TheLowestPlaceGoesFirstButNotForEver) {
+  Semaphore semaphore(0, absl::Seconds(1));
+  Start(&semaphore, 1, Deadline::Infinite(), 1, 30);
+  Start(&semaphore, 1, Deadline::Infinite(), 2, 20);
+  Start(&semaphore, 1, Deadline::Infinite(), 3);
+  Start(&semaphore, 1, In(absl::Milliseconds(500)), 4, 5);
+  executor_.RunFor(absl::Milliseconds(600));
+  EXPECT_THAT(failed_, ElementsAre(std::pair(4, absl::StatusCode::kDeadlineExceeded)));
+  executor_.Run(Release(&semaphore, 1));
+  executor_.RunUntilIdle();
+  EXPECT_THAT(granted_, ElementsAre(2));
+  executor_.RunFor(absl::Milliseconds(600));
+  Start(&semaphore, 1, Deadline::Infinite(), 5, 10);
+  for (int i = 0; i < 3; ++i) {
+    executor_.Run(Release(&semaphore, 1));
+    executor_.RunUntilIdle();
+  }
+  EXPECT_THAT(granted_, ElementsAre(2, 1, 3, 5));
+  EXPECT_EQ(semaphore.available(), 0);
 }
 
 TEST_P(SemaphoreTest, PassedDeadlineTakesNothingAndLetsTheNextOneIn) {
