@@ -1,8 +1,6 @@
 // Encoding and decoding of RPC frames. Nothing here trusts a length before it is checked.
 #include "common/rpc/frame.h"
 
-#include <google/protobuf/message_lite.h>
-
 #include <span>
 
 #include "absl/strings/str_cat.h"

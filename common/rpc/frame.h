@@ -10,10 +10,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/units.h"
 #include "common/fabric/net.h"
-
-namespace google::protobuf {
-class MessageLite;
-}
+#include "google/protobuf/message_lite.h"
 
 namespace cairn {
 

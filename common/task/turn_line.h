@@ -3,7 +3,7 @@
 //
 // What that is good for: writers that all began at one moment and share a device evenly would all
 // end at one moment, too, and then wait for whoever has to hear of it from each. Served in an order
-// they end one after the other, and the last one no later.
+// they end one after the other, and the last one hardly later.
 #pragma once
 
 #include <cstdint>

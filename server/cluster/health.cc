@@ -215,7 +215,7 @@ class GroupJudge {
     const auto found = places_.find(target);
     return found == places_.end() ? unknown_ : found->second;
   }
-  void JudgeCrowded(const wire::PlacementGroup& group, Kind* kind) const;
+  void JudgeSharing(const wire::PlacementGroup& group, Kind* kind) const;
   // Further domains that `group` may lose, whichever they are.
   uint32_t Survives(const wire::PlacementGroup& group, uint32_t spare) const;
   // "16 of 48 of replica:1, 4 of 40 of ec:4+2".
@@ -271,11 +271,9 @@ void GroupJudge::Judge(const wire::PlacementGroup& group) {
     since_ns = EarlierKnown(since_ns, place.missing_since_ns);
   }
   if (losses.empty()) {
-    if (group.crowded()) {
-      JudgeCrowded(group, &kind);
-    } else {
-      kind.is_any_full_whole = true;
-    }
+    // Also one that was not made so: what was lost has gone to domains that it had members in.
+    JudgeSharing(group, &kind);
+    (group.crowded() ? kind.is_any_crowded_whole : kind.is_any_full_whole) = true;
     return;
   }
   kind.any_since_ns = std::max(kind.any_since_ns, since_ns);
@@ -303,8 +301,7 @@ void GroupJudge::Judge(const wire::PlacementGroup& group) {
   survives_level_ = group.level();
 }
 
-void GroupJudge::JudgeCrowded(const wire::PlacementGroup& group, Kind* kind) const {
-  kind->is_any_crowded_whole = true;
+void GroupJudge::JudgeSharing(const wire::PlacementGroup& group, Kind* kind) const {
   if (!kind->redundancy.has_value()) return;
   const uint32_t survives = Survives(group, kind->redundancy->tolerance());
   if (survives >= kind->redundancy->tolerance()) return;  // apart by now
@@ -392,8 +389,12 @@ void GroupJudge::ReportCrowded(const std::string& name, const Kind& kind,
 void GroupJudge::Report(std::vector<wire::HealthItem>* items) const {
   ReportData(items);
   for (const auto& [name, kind] : kinds_) {
-    if (kind.is_any_full_whole) ReportCrowded(name, kind, items);
-    if (kind.is_any_full_whole || kind.missing.targets.empty()) continue;
+    // Also where all are marked crowded and nothing is missing any more: the marks stay until the
+    // next moves are planned.
+    if (kind.is_any_full_whole || kind.missing.targets.empty()) {
+      ReportCrowded(name, kind, items);
+      continue;
+    }
     wire::HealthItem item;
     if (kind.is_any_crowded_whole) {
       item = Warning("WRITES_CROWDED");

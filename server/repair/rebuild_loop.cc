@@ -110,7 +110,6 @@ void RebuildLoop::NoteTry(const std::vector<MoveKey>& due) {
   next_try_ = Executor::Current().clock().Now() + patience_;
 }
 
-// Also when targets can be asked again that the last one has missed.
 bool RebuildLoop::SweepIsDue() {
   const MonoTime now = Executor::Current().clock().Now();
   if (now < next_sweep_) return false;
@@ -118,11 +117,16 @@ bool RebuildLoop::SweepIsDue() {
     first_sweep_ = MonoTime::Never();
     sweep_wanted_ = sweep_wanted_ || map_.get().nodes_size() > 1;
   }
-  if (!unswept_.empty()) {
-    const MapDomains domains(map_.get());
-    for (uint32_t target : unswept_) sweep_wanted_ = sweep_wanted_ || domains.IsReachable(target);
-  }
+  sweep_wanted_ = sweep_wanted_ || CanSweepMore();
   return sweep_wanted_;
+}
+
+// Whether a target can be asked again that the last sweep has missed.
+bool RebuildLoop::CanSweepMore() const {
+  if (unswept_.empty()) return false;
+  const MapDomains domains(map_.get());
+  return std::any_of(unswept_.begin(), unswept_.end(),
+                     [&domains](uint32_t target) { return domains.IsReachable(target); });
 }
 
 // Moves leave something behind, and so does what ended before the metadata has started again. What
@@ -131,9 +135,7 @@ bool RebuildLoop::SweepIsExpected() const {
   if (sweeps_failed_ >= kSweepsTrusted) return false;
   if (sweep_wanted_ || !copying_.empty() || !fences_.empty()) return true;
   if (first_sweep_ != MonoTime::Never() && map_.get().nodes_size() > 1) return true;
-  const MapDomains domains(map_.get());
-  return std::any_of(unswept_.begin(), unswept_.end(),
-                     [&domains](uint32_t target) { return domains.IsReachable(target); });
+  return CanSweepMore();
 }
 
 // Whether something has changed that no version of the map tells of.
@@ -169,14 +171,19 @@ Task<absl::Status> RebuildLoop::Plan() {
     removed_targets = RemoveEmptyTargets(map);
     return planned || !removed.empty() || !removed_targets.empty();
   };
-  CO_RETURN_IF_ERROR(co_await check_.freeing().Acquire(1, Deadline::Infinite()));
-  absl::Status applied = co_await map_.apply(change);
-  check_.freeing().Release(1);
-  if (!applied.ok()) co_return applied;
+  CO_RETURN_IF_ERROR(co_await ApplyPlan(change));
   planned_version_ = map_.get().version();
   for (uint32_t node : removed) CAIRN_LOG_INFO("node {} has left the cluster", node);
   for (uint32_t target : removed_targets) CAIRN_LOG_INFO("target {} has left the cluster", target);
   co_return absl::OkStatus();
+}
+
+// While nothing is freed: what is planned to be held is not what is being freed.
+Task<absl::Status> RebuildLoop::ApplyPlan(std::function<bool(wire::ClusterMap*)> change) {
+  CO_RETURN_IF_ERROR(co_await check_.freeing().Acquire(1, Deadline::Infinite()));
+  absl::Status applied = co_await map_.apply(std::move(change));
+  check_.freeing().Release(1);
+  co_return applied;
 }
 
 // From the first sight of a settling move on, only leases that there are now can still refer to
@@ -375,7 +382,12 @@ Task<absl::Status> RebuildLoop::EndPass(const Pass& pass) {
   status_.set_failed_fragments(failed);
   if (failed == 0) status_.clear_last_failure();
   size_t switched = 0, finished = 0;
+  // What comes next is planned in the same step: who looks in between must not think that it is all
+  // done. Not to even out what is still to be swept.
+  MoveFacts facts = Facts();
+  facts.may_balance = false;
   const auto change = [&](wire::ClusterMap* map) {
+    switched = finished = 0;
     for (const auto& [key, count] : pass.failed) {
       const auto [group, index, to] = key;
       const wire::PlacementGroup* before = pass.view.FindGroup(group);
@@ -391,10 +403,11 @@ Task<absl::Status> RebuildLoop::EndPass(const Pass& pass) {
         switched += SwitchMember(map, group, index, to) ? 1 : 0;
       }
     }
-    return switched + finished > 0;
+    if (switched + finished == 0) return false;
+    PlanMoves(map, facts);
+    return true;
   };
-  absl::Status applied = co_await map_.apply(change);
-  if (!applied.ok()) co_return applied;
+  CO_RETURN_IF_ERROR(co_await ApplyPlan(change));
   if (switched > 0) CAIRN_LOG_INFO("{} members of placement groups have been replaced", switched);
   sweep_wanted_ = sweep_wanted_ || finished > 0;
   co_return absl::OkStatus();

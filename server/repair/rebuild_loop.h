@@ -72,10 +72,12 @@ class RebuildLoop {
   Task<void> Run();
   Task<absl::Status> Plan();
   bool NotePlanFacts();
+  Task<absl::Status> ApplyPlan(std::function<bool(wire::ClusterMap*)> change);
   Task<absl::Status> FenceSettling();
   std::vector<MoveKey> Due() const;
   void NoteTry(const std::vector<MoveKey>& due);
   bool SweepIsDue();
+  bool CanSweepMore() const;
   bool SweepIsExpected() const;
   Task<absl::Status> RunPass(std::vector<MoveKey> due);
   Task<absl::Status> RestorePage(Pass& pass, const StripePage& page);

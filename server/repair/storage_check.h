@@ -26,9 +26,9 @@ class StorageCheck {
                std::function<bool()> sweep_is_due);
 
   // One step, from stripe `request.from()` on. While data is written and removed, what only looks
-  // wrong because of that is looked at twice and is no finding. As long as a sweep is
-  // due, neither is what nothing refers to, unless it is to be mended: it is counted. Errors are
-  // the metadata's; targets that do not answer are named in the reply.
+  // wrong because of that is looked at twice and is no finding. As long as a sweep is due, neither
+  // is what nothing refers to, unless it is to be mended: it is counted. Errors are the metadata's;
+  // targets that do not answer are named in the reply.
   Task<absl::StatusOr<wire::CheckStorageReply>> Step(wire::CheckStorageRequest request) {
     return Run(request, request.repair() ? Mend::kAll : Mend::kNothing);
   }

@@ -363,7 +363,7 @@ int Main() {
     const std::vector<std::string> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
     if (words.empty()) continue;
     absl::StatusOr<json> result = driver.Run(words[0], Arguments(words));
-    json answer = result.ok() ? *std::move(result) : json::object();
+    json answer = result.ok() ? *result : json::object();
     answer["ok"] = result.ok();
     if (!result.ok()) {
       answer["code"] = absl::StatusCodeToString(result.status().code());

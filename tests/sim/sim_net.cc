@@ -228,6 +228,12 @@ void SimFabric::DeliverMessage(std::string from, std::string address, std::strin
     });
     return;
   }
+  const auto losing = losing_.find(target->process_);
+  if (losing != losing_.end() && losing->second &&
+      losing->second(std::as_bytes(std::span(message)))) {
+    ++messages_lost_;
+    return;
+  }
   ++messages_delivered_;
   if (target->receiver_) target->receiver_(std::as_bytes(std::span(message)));
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -52,6 +53,10 @@ class SimFabric {
   // Messages from the one process to the other take so long more. Zero: no longer.
   void SlowDown(const std::string& from, const std::string& to, absl::Duration delay) {
     delays_[{from, to}] = delay;
+  }
+  // Messages to the process of which `is_lost` says so do not arrive. Null: all do again.
+  void Lose(const std::string& to, std::function<bool(ConstBytes message)> is_lost) {
+    losing_[to] = std::move(is_lost);
   }
   // SIGSTOP and SIGCONT: everything sent to the process waits; RMA against its memory too.
   void Freeze(const std::string& process);
@@ -104,6 +109,7 @@ class SimFabric {
   std::map<std::string, Listener> listeners_;
   std::set<std::pair<std::string, std::string>> cuts_;
   std::map<std::pair<std::string, std::string>, absl::Duration> delays_;
+  std::map<std::string, std::function<bool(ConstBytes message)>> losing_;
   std::set<std::string> frozen_;
   std::map<std::string, int> failing_resets_;
   std::list<std::shared_ptr<Transfer>> transfers_;

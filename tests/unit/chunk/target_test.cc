@@ -276,7 +276,9 @@ TEST(TargetRaces, FragmentDiscardedWhileBeingWrittenIsFreedWhenTheDiskIsDone) {
     EXPECT_EQ(w.target->usage().free, w.target->usage().capacity) << "seed " << seed;
     EXPECT_TRUE(w.SpaceAddsUp());
   }
-  if (!kSanitized) EXPECT_GT(aborted, 5);
+  if (!kSanitized) {
+    EXPECT_GT(aborted, 5);
+  }
 }
 
 TEST_F(TargetTest, FreedSpaceComesBackAndStaysFreeAfterACrash) {
@@ -338,7 +340,9 @@ TEST(TargetRaces, SpaceOfAFragmentBeingReadIsNotReused) {
     EXPECT_TRUE(w.SpaceAddsUp());
     EXPECT_EQ(w.target->usage().held, 0u);
   }
-  if (!kSanitized) EXPECT_GT(read_while_freed, 5);
+  if (!kSanitized) {
+    EXPECT_GT(read_while_freed, 5);
+  }
 }
 
 TEST_F(TargetTest, ListIsPagedInTheOrderOfKeysAndEndsWhereAsked) {

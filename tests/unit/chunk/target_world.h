@@ -68,8 +68,9 @@ class TargetWorld {
   absl::Status Open(std::string cluster = "cluster-a", uint32_t id = 7) {
     auto opened = executor.Run(
         Target::Open({std::move(cluster), TargetId(id)}, *disk_seen, *store_seen, runner, random));
-    if (opened.ok()) target = *std::move(opened);
-    return opened.status();
+    if (!opened.ok()) return opened.status();
+    target = *std::move(opened);
+    return absl::OkStatus();
   }
   void Close() {
     if (target == nullptr) return;

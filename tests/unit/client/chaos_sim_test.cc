@@ -139,7 +139,9 @@ Task<void> Restore(Chaos* world, const Job* job) {
   const Saved wanted = from[world->random.Below(from.size())];
   const size_t shard = world->random.Below(wanted.shards.size());
   absl::StatusOr<Content> read = co_await world->ReadFile(wanted.path + "/" + ShardName(shard));
-  if (read.ok()) EXPECT_TRUE(*read == wanted.shards[shard]) << wanted.path << ": wrong bytes";
+  if (read.ok()) {
+    EXPECT_TRUE(*read == wanted.shards[shard]) << wanted.path << ": wrong bytes";
+  }
   // The newest may be removed meanwhile; these stay.
   if (&from == &job->archived) {
     EXPECT_FALSE(absl::IsNotFound(read.status())) << wanted.path << ": " << read.status();

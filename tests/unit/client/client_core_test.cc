@@ -101,7 +101,9 @@ TEST_F(ClientCoreTest, ClientsCloseWhileTheirLeasesAreRenewedAndOthersWork) {
         auto file = (*client)->CreateFile("default/file-" + std::to_string(i));
         ASSERT_TRUE(file.ok()) << file.status();
         ASSERT_TRUE(file->Write(ConstBuffer(bytes)).ok());
-        if (round % 2 == 0) ASSERT_EQ(file->Close(), absl::OkStatus());
+        if (round % 2 == 0) {
+          ASSERT_EQ(file->Close(), absl::OkStatus());
+        }
       }
     });
   }

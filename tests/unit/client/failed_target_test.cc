@@ -75,7 +75,9 @@ class FailedTargetTest : public ::testing::Test {
     if (!file.ok()) return file.status();
     std::vector<std::byte> read(content_.size());
     const absl::Status got = file->Read(0, MutableBuffer(read));
-    if (got.ok()) EXPECT_EQ(read, content_);
+    if (got.ok()) {
+      EXPECT_EQ(read, content_);
+    }
     return got;
   }
   int Readable(const std::string& prefix) {

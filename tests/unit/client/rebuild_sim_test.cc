@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "common/base/crc32c.h"
+#include "common/rpc/frame.h"
+#include "proto/wire/rpc.pb.h"
 #include "server/chunk/aligned_block.h"
 #include "tests/unit/client/rebuild_world.h"
 
@@ -386,13 +388,51 @@ TEST(RebuildSim, FsckCountsWhatMovesHaveLeftUntilItIsFreed) {
     const bool due = cluster.RebuildStatus().sweep_due();
     const Rebuild::Checked checked = cluster.Check();
     for (const auto& finding : checked.findings) ADD_FAILURE() << finding.DebugString();
-    if (checked.leftovers > 0) EXPECT_TRUE(due);
+    if (checked.leftovers > 0) {
+      EXPECT_TRUE(due);
+    }
     left = std::max(left, checked.leftovers);
   }
   EXPECT_GT(left, 0u);
   cluster.LetMovesEnd();
   cluster.ExpectClean();
   EXPECT_FALSE(cluster.RebuildStatus().sweep_due());
+}
+
+bool AsksToFree(ConstBytes message) {
+  const absl::StatusOr<Frame> frame = DecodeFrame(message);
+  wire::RequestHeader header;
+  return frame.ok() && frame->kind == FrameKind::kRequest &&
+         header.ParseFromArray(frame->header.data(), static_cast<int>(frame->header.size())) &&
+         header.method() == wire::FREE_FRAGMENTS;
+}
+
+// What sweeps do not get rid of does not stay "soon to be freed" for ever.
+TEST(RebuildSim, FsckFindsWhatSeveralSweepsCouldNotFree) {
+  Rebuild cluster(4, 8);
+  ASSERT_EQ(cluster.MakeBucket("b", "ec:2+1"), absl::OkStatus());
+  const std::vector<Content> shards = SomeShards(cluster.random);
+  ASSERT_EQ(cluster.executor.Run(cluster.Save("b/step-1", shards)), absl::OkStatus());
+  cluster.executor.RunFor(absl::Seconds(90));
+  for (const auto& other : cluster.others)
+    cluster.fabric.Lose(other->options().process, AsksToFree);
+  ASSERT_EQ(cluster.SetNode(cluster.others[0]->node_id(), wire::NODE_DRAIN), absl::OkStatus());
+  uint64_t left = 0;
+  const auto is_found = [&cluster, &left] {
+    const Rebuild::Checked checked = cluster.Check();
+    left = std::max(left, checked.leftovers);
+    return !checked.findings.empty();
+  };
+  for (int i = 0; i < 120 && !is_found(); ++i) cluster.executor.RunFor(absl::Seconds(10));
+  EXPECT_GT(left, 0u) << "found at once, before any sweep";
+  EXPECT_TRUE(is_found()) << "never found";
+  EXPECT_EQ(cluster.Check().leftovers, 0u);
+  EXPECT_FALSE(cluster.RebuildStatus().sweep_due());
+  for (const auto& finding : cluster.Check().findings)
+    EXPECT_EQ(finding.fault(), wire::FRAGMENT_ORPHAN);
+  for (const auto& other : cluster.others) cluster.fabric.Lose(other->options().process, nullptr);
+  for (int i = 0; i < 12 && is_found(); ++i) cluster.executor.RunFor(absl::Seconds(10));
+  cluster.ExpectClean();
 }
 
 // While files come and go, nothing is found that is not wrong.
