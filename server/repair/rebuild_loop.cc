@@ -70,7 +70,8 @@ RebuildLoop::RebuildLoop(MetaEngine& meta, Peers& peers, Map map, Options option
       peers_(peers),
       map_(std::move(map)),
       options_(options),
-      check_(meta, peers, map_.get, [this] { return SweepIsExpected(); }) {}
+      check_(meta, peers, map_.get,
+             {[this] { return SweepIsExpected(); }, [this] { sweep_wanted_ = true; }}) {}
 
 RebuildLoop::~RebuildLoop() = default;
 

@@ -88,9 +88,8 @@ struct StorageCheck::Evaluation {
 };
 
 StorageCheck::StorageCheck(MetaEngine& meta, Peers& peers,
-                           std::function<const wire::ClusterMap&()> map,
-                           std::function<bool()> sweep_is_due)
-    : meta_(meta), peers_(peers), map_(std::move(map)), sweep_is_due_(std::move(sweep_is_due)) {}
+                           std::function<const wire::ClusterMap&()> map, Sweeps sweeps)
+    : meta_(meta), peers_(peers), map_(std::move(map)), sweeps_(std::move(sweeps)) {}
 
 Task<absl::StatusOr<wire::CheckStorageReply>> StorageCheck::Run(wire::CheckStorageRequest request,
                                                                 Mend mend) {
@@ -106,7 +105,7 @@ Task<absl::StatusOr<wire::CheckStorageReply>> StorageCheck::Run(wire::CheckStora
   }
   Range range{{request.from(), end - request.from()}, last};
   // A sweep that ends meanwhile may have come too late for what is listed first.
-  const bool sweep_was_due = sweep_is_due_();
+  const bool were_expected = OrphansAreExpected();
   auto view = std::make_unique<const MapView>(map_());
   absl::StatusOr<Evaluation> found = co_await Evaluate(*view, &range, request.verify());
   if (!found.ok()) co_return found.status();
@@ -126,7 +125,7 @@ Task<absl::StatusOr<wire::CheckStorageReply>> StorageCheck::Run(wire::CheckStora
     found->unreachable.insert(again->unreachable.begin(), again->unreachable.end());
   }
   uint64_t leftovers = 0;
-  if (mend == Mend::kNothing && (sweep_was_due || sweep_is_due_())) {
+  if (mend == Mend::kNothing && (were_expected || OrphansAreExpected())) {
     leftovers = std::erase_if(found->differences, [](const StorageDifference& each) {
       return each.fault == wire::FRAGMENT_ORPHAN;
     });
@@ -242,7 +241,8 @@ Task<absl::Status> StorageCheck::ListNode(const wire::NodeInfo* node, Range* ran
   co_return absl::OkStatus();
 }
 
-// One call for those of a group and an index, and of one kind of fault.
+// One call for those of a group and an index, and of one kind of fault. What moves have taken
+// elsewhere meanwhile, and a sweep has not met yet, is to be swept.
 Task<void> StorageCheck::Restore(const MapView& view, Evaluation& found) {
   struct Batch {
     wire::RestoreFragmentsRequest request;
@@ -267,6 +267,7 @@ Task<void> StorageCheck::Restore(const MapView& view, Evaluation& found) {
     stripe->set_length_bytes(difference.stripe_length_bytes);
     batch.findings.push_back(i);
   }
+  ++restores_under_way_;
   for (auto& [kind, of_kind] : batches) {
     for (Batch& batch : of_kind) {
       const wire::NodeInfo* node = view.NodeOf(batch.request.target());
@@ -289,6 +290,13 @@ Task<void> StorageCheck::Restore(const MapView& view, Evaluation& found) {
       }
     }
   }
+  --restores_under_way_;
+  const MapView now(map_());
+  const bool is_left = std::any_of(
+      found.differences.begin(), found.differences.end(), [&now](const auto& difference) {
+        return IsRestorable(difference.fault) && !IsWanted(now, difference);
+      });
+  if (is_left) sweeps_.want();
 }
 
 Task<void> StorageCheck::Free(const MapView& view, Evaluation& found) {

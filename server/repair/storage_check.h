@@ -20,10 +20,14 @@ namespace cairn {
 // steps. One for all who check: what it frees must not be planned to be moved meanwhile.
 class StorageCheck {
  public:
-  // `map` answers the map of the moment; `sweep_is_due`, whether what nothing refers to is going to
-  // be freed by itself, see Step().
+  // Sweeps free what nothing refers to, by themselves (server/repair/rebuild_loop.h).
+  struct Sweeps {
+    std::function<bool()> is_due;  // one will, or is under way; see Step()
+    std::function<void()> want;    // something may have been left over: there is to be one
+  };
+  // `map` answers the map of the moment.
   StorageCheck(MetaEngine& meta, Peers& peers, std::function<const wire::ClusterMap&()> map,
-               std::function<bool()> sweep_is_due);
+               Sweeps sweeps);
 
   // One step, from stripe `request.from()` on. While data is written and removed, what only looks
   // wrong because of that is looked at twice and is no finding. As long as a sweep is due, neither
@@ -51,12 +55,14 @@ class StorageCheck {
   Task<Held> ListAll(const MapView& view, Range* range, bool verify);
   Task<absl::Status> ListNode(const wire::NodeInfo* node, Range* range, bool verify, Held* held);
   Task<void> Restore(const MapView& view, Evaluation& found);
+  bool OrphansAreExpected() const { return restores_under_way_ > 0 || sweeps_.is_due(); }
   Task<void> Free(const MapView& view, Evaluation& found);
 
   MetaEngine& meta_;
   Peers& peers_;
   const std::function<const wire::ClusterMap&()> map_;
-  const std::function<bool()> sweep_is_due_;
+  const Sweeps sweeps_;
+  int restores_under_way_ = 0;
   Semaphore freeing_{1};
 };
 

@@ -228,14 +228,28 @@ void SimFabric::DeliverMessage(std::string from, std::string address, std::strin
     });
     return;
   }
-  const auto losing = losing_.find(target->process_);
-  if (losing != losing_.end() && losing->second &&
-      losing->second(std::as_bytes(std::span(message)))) {
-    ++messages_lost_;
-    return;
-  }
+  if (TakesDetour(from, address, target->process_, &message)) return;
   ++messages_delivered_;
   if (target->receiver_) target->receiver_(std::as_bytes(std::span(message)));
+}
+
+bool SimFabric::TakesDetour(const std::string& from, const std::string& address,
+                            const std::string& process, std::string* message) {
+  const auto found = detours_.find(process);
+  if (found == detours_.end() || found->second == nullptr) return false;
+  const absl::Duration more = found->second(std::as_bytes(std::span(*message)));
+  if (more == absl::ZeroDuration()) return false;
+  if (more == absl::InfiniteDuration()) {
+    ++messages_lost_;
+    return true;
+  }
+  After(more, [this, from, address, message = std::move(*message)] {
+    SimNet* const target = FindEndpoint(address);
+    const bool arrives = target != nullptr && Reaches(from, target->process_) && target->receiver_;
+    ++(arrives ? messages_delivered_ : messages_lost_);
+    if (arrives) target->receiver_(std::as_bytes(std::span(message)));
+  });
+  return true;
 }
 
 Task<absl::Status> SimNet::Send(PeerId peer, ConstBytes message, Deadline deadline) {

@@ -54,10 +54,10 @@ class SimFabric {
   void SlowDown(const std::string& from, const std::string& to, absl::Duration delay) {
     delays_[{from, to}] = delay;
   }
-  // Messages to the process of which `is_lost` says so do not arrive. Null: all do again.
-  void Lose(const std::string& to, std::function<bool(ConstBytes message)> is_lost) {
-    losing_[to] = std::move(is_lost);
-  }
+  // How much longer a message is on its way; for ever: it is lost.
+  using Detour = std::function<absl::Duration(ConstBytes message)>;
+  // Of messages to the process. Null: none any more.
+  void SendRound(const std::string& to, Detour detour) { detours_[to] = std::move(detour); }
   // SIGSTOP and SIGCONT: everything sent to the process waits; RMA against its memory too.
   void Freeze(const std::string& process);
   void Thaw(const std::string& process);
@@ -89,6 +89,8 @@ class SimFabric {
   bool Reaches(const std::string& from, const std::string& to) const;
   SimNet* FindEndpoint(const std::string& address) const;
   void DeliverMessage(std::string from, std::string address, std::string message);
+  bool TakesDetour(const std::string& from, const std::string& address, const std::string& process,
+                   std::string* message);
   void StartTransfer(std::shared_ptr<Transfer> transfer);
   void StepTransfer(std::shared_ptr<Transfer> transfer);
   void FailTransfers(SimNet* initiator, const std::string& address);
@@ -109,7 +111,7 @@ class SimFabric {
   std::map<std::string, Listener> listeners_;
   std::set<std::pair<std::string, std::string>> cuts_;
   std::map<std::pair<std::string, std::string>, absl::Duration> delays_;
-  std::map<std::string, std::function<bool(ConstBytes message)>> losing_;
+  std::map<std::string, Detour> detours_;
   std::set<std::string> frozen_;
   std::map<std::string, int> failing_resets_;
   std::list<std::shared_ptr<Transfer>> transfers_;

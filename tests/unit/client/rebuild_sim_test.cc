@@ -399,12 +399,17 @@ TEST(RebuildSim, FsckCountsWhatMovesHaveLeftUntilItIsFreed) {
   EXPECT_FALSE(cluster.RebuildStatus().sweep_due());
 }
 
-bool AsksToFree(ConstBytes message) {
-  const absl::StatusOr<Frame> frame = DecodeFrame(message);
-  wire::RequestHeader header;
-  return frame.ok() && frame->kind == FrameKind::kRequest &&
-         header.ParseFromArray(frame->header.data(), static_cast<int>(frame->header.size())) &&
-         header.method() == wire::FREE_FRAGMENTS;
+// For requests of one kind.
+SimFabric::Detour DetourOf(wire::Method method, absl::Duration duration) {
+  return [method, duration](ConstBytes message) {
+    const absl::StatusOr<Frame> frame = DecodeFrame(message);
+    wire::RequestHeader header;
+    const bool is_meant =
+        frame.ok() && frame->kind == FrameKind::kRequest &&
+        header.ParseFromArray(frame->header.data(), static_cast<int>(frame->header.size())) &&
+        header.method() == static_cast<uint32_t>(method);
+    return is_meant ? duration : absl::ZeroDuration();
+  };
 }
 
 // What sweeps do not get rid of does not stay "soon to be freed" for ever.
@@ -414,8 +419,10 @@ TEST(RebuildSim, FsckFindsWhatSeveralSweepsCouldNotFree) {
   const std::vector<Content> shards = SomeShards(cluster.random);
   ASSERT_EQ(cluster.executor.Run(cluster.Save("b/step-1", shards)), absl::OkStatus());
   cluster.executor.RunFor(absl::Seconds(90));
-  for (const auto& other : cluster.others)
-    cluster.fabric.Lose(other->options().process, AsksToFree);
+  for (const auto& other : cluster.others) {
+    cluster.fabric.SendRound(other->options().process,
+                             DetourOf(wire::FREE_FRAGMENTS, absl::InfiniteDuration()));
+  }
   ASSERT_EQ(cluster.SetNode(cluster.others[0]->node_id(), wire::NODE_DRAIN), absl::OkStatus());
   uint64_t left = 0;
   const auto is_found = [&cluster, &left] {
@@ -430,9 +437,44 @@ TEST(RebuildSim, FsckFindsWhatSeveralSweepsCouldNotFree) {
   EXPECT_FALSE(cluster.RebuildStatus().sweep_due());
   for (const auto& finding : cluster.Check().findings)
     EXPECT_EQ(finding.fault(), wire::FRAGMENT_ORPHAN);
-  for (const auto& other : cluster.others) cluster.fabric.Lose(other->options().process, nullptr);
+  for (const auto& other : cluster.others)
+    cluster.fabric.SendRound(other->options().process, nullptr);
   for (int i = 0; i < 12 && is_found(); ++i) cluster.executor.RunFor(absl::Seconds(10));
   cluster.ExpectClean();
+}
+
+// A repair that arrives late, after its target has given the fragment away and been swept.
+TEST(RebuildSim, WhatIsMendedWhereAMoveHasJustLeftIsFreed) {
+  Rebuild cluster(4, 9);
+  ASSERT_EQ(cluster.MakeBucket("b", "ec:2+1"), absl::OkStatus());
+  const std::vector<Content> shards = SomeShards(cluster.random);
+  ASSERT_EQ(cluster.executor.Run(cluster.Save("b/step-1", shards)), absl::OkStatus());
+  cluster.executor.RunFor(absl::Seconds(90));
+  cluster.ExpectClean();
+  SimNode& loser = *cluster.others[0];
+  for (const FragmentKey& key : HeldOn(cluster, loser)) {
+    ASSERT_EQ(cluster.executor.Run(loser.target(0).Free({{key.stripe, 1, 1, key.index}})),
+              absl::OkStatus());
+  }
+  ASSERT_EQ(cluster.SetNode(loser.node_id(), wire::NODE_DRAIN), absl::OkStatus());
+  cluster.fabric.SendRound(loser.options().process,
+                           DetourOf(wire::RESTORE_FRAGMENTS, absl::Seconds(40)));
+  const MonoTime began = cluster.executor.clock().Now();
+  wire::CheckStorageRequest request;
+  request.set_repair(true);
+  const auto late = Deadline::After(cluster.executor.clock(), absl::Minutes(2));
+  const auto checked = cluster.executor.Run(cluster.session->Meta<wire::CheckStorageReply>(
+      wire::CHECK_STORAGE, std::move(request), late, absl::Minutes(2)));
+  ASSERT_TRUE(checked.ok()) << checked.status();
+  ASSERT_GT(checked->findings_size(), 0);
+  EXPECT_GT(cluster.executor.clock().Now() - began, absl::Seconds(39));
+  EXPECT_FALSE(HeldOn(cluster, loser).empty()) << "nothing came late";
+  const Rebuild::Checked now = cluster.Check();
+  for (const auto& finding : now.findings) ADD_FAILURE() << finding.DebugString();
+  EXPECT_GT(now.leftovers, 0u);
+  cluster.LetMovesEnd();
+  cluster.ExpectClean();
+  EXPECT_TRUE(HeldOn(cluster, loser).empty());
 }
 
 // While files come and go, nothing is found that is not wrong.
