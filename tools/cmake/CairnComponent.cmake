@@ -22,6 +22,12 @@ set(cairn_test_options -O0 -g1)
 
 add_custom_target(unit_tests)
 
+# Of a test, in seconds. What a sanitizer watches takes several times as long.
+set(cairn_test_timeout 300)
+if(CAIRN_SANITIZE)
+  set(cairn_test_timeout 1200)
+endif()
+
 # cairn_unit_tests(FOLDER DEPS...): one test program from all *_test.cc of the current folder.
 function(cairn_unit_tests name)
   cmake_parse_arguments(arg "" "" "DEPS" ${ARGN})
@@ -36,6 +42,6 @@ function(cairn_unit_tests name)
   add_dependencies(unit_tests ${name})
   add_test(NAME ${name} COMMAND ${name})
   # A death test's child starts the program anew: a fork of one with threads cannot run under ThreadSanitizer.
-  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT
+  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT ${cairn_test_timeout} ENVIRONMENT
     "GTEST_DEATH_TEST_STYLE=threadsafe;LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/unit/known_leaks.txt")
 endfunction()

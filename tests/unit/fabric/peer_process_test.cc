@@ -382,7 +382,7 @@ Task<void> KillInTransfers(LibfabricNet* net, PeerProcess* victim, PeerProcess* 
   Transfers transfers(direction == Direction::kRead ? kReads : kWrites);
   // Bounds those that had not begun: providers go on trying to connect to a dead peer.
   // Sanitized, the other peer's transfers in between alone take as long.
-  const Deadline deadline = InSeconds(kSanitized ? 10 : 1.5);
+  const Deadline deadline = InSeconds(kSanitized ? 20 : 1.5);
   Scope scope;
   for (size_t i = 0; i < transfers.results.size(); ++i) {
     scope.Spawn(Move(&server, direction, killed, victim, deadline, &transfers, i));
