@@ -3,30 +3,35 @@
 #include "client/cli/arguments.h"
 
 #include <algorithm>
-#include <memory>
 #include <sstream>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "client/cli/format.h"
-
-#ifndef CAIRN_VERSION
-#error "the build passes CAIRN_VERSION"
-#endif
+#include "client/cli/help.h"
+#include "client/cli/suggest.h"
 
 namespace cairn::cli {
 namespace {
 
-constexpr char kFooter[] =
-    R"(Paths are BUCKET/DIRECTORY/NAME; "cairn://BUCKET/..." is understood too.
+constexpr char kPaths[] =
+    R"(Commands are NOUN VERB, as in "node ls"; those on files and on the cluster as a whole are the verb
+alone. Paths are BUCKET/DIRECTORY/NAME; "cairn://BUCKET/..." is understood too.
 
-Exit codes: 0 ok, 1 error, 2 partial (some of several failed, or some shards are bad),
-4 unreachable (no node answered), 130 interrupted.
+Exit codes:
+)";
 
-Environment: CAIRN_ENDPOINT names the nodes, NO_COLOR turns colors off.
+constexpr char kExamples[] =
+    R"(
+Environment: CAIRN_ENDPOINT, CAIRN_OUTPUT, CAIRN_TIMEOUT, CAIRN_COLOR and CAIRN_PROGRESS stand for the
+options of these names, CAIRN_CONFIG for --config. NO_COLOR turns colors off, CLICOLOR_FORCE on.
+
+Configuration: ~/.config/cairn/config.toml has the same settings, as in: endpoint = "10.0.0.5:7440".
+An option goes before the environment, and that before the file. See 'cairn config show'.
 
 Examples:
   cairn health
@@ -36,49 +41,142 @@ Examples:
   cairn get models/run7/step-1000/rank0.safetensors .
   cairn --output json ckpt latest models/run7)";
 
-// One of a few words. CLI11's own transformer prints its whole map into the help.
-template <class T>
-void AddChoice(CLI::App* app, const std::string& name, T* value,
-               const std::vector<std::pair<std::string, T>>& choices, const std::string& help) {
-  std::vector<std::string> words;
-  for (const auto& [word, meaning] : choices) words.push_back(word);
-  auto choose = [name, value, choices, words](const std::string& text) {
-    for (const auto& [word, meaning] : choices) {
-      if (text != word) continue;
-      *value = meaning;
-      return;
-    }
-    throw CLI::ValidationError(
-        name, absl::StrCat("'", text, "' is none of ", absl::StrJoin(words, ", ")));
-  };
-  app->add_option_function<std::string>(name, choose, help)->type_name(absl::StrJoin(words, "|"));
-}
-
-void AddGlobalOptions(CLI::App* app, GlobalOptions* options) {
-  app->add_option("-e,--endpoint", options->endpoint,
-                  "Nodes to ask, HOST:PORT[,HOST:PORT...] (CAIRN_ENDPOINT, else 127.0.0.1:7440)")
-      ->type_name("HOST:PORT");
-  AddChoice<OutputFormat>(app, "-o,--output", &options->output,
-                          {{"table", OutputFormat::kTable}, {"json", OutputFormat::kJson}},
-                          "What is printed: tables for people or JSON for programs");
-  AddDurationOption(app, "--timeout", &options->timeout,
-                    "How long one call may take, retries included (60s)");
-  AddChoice<ProgressMode>(app, "--progress", &options->progress,
-                          {{"auto", ProgressMode::kAuto},
-                           {"always", ProgressMode::kAlways},
-                           {"never", ProgressMode::kNever}},
-                          "Bars on stderr; auto: of long transfers, on a terminal");
-}
-
-// "put" or "ckpt verify": the command that the arguments got to before they went wrong.
-std::string CommandReached(const CLI::App& app) {
-  std::string words;
-  const CLI::App* at = &app;
-  while (!at->get_subcommands().empty()) {
-    at = at->get_subcommands().front();
-    absl::StrAppend(&words, " ", at->get_name());
+void AddGlobalOptions(CommandLine* line) {
+  SettingArguments* settings = &line->settings;
+  line->app
+      .add_option("--config", settings->config_path,
+                  "Configuration file (CAIRN_CONFIG, else ~/.config/cairn/config.toml)")
+      ->type_name("FILE");
+  for (const Setting& setting : AllSettings()) {
+    auto take = [settings, &setting](const std::string& text) {
+      GlobalOptions ignored;
+      const absl::Status status = setting.apply(text, &ignored);
+      if (!status.ok()) {
+        throw CLI::ValidationError(absl::StrCat("--", setting.key), std::string(status.message()));
+      }
+      settings->texts[setting.key] = text;
+    };
+    line->app
+        .add_option_function<std::string>(
+            setting.option, take,
+            absl::StrCat(setting.help, " (", setting.environment, ", else ", setting.fallback, ")"))
+        ->type_name(setting.type);
   }
-  return words;
+}
+
+// The command that the arguments got to.
+const CLI::App& CommandReached(const CLI::App& app) {
+  const CLI::App* at = &app;
+  while (!at->get_subcommands().empty()) at = at->get_subcommands().front();
+  return *at;
+}
+
+std::vector<std::string> NamesOf(const std::vector<const CLI::App*>& commands) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : commands) names.push_back(command->get_name());
+  return names;
+}
+
+std::string DidYouMean(const std::string& nearest) {
+  return nearest.empty() ? "" : absl::StrCat("; did you mean '", nearest, "'?");
+}
+
+std::string UnknownOption(const CLI::App& command, const std::string& word) {
+  std::vector<std::string> names;
+  for (const CLI::App* at = &command; at != nullptr; at = at->get_parent()) {
+    for (const CLI::Option* option : VisibleOptions(*at)) {
+      for (const std::string& name : option->get_lnames()) names.push_back(name);
+    }
+  }
+  const std::string typed = word.substr(0, word.find('='));
+  const std::string nearest = typed.starts_with("--") ? Nearest(typed.substr(2), names) : "";
+  return absl::StrCat("unknown option '", typed, "'",
+                      DidYouMean(nearest.empty() ? "" : absl::StrCat("--", nearest)));
+}
+
+std::string UnknownCommand(const CLI::App& command, const std::string& word) {
+  return absl::StrCat("unknown command '", word, "'",
+                      DidYouMean(Nearest(word, NamesOf(VisibleSubcommands(command)))));
+}
+
+// Whether `word` comes before the first command that is one: in "checkpoint ls" it is "ls".
+bool IsBeforeCommand(const CLI::App& app, const std::vector<std::string>& words,
+                     const std::string& word) {
+  if (app.get_subcommands().empty()) return true;
+  const std::string& first = app.get_subcommands().front()->get_name();
+  return std::find(words.begin(), words.end(), word) < std::find(words.begin(), words.end(), first);
+}
+
+// In words that say what to do; the parser's own where they do. `words` as they were typed.
+std::string WhatIsWrong(const CLI::App& app, const std::vector<std::string>& words,
+                        const CLI::Error& wrong) {
+  const CLI::App& command = CommandReached(app);
+  const std::vector<std::string> verbs = NamesOf(VisibleSubcommands(command));
+  const std::vector<std::string> left = app.remaining(true);
+  if (!left.empty() && left.front().starts_with("-") && left.front() != "-")
+    return UnknownOption(command, left.front());
+  if (!left.empty() && IsBeforeCommand(app, words, left.front()))
+    return UnknownCommand(app, left.front());
+  if (!left.empty() && !verbs.empty()) return UnknownCommand(command, left.front());
+  if (!verbs.empty() && command.get_require_subcommand_min() > 0)
+    return absl::StrCat("what to do is missing: ", absl::StrJoin(verbs, ", "));
+  return wrong.what();
+}
+
+int RefuseArguments(Context& context, const CLI::App& app, const std::vector<std::string>& words,
+                    const CLI::Error& wrong) {
+  const std::string what = WhatIsWrong(app, words, wrong);
+  const std::string help = absl::StrCat(what.ends_with('?') ? " See '" : "; see '",
+                                        CommandPath(CommandReached(app)), " --help'");
+  return context.Fail({"bad arguments", "", absl::InvalidArgumentError(absl::StrCat(what, help))});
+}
+
+// For what is printed before the settings are known.
+void TakeOutputOption(const CLI::App& app, Context& context) {
+  const CLI::Option* output = app.get_option_no_throw("--output");
+  if (output == nullptr || output->results().empty()) return;
+  for (const Setting& setting : AllSettings()) {
+    // One that makes no sense is what is wrong, and is told.
+    if (std::string_view(setting.key) == "output")
+      static_cast<void>(setting.apply(output->results().back(), &context.options));
+  }
+}
+
+void PrepareConsole(Context& context) {
+  Console& console = context.console();
+  const std::string terminal = context.environment("TERM").value_or("");
+  if (terminal.empty() || terminal == "dumb") console.SetDumb();
+  const ColorMode mode = context.options.color;
+  const bool color =
+      mode == ColorMode::kAlways || (mode == ColorMode::kAuto && console.can_redraw());
+  console.SetStyle(color ? TextStyle::kColor : TextStyle::kPlain);
+}
+
+// These tell what the program is, whatever the configuration says.
+bool NeedsNoConfiguration(const CLI::App& app) {
+  const auto commands = app.get_subcommands();
+  static const std::vector<std::string> kNames = {"version"};
+  return !commands.empty() &&
+         std::find(kNames.begin(), kNames.end(), commands.front()->get_name()) != kNames.end();
+}
+
+int RunChosen(CommandLine& line, Context& context) {
+  if (NeedsNoConfiguration(line.app)) {
+    context.settings = ResolveWithoutFile(line.settings, context.environment);
+  } else {
+    // The failure below is told in the form that the arguments ask for.
+    context.options = ResolveWithoutFile(line.settings, context.environment).options;
+    auto settings = ResolveSettings(line.settings, context.environment);
+    if (!settings.ok()) return context.Fail({"bad configuration", "", settings.status()});
+    context.settings = *std::move(settings);
+  }
+  context.options = context.settings.options;
+  PrepareConsole(context);
+  return line.chosen(context);
+}
+
+void GroupCommands(CLI::App* app, const std::string& group, const std::vector<std::string>& names) {
+  for (const std::string& name : names) app->get_subcommand(name)->group(group);
 }
 
 }  // namespace
@@ -139,41 +237,58 @@ CLI::Option* AddDurationOption(CLI::App* app, const std::string& name, absl::Dur
       ->type_name("TIME");
 }
 
-int RunCommandLine(std::vector<std::string> arguments, Context& context) {
-  Command chosen;
-  CLI::App app("Look after the checkpoints and files of a Cairn cluster.", "cairn");
-  app.set_version_flag("--version", std::string("cairn ") + CAIRN_VERSION);
-  app.require_subcommand(1);
+std::unique_ptr<CommandLine> MakeCommandLine() {
+  auto line = std::make_unique<CommandLine>();
+  CLI::App* app = &line->app;
+  Command* chosen = &line->chosen;
+  app->formatter(MakeHelpFormatter());
+  app->set_version_flag("--version", "", "Print the version and exit");
+  app->require_subcommand(1);
   // Global options are understood after the command too: cairn ls --output json.
-  app.fallthrough();
-  app.footer(kFooter);
-  AddGlobalOptions(&app, &context.options);
-  AddClusterCommands(&app, &chosen);
-  AddDoctorCommand(&app, &chosen);
-  AddRebalanceCommand(&app, &chosen);
-  AddRebuildCommands(&app, &chosen);
-  AddStorageCheckCommands(&app, &chosen);
-  AddPutCommand(&app, &chosen);
-  AddGetCommands(&app, &chosen);
-  AddFileCommands(&app, &chosen);
-  AddBucketCommands(&app, &chosen);
-  AddCheckpointCommands(&app, &chosen);
-  AddBenchCommands(&app, &chosen);
+  app->fallthrough();
+  app->footer(absl::StrCat(kPaths, ExitCodesText(), kExamples));
+  AddGlobalOptions(line.get());
+  AddClusterCommands(app, chosen);
+  AddDoctorCommand(app, chosen);
+  AddRebalanceCommand(app, chosen);
+  AddRebuildCommands(app, chosen);
+  AddStorageCheckCommands(app, chosen);
+  AddPutCommand(app, chosen);
+  AddGetCommands(app, chosen);
+  AddFileCommands(app, chosen);
+  AddBucketCommands(app, chosen);
+  AddCheckpointCommands(app, chosen);
+  AddBenchCommands(app, chosen);
+  AddConfigCommands(app, chosen);
+  AddVersionCommand(app, chosen);
+  GroupCommands(app, "Files", {"put", "get", "cat", "ls", "stat", "rm", "mv", "mkdir"});
+  GroupCommands(app, "Checkpoints and buckets", {"ckpt", "bucket"});
+  GroupCommands(app, "The cluster",
+                {"status", "health", "doctor", "node", "target", "rebuild", "rebalance", "fsck",
+                 "scrub", "bench"});
+  GroupCommands(app, "This command", {"config", "version"});
+  return line;
+}
+
+int RunCommandLine(std::vector<std::string> arguments, Context& context) {
+  const std::unique_ptr<CommandLine> line = MakeCommandLine();
+  CLI::App& app = line->app;
   try {
-    std::reverse(arguments.begin(), arguments.end());
-    app.parse(std::move(arguments));
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::CallForVersion&) {
+    TakeOutputOption(app, context);
+    return PrintVersion(context);
   } catch (const CLI::Success& wanted) {
-    // --help and --version.
+    // --help.
     std::ostringstream out, err;
     app.exit(wanted, out, err);
     context.Print(out.str());
     return kExitOk;
   } catch (const CLI::Error& wrong) {
-    const std::string help = absl::StrCat("see 'cairn", CommandReached(app), " --help'");
-    return context.Fail(
-        {"bad arguments", "", absl::InvalidArgumentError(absl::StrCat(wrong.what(), "; ", help))});
+    TakeOutputOption(app, context);
+    return RefuseArguments(context, app, arguments, wrong);
   }
-  return chosen(context);
+  return RunChosen(*line, context);
 }
 
 }  // namespace cairn::cli

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/arguments.h"
 #include "client/cli/format.h"
+#include "client/cli/json_list.h"
 #include "client/cli/table.h"
 
 namespace cairn::cli {
@@ -15,7 +16,6 @@ namespace {
 struct BucketArguments {
   std::string name;
   BucketOptions options;
-  std::string spread = "nodes";
 };
 
 void AddPolicy(CLI::App* command, const std::shared_ptr<BucketArguments>& arguments) {
@@ -23,21 +23,15 @@ void AddPolicy(CLI::App* command, const std::shared_ptr<BucketArguments>& argume
       ->required()
       ->type_name("BUCKET");
   command
-      ->add_option("-r,--redundancy", arguments->options.redundancy,
-                   "replica:N for N copies, ec:K+M for K data and M parity fragments "
-                   "[replica:1]")
+      ->add_option(
+          "-r,--redundancy", arguments->options.redundancy,
+          "How files survive: replica:N for N copies, ec:K+M for K data and M parity fragments "
+          "[replica:1]")
       ->type_name("SCHEME");
-  command
-      ->add_option("--spread", arguments->spread,
-                   "What no two fragments share: nodes, or targets where all are on one node "
-                   "[nodes]")
-      ->check(CLI::IsMember({"nodes", "targets"}));
-}
-
-BucketOptions OptionsOf(const BucketArguments& arguments) {
-  BucketOptions options = arguments.options;
-  if (arguments.spread == "targets") options.spread = BucketOptions::Spread::kTargets;
-  return options;
+  AddChoiceOption<BucketOptions::Spread>(
+      command, "--spread", &arguments->options.spread,
+      {{"nodes", BucketOptions::Spread::kNodes}, {"targets", BucketOptions::Spread::kTargets}},
+      "What no two fragments share: nodes, or targets where all are on one node [nodes]");
 }
 
 Json BucketJson(const BucketInfo& info) {
@@ -52,7 +46,7 @@ int RunChange(Context& context, const BucketArguments& arguments, Change change,
   Client* client = context.Connect(&code);
   if (client == nullptr) return code;
   const std::string name = PlainPath(arguments.name);
-  const absl::Status changed = (client->*change)(name, OptionsOf(arguments));
+  const absl::Status changed = (client->*change)(name, arguments.options);
   if (!changed.ok()) return context.Fail({what, name, changed});
   const BucketInfo info{name, arguments.options.redundancy};
   if (context.json()) {
@@ -95,9 +89,9 @@ int RunList(Context& context) {
     buckets.push_back(*std::move(info));
   }
   if (context.json()) {
-    Json list = Json::array();
-    for (const BucketInfo& info : buckets) list.push_back(BucketJson(info));
-    context.PrintJson(list);
+    JsonList list(&context);
+    for (const BucketInfo& info : buckets) list.Add(BucketJson(info));
+    list.Finish();
     return kExitOk;
   }
   Table table({{"REDUNDANCY"}, {"BUCKET"}});
@@ -112,6 +106,7 @@ void AddBucketCommands(CLI::App* app, Command* chosen) {
   CLI::App* bucket =
       app->add_subcommand("bucket", "Make buckets and choose how their files survive");
   bucket->require_subcommand(1);
+  bucket->footer("Examples:\n  cairn bucket create models --redundancy ec:4+2\n  cairn bucket ls");
 
   auto created = std::make_shared<BucketArguments>();
   CLI::App* create = bucket->add_subcommand("create", "Make a bucket");

@@ -9,7 +9,10 @@
 #include "client/cli/arguments.h"
 #include "client/cli/checkpoint_table.h"
 #include "client/cli/format.h"
+#include "client/cli/json_list.h"
 #include "client/cli/json_shapes.h"
+#include "client/cli/removal.h"
+#include "client/cli/watch.h"
 #include "common/base/status_macros.h"
 
 namespace cairn::cli {
@@ -19,16 +22,17 @@ struct ListOptions {
   std::string directory;
   bool all = false;
   bool recursive = false;
+  WatchOptions watch;
 };
 
 std::string StateName(const CheckpointInfo& info) {
   return info.committed ? "committed" : "writing";
 }
 
-int RunList(Context& context, const ListOptions& options) {
+Look LookAtList(Context& context, const ListOptions& options) {
   int code = kExitOk;
   Client* client = context.Connect(&code);
-  if (client == nullptr) return code;
+  if (client == nullptr) return {code};
   Client::ListCheckpointsOptions list;
   const std::string directory = PlainPath(options.directory);
   list.include_writing = options.all;
@@ -36,12 +40,12 @@ int RunList(Context& context, const ListOptions& options) {
   list.recursive = options.recursive || directory.empty();
   auto checkpoints = client->ListCheckpoints(directory, list);
   if (!checkpoints.ok()) {
-    return context.Fail({"cannot list checkpoints in", directory, checkpoints.status()});
+    return {context.Fail({"cannot list checkpoints in", directory, checkpoints.status()})};
   }
   if (context.json()) {
-    Json array = Json::array();
-    for (const CheckpointInfo& info : *checkpoints) array.push_back(CheckpointJson(info));
-    context.PrintJson(array);
+    JsonList list_json(&context);
+    for (const CheckpointInfo& info : *checkpoints) list_json.Add(CheckpointJson(info));
+    list_json.Finish();
   } else if (checkpoints->empty()) {
     // An answer, not a failure: stdout stays empty for scripts.
     context.console().WriteError(
@@ -50,7 +54,7 @@ int RunList(Context& context, const ListOptions& options) {
   } else {
     context.Print(RenderCheckpoints(*checkpoints, context.clock().WallNow(), context.style()));
   }
-  return kExitOk;
+  return {kExitOk};
 }
 
 std::string RenderDetails(const CheckpointInfo& info, absl::Time now, TextStyle style) {
@@ -122,7 +126,7 @@ int RunLatest(Context& context, const std::string& typed) {
   return kExitOk;
 }
 
-absl::Status RemoveCheckpoint(Client& client, const std::string& path) {
+absl::StatusOr<Contents> LookAtCheckpoint(Client& client, const std::string& path) {
   ASSIGN_OR_RETURN(const CheckpointInfo info, client.ShowCheckpoint(path));
   if (info.pinned) {
     return absl::FailedPreconditionError("it is pinned; 'cairn ckpt unpin' it first");
@@ -131,7 +135,31 @@ absl::Status RemoveCheckpoint(Client& client, const std::string& path) {
     return absl::FailedPreconditionError(
         "it is being written; stop the job, and the service drops the attempt by itself");
   }
+  return Contents{info.shard_count, info.size_bytes};
+}
+
+absl::Status RemoveCheckpoint(Client& client, const std::string& path) {
+  RETURN_IF_ERROR(LookAtCheckpoint(client, path).status());
   return client.Remove(path, Client::RemoveMode::kRecursive);
+}
+
+void AddRemove(CLI::App* ckpt, Command* chosen) {
+  auto arguments = std::make_shared<RemovalArguments>();
+  CLI::App* rm = ckpt->add_subcommand("rm", "Remove checkpoints (not pinned ones)");
+  rm->add_option("path", arguments->paths, "Checkpoints")->required()->type_name("PATH...");
+  AddRemovalOptions(rm, arguments.get());
+  rm->footer(R"(Asks before, on a terminal. What is removed cannot be brought back.
+
+Examples:
+  cairn ckpt rm models/run7/step-1000
+  cairn ckpt rm models/run7/step-1000 --dry-run
+  cairn ckpt rm models/run7/step-1000 models/run7/step-2000 --yes)");
+  rm->callback([arguments, chosen] {
+    *chosen = [arguments](Context& context) {
+      return RunRemoval(context, *arguments,
+                        {"cannot remove checkpoint", LookAtCheckpoint, RemoveCheckpoint});
+    };
+  });
 }
 
 // A command on one or more checkpoints.
@@ -166,12 +194,16 @@ void AddList(CLI::App* ckpt, Command* chosen) {
   ls->add_option("dir", options->directory, "Directory (default: all buckets)")->type_name("DIR");
   ls->add_flag("-a,--all", options->all, "Those being written too");
   ls->add_flag("-r,--recursive", options->recursive, "In directories below, too");
+  AddWatchOption(ls, &options->watch);
   ls->footer(R"(Examples:
   cairn ckpt ls
-  cairn ckpt ls models/run7 --all
+  cairn ckpt ls models/run7 --all --watch
   cairn ckpt ls models -r --output json)");
   ls->callback([options, chosen] {
-    *chosen = [options](Context& context) { return RunList(context, *options); };
+    *chosen = [options](Context& context) {
+      return RunLooks(context, options->watch,
+                      [&context, &options] { return LookAtList(context, *options); });
+    };
   });
 }
 
@@ -220,9 +252,7 @@ void AddCheckpointCommands(CLI::App* app, Command* chosen) {
       ckpt, "unpin", "Let the retention rules decide again",
       "Examples:\n  cairn ckpt unpin models/run7/step-1000", "cannot unpin", "unpinned",
       [](Client& client, const std::string& path) { return client.UnpinCheckpoint(path); }, chosen);
-  AddEach(ckpt, "rm", "Remove checkpoints (not pinned ones)",
-          "Examples:\n  cairn ckpt rm models/run7/step-1000 models/run7/step-2000",
-          "cannot remove checkpoint", "removed", RemoveCheckpoint, chosen);
+  AddRemove(ckpt, chosen);
   AddRetentionCommands(ckpt, chosen);
 }
 

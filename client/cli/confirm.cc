@@ -44,6 +44,32 @@ absl::Status ReadAnswer(int fd, const Interrupts& interrupts, std::string* answe
 
 }  // namespace
 
+void AddDryRunOption(CLI::App* command, Consent* consent) {
+  command->add_flag("-n,--dry-run", consent->dry_run,
+                    "Only say what would be done; changes nothing");
+}
+
+void AddYesOption(CLI::App* command, Consent* consent) {
+  command->add_flag("-y,--yes", consent->yes, "Do not ask; needed where there is no terminal");
+}
+
+std::optional<int> RefuseUnasked(Context& context, const Consent& consent, const Deed& deed) {
+  if (consent.yes || context.console().can_ask()) return std::nullopt;
+  return context.Fail(
+      {absl::StrCat("did not ", deed.verb), deed.subject,
+       absl::FailedPreconditionError(
+           absl::StrCat("it was not confirmed, and there is no terminal to ask on; add --yes to ",
+                        deed.verb, " it for good"))});
+}
+
+std::optional<int> Ask(Context& context, const Consent& consent, const Deed& deed,
+                       const std::string& question) {
+  if (consent.yes) return std::nullopt;
+  const absl::Status confirmed = Confirm(context, question);
+  if (confirmed.ok()) return std::nullopt;
+  return context.Fail({absl::StrCat("did not ", deed.verb), deed.subject, confirmed});
+}
+
 absl::Status Confirm(Context& context, const std::string& question) {
   CAIRN_CHECK(context.console().can_ask());
   context.console().WriteError(absl::StrCat(question, " [y/N] "));

@@ -4,22 +4,32 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cstdlib>
-#include <cstring>
+#include <limits>
+#include <utility>
 
 namespace cairn::cli {
+namespace {
+
+// To the top left corner, and all below it cleared.
+constexpr char kClearScreen[] = "\033[H\033[J";
+
+// The last of so many lines says how many more there are.
+std::string FirstLines(const std::string& text, size_t lines) {
+  const auto all = static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
+  if (all <= lines) return text;
+  size_t end = 0;
+  for (size_t line = 1; line < lines; ++line) end = text.find('\n', end) + 1;
+  return text.substr(0, end) + "(" + std::to_string(all - lines + 1) + " more lines)\n";
+}
+
+}  // namespace
 
 Console Console::OfProcess() {
   auto kind = [](int fd) { return isatty(fd) == 1 ? StreamKind::kTerminal : StreamKind::kOther; };
-  const char* no_color = std::getenv("NO_COLOR");
-  const char* term = std::getenv("TERM");
-  const bool plain = (no_color != nullptr && *no_color != '\0') || term == nullptr ||
-                     std::strcmp(term, "dumb") == 0;
-  const StreamKind out = kind(STDOUT_FILENO);
-  const bool color = !plain && out == StreamKind::kTerminal;
-  return Console(STDOUT_FILENO, out, STDERR_FILENO, kind(STDERR_FILENO),
-                 color ? TextStyle::kColor : TextStyle::kPlain, STDIN_FILENO, kind(STDIN_FILENO));
+  return Console(STDOUT_FILENO, kind(STDOUT_FILENO), STDERR_FILENO, kind(STDERR_FILENO),
+                 TextStyle::kPlain, STDIN_FILENO, kind(STDIN_FILENO));
 }
 
 Console::Console(int out_fd, StreamKind out, int err_fd, StreamKind err, TextStyle style, int in_fd,
@@ -33,10 +43,18 @@ Console::Console(int out_fd, StreamKind out, int err_fd, StreamKind err, TextSty
       in_(in) {}
 
 void Console::Write(std::string_view text) {
+  if (frame_.has_value()) {
+    frame_->append(text);
+    return;
+  }
   if (write_errno_ == 0) write_errno_ = WriteFully(out_fd_, text.data(), text.size());
 }
 
 void Console::WriteError(std::string_view text) {
+  if (frame_.has_value() && frame_of_ == FrameOf::kBoth) {
+    frame_->append(text);
+    return;
+  }
   // Nobody is left to tell when stderr fails.
   static_cast<void>(WriteFully(err_fd_, text.data(), text.size()));
 }
@@ -45,6 +63,24 @@ int Console::error_width() const {
   winsize size{};
   if (ioctl(err_fd_, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
   return size.ws_col;
+}
+
+void Console::BeginFrame(FrameOf streams) {
+  frame_.emplace();
+  frame_of_ = streams;
+}
+
+void Console::EndFrame(FrameEnd end) {
+  const std::string text = *std::exchange(frame_, std::nullopt);
+  if (end == FrameEnd::kAppend) {
+    Write(text);
+    return;
+  }
+  winsize size{};
+  const bool known = ioctl(out_fd_, TIOCGWINSZ, &size) == 0 && size.ws_row > 1;
+  // The last line is the cursor's: a line feed there would scroll the first one away.
+  const size_t lines = known ? size_t{size.ws_row} - 1 : std::numeric_limits<size_t>::max();
+  Write(kClearScreen + FirstLines(text, lines));
 }
 
 int WriteFully(int fd, const void* data, size_t length) {

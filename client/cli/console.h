@@ -2,6 +2,8 @@
 // descriptors, by tests from files.
 #pragma once
 
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "client/cli/table.h"
@@ -11,11 +13,10 @@ namespace cairn::cli {
 enum class StreamKind { kTerminal, kOther };
 
 // Writes to descriptors, unbuffered: output and errors appear in the order in which they were
-// written. Not thread-safe but for WriteError.
+// written. Frames are the exception. Not thread-safe but for WriteError.
 class Console {
  public:
-  // The process's stdin, stdout and stderr. Style follows NO_COLOR (any value but the empty one
-  // means none) and TERM.
+  // The process's stdin, stdout and stderr, without colors.
   static Console OfProcess();
   // Takes the descriptors as they are; they stay the caller's. No stdin: nobody can be asked.
   Console(int out_fd, StreamKind out, int err_fd, StreamKind err, TextStyle style, int in_fd = -1,
@@ -32,10 +33,24 @@ class Console {
   bool can_ask() const { return in_ == StreamKind::kTerminal && err_is_terminal(); }
   int out_fd() const { return out_fd_; }
   int in_fd() const { return in_fd_; }
+  // A terminal that obeys nothing but line feeds, whatever it is: no colors, no bars, no redrawing.
+  void SetDumb() { dumb_ = true; }
+  // What has been shown can be drawn anew: on stdout, on stderr.
+  bool can_redraw() const { return out_is_terminal() && !dumb_; }
+  bool can_redraw_error() const { return err_is_terminal() && !dumb_; }
   // For tables on stdout.
   TextStyle style() const { return style_; }
+  void SetStyle(TextStyle style) { style_ = style; }
   // Columns of the terminal at stderr; 80 when there is none.
   int error_width() const;
+
+  // From here on what is written to stdout is kept until the frame is shown: nobody sees a screen
+  // that is half drawn. kBoth keeps what is written to stderr, too: it is shown on the same screen.
+  enum class FrameOf { kOutput, kBoth };
+  void BeginFrame(FrameOf streams);
+  // kRedraw: in the place of what the screen shows, cut to its height.
+  enum class FrameEnd { kRedraw, kAppend };
+  void EndFrame(FrameEnd end);
 
  private:
   int out_fd_;
@@ -46,6 +61,9 @@ class Console {
   int in_fd_;
   StreamKind in_;
   int write_errno_ = 0;
+  bool dumb_ = false;
+  std::optional<std::string> frame_;
+  FrameOf frame_of_ = FrameOf::kOutput;
 };
 
 // Writes all of `data`, going on after short writes and signals. 0 or the errno.

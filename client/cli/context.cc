@@ -2,7 +2,6 @@
 #include "client/cli/context.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -37,20 +36,20 @@ Client* Context::Connect(int* exit_code) {
     client_ = *std::move(client);
     return client_.get();
   }
-  const char* environment = std::getenv("CAIRN_ENDPOINT");
-  std::string endpoint = options.endpoint;
-  if (endpoint.empty() && environment != nullptr) endpoint = environment;
-  if (endpoint.empty()) endpoint = "127.0.0.1:7440";
-  *exit_code = Fail({"cannot connect to", endpoint, client.status()});
+  *exit_code = Fail({"cannot connect to", options.endpoint, client.status()});
   return nullptr;
 }
 
 void Context::PrintJson(const Json& document) {
+  const bool one_line = watching_ || options.output == OutputFormat::kNdjson;
   // Names need not be UTF-8; JSON has to be.
-  console_->Write(absl::StrCat(document.dump(2, ' ', false, Json::error_handler_t::replace), "\n"));
+  const std::string text =
+      document.dump(one_line ? -1 : 2, ' ', false, Json::error_handler_t::replace);
+  console_->Write(absl::StrCat(text, "\n"));
 }
 
 int Context::Fail(const Failure& failure) {
+  failed_ = true;
   if (interrupts_->signal() != 0) {
     console_->WriteError("cairn: interrupted\n");
     return 128 + interrupts_->signal();

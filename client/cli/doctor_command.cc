@@ -258,8 +258,9 @@ int RunDoctor(Context& context, bool all) {
     context.PrintJson(document);
   } else {
     context.Print(LookedAt(*result, elapsed));
-    context.Print(document["items"].empty() ? "nothing stands out\n"
-                                            : RenderHealth(document, context.clock().WallNow()));
+    context.Print(document["items"].empty()
+                      ? "nothing stands out\n"
+                      : RenderHealth(document, context.clock().WallNow(), context.style()));
     if (all) {
       for (const auto& table : {NodeTable, TargetTable, LinkTable})
         context.Print(absl::StrCat("\n", table(*result, context.style())));

@@ -1,6 +1,7 @@
 // What went wrong, for people in one line and for programs as an exit code and a JSON object.
 #pragma once
 
+#include <array>
 #include <string>
 
 #include "absl/status/status.h"
@@ -8,12 +9,26 @@
 
 namespace cairn::cli {
 
-// The whole contract with scripts; tests/unit/cli and --help say the same.
+// The whole contract with scripts. 3 is left free.
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitError = 1;
-inline constexpr int kExitPartial = 2;       // some of several failed, or some shards are bad
-inline constexpr int kExitUnreachable = 4;   // no node answered
+inline constexpr int kExitPartial = 2;
+inline constexpr int kExitUnreachable = 4;
 inline constexpr int kExitClosedPipe = 141;  // as if SIGPIPE had ended it: `cairn ls | head`
+
+// The same in words, as --help and the manual say it.
+struct ExitCode {
+  int code;
+  const char* meaning;
+};
+inline constexpr std::array kExitCodes = {
+    ExitCode{kExitOk, "done; of a question (health, doctor, ok-to-stop): nothing is wrong, or yes"},
+    ExitCode{kExitError, "failed, refused, or not confirmed; of a question: errors, or no"},
+    ExitCode{kExitPartial, "some of several failed, or some of what was checked is bad"},
+    ExitCode{kExitUnreachable, "no node answered in time"},
+    ExitCode{130, "ended by Ctrl-C (SIGINT); 143 by SIGTERM"},
+    ExitCode{kExitClosedPipe, "the reader of the output went away"},
+};
 
 struct Failure {
   std::string what;     // "cannot list"

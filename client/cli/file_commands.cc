@@ -1,5 +1,6 @@
 // `cairn ls`, `stat`, `rm`, `mv` and `mkdir`: the namespace.
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -7,8 +8,10 @@
 #include "absl/strings/str_format.h"
 #include "client/cli/arguments.h"
 #include "client/cli/format.h"
+#include "client/cli/json_list.h"
 #include "client/cli/json_shapes.h"
 #include "client/cli/remote_walk.h"
+#include "client/cli/removal.h"
 #include "common/base/status_macros.h"
 
 namespace cairn::cli {
@@ -20,27 +23,28 @@ struct ListOptions {
   bool recursive = false;
 };
 
-absl::StatusOr<std::vector<RemoteEntry>> CollectEntries(Context& context, Client& client,
-                                                        const ListOptions& options,
-                                                        Outcomes* outcomes) {
-  std::vector<RemoteEntry> found;
+// Gives each entry to `visit`; below directories as they are read.
+absl::Status VisitEntries(Context& context, Client& client, const ListOptions& options,
+                          Outcomes* outcomes,
+                          const std::function<void(const RemoteEntry&)>& visit) {
   const std::string path = PlainPath(options.path);
   if (!path.empty()) {
-    ASSIGN_OR_RETURN(Entry entry, client.Stat(path));
-    if (!IsContainer(entry.type)) return std::vector<RemoteEntry>{{path, std::move(entry)}};
+    ASSIGN_OR_RETURN(const Entry entry, client.Stat(path));
+    if (!IsContainer(entry.type)) {
+      visit({path, entry});
+      return absl::OkStatus();
+    }
   }
   if (!options.recursive) {
-    ASSIGN_OR_RETURN(std::vector<Entry> entries, client.List(path));
-    for (Entry& entry : entries) found.push_back({JoinPath(path, entry.name), std::move(entry)});
-    return found;
+    ASSIGN_OR_RETURN(const std::vector<Entry> entries, client.List(path));
+    for (const Entry& entry : entries) visit({JoinPath(path, entry.name), entry});
+    return absl::OkStatus();
   }
-  RETURN_IF_ERROR(WalkRemote(
-      client, path, context.interrupts(), [&](const RemoteEntry& entry) { found.push_back(entry); },
-      [&](const std::string& directory, absl::Status why) {
-        outcomes->Failed(why);
-        context.Complain({"cannot list", directory, std::move(why)});
-      }));
-  return found;
+  return WalkRemote(client, path, context.interrupts(), visit,
+                    [&](const std::string& directory, absl::Status why) {
+                      outcomes->Failed(why);
+                      context.Complain({"cannot list", directory, std::move(why)});
+                    });
 }
 
 // Directories end in "/" as in `ls -p`: one sees what can be entered.
@@ -49,37 +53,36 @@ std::string DisplayName(const RemoteEntry& found, const ListOptions& options) {
   return IsContainer(found.entry.type) ? name + "/" : name;
 }
 
+std::vector<Cell> EntryRow(const RemoteEntry& found, const ListOptions& options) {
+  const Entry& entry = found.entry;
+  const bool no_size = IsContainer(entry.type) && entry.size_bytes == 0;
+  return {EntryTypeName(entry.type), no_size ? "-" : HumanBytes(entry.size_bytes),
+          entry.type == EntryType::kFile ? CrcText(entry.crc32c) : "-", UtcTime(entry.modified),
+          DisplayName(found, options)};
+}
+
 int RunList(Context& context, const ListOptions& options) {
   int code = kExitOk;
   Client* client = context.Connect(&code);
   if (client == nullptr) return code;
   Outcomes outcomes;
-  auto found = CollectEntries(context, *client, options, &outcomes);
-  if (!found.ok()) return context.Fail({"cannot list", options.path, found.status()});
+  JsonList list(&context);
+  Table table({{"TYPE"}, {"SIZE", Align::kRight}, {"CRC32C"}, {"MODIFIED"}, {"NAME"}});
+  std::string lines;
+  const absl::Status listed =
+      VisitEntries(context, *client, options, &outcomes, [&](const RemoteEntry& found) {
+        if (context.json()) {
+          list.Add(EntryJson(found.entry, found.path));
+        } else if (options.details) {
+          table.AddRow(EntryRow(found, options));
+        } else {
+          absl::StrAppend(&lines, Printable(DisplayName(found, options)), "\n");
+        }
+      });
+  if (!listed.ok()) return context.Fail({"cannot list", options.path, listed});
   outcomes.Succeeded();
-  if (context.json()) {
-    Json entries = Json::array();
-    for (const RemoteEntry& each : *found) entries.push_back(EntryJson(each.entry, each.path));
-    context.PrintJson(entries);
-  } else if (!options.details) {
-    std::string lines;
-    for (const RemoteEntry& each : *found) {
-      absl::StrAppend(&lines, Printable(DisplayName(each, options)), "\n");
-    }
-    context.Print(lines);
-  } else {
-    Table table({{"TYPE"}, {"SIZE", Align::kRight}, {"CRC32C"}, {"MODIFIED"}, {"NAME"}});
-    for (const RemoteEntry& each : *found) {
-      const bool file = each.entry.type == EntryType::kFile;
-      table.AddRow({EntryTypeName(each.entry.type),
-                    IsContainer(each.entry.type) && each.entry.size_bytes == 0
-                        ? "-"
-                        : HumanBytes(each.entry.size_bytes),
-                    file ? CrcText(each.entry.crc32c) : "-", UtcTime(each.entry.modified),
-                    DisplayName(each, options)});
-    }
-    context.Print(table.Render(context.style()));
-  }
+  list.Finish();
+  if (!context.json()) context.Print(options.details ? table.Render(context.style()) : lines);
   return outcomes.ExitCode();
 }
 
@@ -107,34 +110,91 @@ int RunStat(Context& context, const std::string& typed) {
   return kExitOk;
 }
 
-int RunRemove(Context& context, const std::vector<std::string>& paths, bool recursive) {
-  return ForEachPath(context, paths, "cannot remove", "removed",
-                     [recursive](Client& client, const std::string& path) {
-                       return client.Remove(path, recursive ? Client::RemoveMode::kRecursive
-                                                            : Client::RemoveMode::kOne);
-                     });
+absl::StatusOr<Contents> LookAtRemoval(Client& client, const std::string& path, bool recursive) {
+  ASSIGN_OR_RETURN(const Entry entry, client.Stat(path));
+  if (entry.type == EntryType::kDirectory && !recursive) {
+    ASSIGN_OR_RETURN(const std::vector<Entry> entries, client.List(path));
+    if (!entries.empty())
+      return absl::FailedPreconditionError("it is not empty; -r removes it with all it holds");
+  }
+  return ContentsOf(client, path, entry);
 }
 
-int RunMove(Context& context, const std::string& typed_from, const std::string& typed_to) {
+int RunRemove(Context& context, const RemovalArguments& arguments, bool recursive) {
+  Removal removal;
+  removal.error = "cannot remove";
+  removal.look = [recursive](Client& client, const std::string& path) {
+    return LookAtRemoval(client, path, recursive);
+  };
+  removal.remove = [recursive](Client& client, const std::string& path) {
+    return client.Remove(path,
+                         recursive ? Client::RemoveMode::kRecursive : Client::RemoveMode::kOne);
+  };
+  return RunRemoval(context, arguments, removal);
+}
+
+struct MoveArguments {
+  std::string from;  // both as typed
+  std::string to;
+  Consent consent;
+};
+
+struct Move {
+  std::string from;
+  std::string to;
+  bool replaces = false;  // a file that is there
+};
+
+absl::StatusOr<Move> PlanMove(Client& client, const MoveArguments& arguments) {
+  Move move;
+  move.from = PlainPath(arguments.from);
+  const RemotePath target = ParseRemotePath(arguments.to);
+  move.to = target.path;
+  absl::StatusOr<Entry> entry = absl::NotFoundError("not asked for");
+  if (!target.names_directory) entry = client.Stat(move.to);
+  if (target.names_directory || (entry.ok() && entry->type == EntryType::kDirectory)) {
+    move.to = JoinPath(move.to, BaseName(move.from));
+    entry = client.Stat(move.to);
+  }
+  // What else may be in the way is for the service to say.
+  move.replaces = entry.ok() && entry->type == EntryType::kFile && move.to != move.from;
+  if (arguments.consent.dry_run) RETURN_IF_ERROR(client.Stat(move.from).status());
+  return move;
+}
+
+void ReportMove(Context& context, const Move& move, const Consent& consent) {
+  if (context.json()) {
+    Json json = {{"from", move.from}, {"to", move.to}, {"ok", true}, {"replaced", move.replaces}};
+    if (consent.dry_run) json["dry_run"] = true;
+    context.PrintJson(json);
+    return;
+  }
+  context.Print(absl::StrCat(
+      consent.dry_run ? "would move " : "moved ", Printable(move.from), " to ", Printable(move.to),
+      consent.dry_run && move.replaces ? ", replacing the file there" : "", "\n"));
+}
+
+int RunMove(Context& context, const MoveArguments& arguments) {
   int code = kExitOk;
   Client* client = context.Connect(&code);
   if (client == nullptr) return code;
-  const std::string from = PlainPath(typed_from);
-  const RemotePath target = ParseRemotePath(typed_to);
-  std::string to = target.path;
-  bool into = target.names_directory;
-  if (!into) {
-    auto entry = client->Stat(to);
-    into = entry.ok() && entry->type == EntryType::kDirectory;
+  const auto move = PlanMove(*client, arguments);
+  if (!move.ok()) return context.Fail({"cannot move", PlainPath(arguments.from), move.status()});
+  const Consent& consent = arguments.consent;
+  if (move->replaces && !consent.dry_run) {
+    const Deed deed = {"replace", Printable(move->to)};
+    std::optional<int> refused = RefuseUnasked(context, consent, deed);
+    if (!refused.has_value()) {
+      refused = Ask(context, consent, deed,
+                    absl::StrCat("There is a file ", Printable(move->to), ". Replace it?"));
+    }
+    if (refused.has_value()) return *refused;
   }
-  if (into) to = JoinPath(to, BaseName(from));
-  const absl::Status status = client->Rename(from, to);
-  if (!status.ok()) return context.Fail({"cannot move", from, status});
-  if (context.json()) {
-    context.PrintJson({{"from", from}, {"to", to}, {"ok", true}});
-  } else {
-    context.Print(absl::StrCat("moved ", Printable(from), " to ", Printable(to), "\n"));
+  if (!consent.dry_run) {
+    const absl::Status moved = client->Rename(move->from, move->to);
+    if (!moved.ok()) return context.Fail({"cannot move", move->from, moved});
   }
+  ReportMove(context, *move, consent);
   return kExitOk;
 }
 
@@ -147,7 +207,7 @@ void AddList(CLI::App* app, Command* chosen) {
   ls->footer(R"(Examples:
   cairn ls
   cairn ls -l models/run7
-  cairn ls -r models --output json)");
+  cairn ls -r models --output ndjson)");
   ls->callback([options, chosen] {
     *chosen = [options](Context& context) { return RunList(context, *options); };
   });
@@ -163,35 +223,41 @@ void AddStat(CLI::App* app, Command* chosen) {
 }
 
 void AddRemove(CLI::App* app, Command* chosen) {
-  auto paths = std::make_shared<std::vector<std::string>>();
+  auto arguments = std::make_shared<RemovalArguments>();
   auto recursive = std::make_shared<bool>(false);
   CLI::App* rm = app->add_subcommand("rm", "Remove files, empty directories or checkpoints");
-  rm->add_option("path", *paths, "What to remove")->required()->type_name("PATH...");
+  rm->add_option("path", arguments->paths, "What to remove")->required()->type_name("PATH...");
   rm->add_flag("-r,--recursive", *recursive, "Directories with all they hold");
-  rm->footer(R"(Examples:
+  AddRemovalOptions(rm, arguments.get());
+  rm->footer(R"(Asks before, on a terminal. What is removed cannot be brought back.
+
+Examples:
   cairn rm models/old.safetensors
-  cairn rm -r models/experiments)");
-  rm->callback([paths, recursive, chosen] {
-    *chosen = [paths, recursive](Context& context) {
-      return RunRemove(context, *paths, *recursive);
+  cairn rm -r models/experiments --dry-run
+  cairn rm -r models/experiments --yes)");
+  rm->callback([arguments, recursive, chosen] {
+    *chosen = [arguments, recursive](Context& context) {
+      return RunRemove(context, *arguments, *recursive);
     };
   });
 }
 
 void AddMove(CLI::App* app, Command* chosen) {
-  auto paths = std::make_shared<std::pair<std::string, std::string>>();
+  auto arguments = std::make_shared<MoveArguments>();
   CLI::App* mv = app->add_subcommand("mv", "Rename a file, a directory or a checkpoint");
-  mv->add_option("from", paths->first, "What to move")->required()->type_name("FROM");
-  mv->add_option("to", paths->second, "Its new path, or a directory to move it into")
+  mv->add_option("from", arguments->from, "What to move")->required()->type_name("PATH");
+  mv->add_option("to", arguments->to, "Its new path, or a directory to move it into")
       ->required()
-      ->type_name("TO");
-  mv->footer(R"(Atomic; replaces a file that is there.
+      ->type_name("PATH");
+  AddYesOption(mv, &arguments->consent);
+  AddDryRunOption(mv, &arguments->consent);
+  mv->footer(R"(Atomic. Asks before it replaces a file that is there.
 
 Examples:
   cairn mv models/run7/step-1000 models/keep/
-  cairn mv models/a.bin models/b.bin)");
-  mv->callback([paths, chosen] {
-    *chosen = [paths](Context& context) { return RunMove(context, paths->first, paths->second); };
+  cairn mv models/a.bin models/b.bin --yes)");
+  mv->callback([arguments, chosen] {
+    *chosen = [arguments](Context& context) { return RunMove(context, *arguments); };
   });
 }
 
@@ -220,7 +286,7 @@ int ForEachPath(Context& context, const std::vector<std::string>& paths, const s
   Client* client = context.Connect(&code);
   if (client == nullptr) return code;
   Outcomes outcomes;
-  Json results = Json::array();
+  JsonList results(&context);
   for (const std::string& typed : paths) {
     if (const absl::Status stopped = context.interrupts().Check(); !stopped.ok()) {
       return context.Fail({what, typed, stopped});
@@ -236,9 +302,9 @@ int ForEachPath(Context& context, const std::vector<std::string>& paths, const s
       context.Complain({what, path, status});
       result["error"] = FailureJson({what, path, status});
     }
-    results.push_back(std::move(result));
+    results.Add(std::move(result));
   }
-  if (context.json()) context.PrintJson(results);
+  results.Finish();
   return outcomes.ExitCode();
 }
 

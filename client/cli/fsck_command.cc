@@ -16,6 +16,7 @@
 #include "client/cli/arguments.h"
 #include "client/cli/format.h"
 #include "client/cli/scrub_report.h"
+#include "client/cli/watch.h"
 #include "common/base/status_macros.h"
 
 namespace cairn::cli {
@@ -24,6 +25,7 @@ namespace {
 struct CheckArguments {
   std::string name;  // "fsck"
   CheckStorageOptions options;
+  WatchOptions watch;
   bool status = false;  // of the scrub that goes on by itself
 };
 
@@ -94,7 +96,7 @@ struct CheckResult {
   uint64_t leftovers = 0;
   std::map<StorageFault, Count> by_fault;
   std::set<uint32_t> unreachable;
-  Json findings = Json::array();  // with --output json only
+  Json findings = Json::array();  // with --output json only; as ndjson they are printed
   uint64_t lines = 0;             // printed
   absl::Duration elapsed;
 
@@ -113,6 +115,10 @@ void TakeFinding(Context& context, const CheckArguments& arguments, const Storag
   CheckResult::Count& count = result->by_fault[finding.fault];
   ++count.found;
   if (finding.repaired) ++count.repaired;
+  if (context.streams_json()) {
+    context.PrintJson(FindingJson(finding));
+    return;
+  }
   if (context.json()) {
     result->findings.push_back(FindingJson(finding));
     return;
@@ -194,25 +200,27 @@ void PrintSummary(Context& context, const CheckArguments& arguments, const Check
   context.Print(out);
 }
 
-Json SummaryJson(const CheckArguments& arguments, const CheckResult& result) {
+Json SummaryJson(const Context& context, const CheckArguments& arguments,
+                 const CheckResult& result) {
   const CheckResult::Count all = result.All();
   Json by_fault = Json::object();
   for (const auto& [fault, count] : result.by_fault)
     by_fault[FaultName(fault)] = {{"found", count.found}, {"repaired", count.repaired}};
-  return {{"ok", result.done && all.found == all.repaired && result.unreachable.empty()},
-          {"done", result.done},
-          {"verify", arguments.options.verify},
-          {"repair", arguments.options.repair},
-          {"stripes", result.stripes},
-          {"fragments", result.fragments},
-          {"verified_bytes", result.verified_bytes},
-          {"seconds", absl::ToDoubleSeconds(result.elapsed)},
-          {"found", all.found},
-          {"repaired", all.repaired},
-          {"by_fault", std::move(by_fault)},
-          {"leftovers", result.leftovers},
-          {"unreachable_targets", result.unreachable},
-          {"findings", result.findings}};
+  Json summary = {{"ok", result.done && all.found == all.repaired && result.unreachable.empty()},
+                  {"done", result.done},
+                  {"verify", arguments.options.verify},
+                  {"repair", arguments.options.repair},
+                  {"stripes", result.stripes},
+                  {"fragments", result.fragments},
+                  {"verified_bytes", result.verified_bytes},
+                  {"seconds", absl::ToDoubleSeconds(result.elapsed)},
+                  {"found", all.found},
+                  {"repaired", all.repaired},
+                  {"by_fault", std::move(by_fault)},
+                  {"leftovers", result.leftovers},
+                  {"unreachable_targets", result.unreachable}};
+  if (!context.streams_json()) summary["findings"] = result.findings;
+  return summary;
 }
 
 int ExitCode(const CheckResult& result) {
@@ -235,7 +243,7 @@ int RunCheck(Context& context, const CheckArguments& arguments) {
   if (context.console().write_errno() != 0) return kExitError;  // main says of what
   if (checked.ok()) {
     if (context.json()) {
-      context.PrintJson(SummaryJson(arguments, result));
+      context.PrintJson(SummaryJson(context, arguments, result));
     } else {
       PrintSummary(context, arguments, result);
     }
@@ -249,7 +257,7 @@ int RunCheck(Context& context, const CheckArguments& arguments) {
   }
   if (context.interrupts().signal() != 0) return context.Fail(failure);
   context.Complain(failure);
-  Json document = SummaryJson(arguments, result);
+  Json document = SummaryJson(context, arguments, result);
   document["error"] = FailureJson(failure);
   context.PrintJson(document);
   return ExitCodeOf(checked);
@@ -262,7 +270,8 @@ CLI::App* AddCheck(CLI::App* app, Command* chosen, const std::string& help,
                   "Make again what is missing or damaged, free what nothing refers to");
   check->callback([arguments, chosen] {
     *chosen = [arguments](Context& context) {
-      return arguments->status ? RunScrubStatus(context) : RunCheck(context, *arguments);
+      if (!arguments->status) return RunCheck(context, *arguments);
+      return RunLooks(context, arguments->watch, [&context] { return LookAtScrub(context); });
     };
   });
   return check;
@@ -279,12 +288,28 @@ Faults:
   stripe_lost            too few fragments are left to read a stripe: part of a file is gone
   group_unknown          a stripe is in a placement group that is none
 
-On a terminal the first 100 are printed one by one; elsewhere, and with --output json, all.
+On a terminal the first 100 are printed one by one; elsewhere, and in JSON, all. As ndjson each is a
+line, as soon as it is found, and the last line has the counts.
 
 Exit codes: 0 nothing found, or all of it repaired; 1 something found is left, or it failed; 2 some
 targets could not be asked, and nothing else is left; 4 unreachable.
 
 )";
+
+// `scrub status`; an older spelling is `scrub --status`.
+void AddScrubStatus(CLI::App* scrub, const std::shared_ptr<CheckArguments>& arguments) {
+  scrub->add_flag("--status", arguments->status, "The same as 'cairn scrub status'");
+  scrub->require_subcommand(0, 1);
+  CLI::App* status = scrub->add_subcommand(
+      "status", "Show how far the check is that goes on by itself, and what it has found");
+  AddWatchOption(status, &arguments->watch);
+  status->footer(R"(Examples:
+  cairn scrub status
+  cairn scrub status --watch=1m
+  cairn scrub status --output json)");
+  // Before the command that it belongs to chooses what to run.
+  status->callback([arguments] { arguments->status = true; });
+}
 
 }  // namespace
 
@@ -308,22 +333,20 @@ void AddStorageCheckCommands(CLI::App* app, Command* chosen) {
   scrub->name = "scrub";
   scrub->options.verify = true;
   CLI::App* scrub_app = AddCheck(app, chosen, "Read every fragment back and check it", scrub);
-  scrub_app->add_flag(
-      "--status", scrub->status,
-      "Only show how far the check is that goes on by itself, and what it has found");
+  AddScrubStatus(scrub_app, scrub);
   scrub_app->footer(absl::StrCat(
       R"(Reads all that the targets hold, and compares it with its checksums and with the metadata: finds
 damage before somebody needs the data. The same as 'cairn fsck --verify'. Changes nothing without
 --repair. Saves and restores go on meanwhile.
 
 The cluster does this by itself, once a week and slowly, and mends what it finds; what a client had to
-read around it looks at within seconds. See --status, and scrub_interval_hours and scrub_bandwidth in
+read around it looks at within seconds. See 'cairn scrub status', and scrub_interval_hours and scrub_bandwidth in
 the configuration of the node with the metadata.
 )",
       kFaults, R"(Examples:
   cairn scrub
   cairn scrub --repair
-  cairn scrub --status
+  cairn scrub status
   cairn scrub --repair || echo "look at what is left")"));
 }
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/arguments.h"
 #include "client/cli/format.h"
+#include "client/cli/json_list.h"
 #include "client/cli/parallel.h"
 #include "client/cli/remote_walk.h"
 #include "client/cli/transfer.h"
@@ -114,11 +115,11 @@ absl::StatusOr<GetPlan> MakePlan(Context& context, Client& client, const GetOpti
 
 int Report(Context& context, const GetPlan& plan, absl::Duration elapsed) {
   Outcomes outcomes;
-  Json files = Json::array();
+  JsonList files(&context);
   uint64_t bytes = 0, count = 0;
   for (const Failure& failure : plan.failures) {
     outcomes.Failed(failure.why);
-    files.push_back({{"path", failure.subject}, {"ok", false}, {"error", FailureJson(failure)}});
+    files.Add({{"path", failure.subject}, {"ok", false}, {"error", FailureJson(failure)}});
   }
   for (const GetItem& item : plan.items) {
     Json file = {{"path", item.remote}, {"local", item.local}, {"ok", item.result.ok()}};
@@ -132,10 +133,10 @@ int Report(Context& context, const GetPlan& plan, absl::Duration elapsed) {
       outcomes.Failed(item.result.status());
       file["error"] = FailureJson({"cannot get", item.remote, item.result.status()});
     }
-    files.push_back(std::move(file));
+    files.Add(std::move(file));
   }
   if (context.json()) {
-    context.PrintJson(files);
+    files.Finish();
   } else if (outcomes.failed() == 0 || count > 0) {
     const std::string what = count == 1 && plan.items.size() == 1 ? Printable(plan.items[0].local)
                                                                   : absl::StrCat(count, " files");

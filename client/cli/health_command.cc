@@ -1,11 +1,14 @@
 // `cairn health`: what is wrong, since when, what it endangers and what to do. The cluster judges;
 // here it is only printed.
+#include <memory>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "client/cli/arguments.h"
 #include "client/cli/format.h"
 #include "client/cli/status_document.h"
+#include "client/cli/watch.h"
 
 namespace cairn::cli {
 namespace {
@@ -35,6 +38,7 @@ Codes:
 
 Examples:
   cairn health
+  cairn health --watch
   cairn health --output json
   cairn health > /dev/null || echo "look after the cluster")";
 
@@ -48,30 +52,31 @@ std::string Counted(size_t count, const char* noun) {
   return absl::StrCat(count, " ", noun, count == 1 ? "" : "s");
 }
 
-int RunHealth(Context& context) {
+Look LookAtHealth(Context& context) {
   int code = kExitOk;
   const auto status = GetStatus(context, &code);
-  if (!status.has_value()) return code;
+  if (!status.has_value()) return {code};
   const Json& health = (*status)["health"];
   if (context.json()) {
     context.PrintJson(health);
   } else {
-    context.Print(RenderHealth(health, context.clock().WallNow()));
+    context.Print(RenderHealth(health, context.clock().WallNow(), context.style()));
   }
-  return health["status"] == "error" ? kExitError : kExitOk;
+  return {health["status"] == "error" ? kExitError : kExitOk};
 }
 
 }  // namespace
 
-std::string RenderHealth(const Json& health, absl::Time now) {
-  if (health["items"].empty()) return "HEALTH OK\n";
+std::string RenderHealth(const Json& health, absl::Time now, TextStyle style) {
+  if (health["items"].empty()) return absl::StrCat(Toned("HEALTH OK", Tone::kGood, style), "\n");
   std::string out;
   for (const Json& item : health["items"]) {
     const auto text = [&item](const char* name) {
       return Printable(item[name].get<std::string>());
     };
-    absl::StrAppend(&out, absl::AsciiStrToUpper(text("severity")), " ", text("code"),
-                    Since(text("since"), now), ": ", text("summary"), "\n");
+    const Tone tone = item["severity"] == "error" ? Tone::kBad : Tone::kWarning;
+    absl::StrAppend(&out, Toned(absl::AsciiStrToUpper(text("severity")), tone, style), " ",
+                    text("code"), Since(text("since"), now), ": ", text("summary"), "\n");
     if (!text("endangers").empty()) absl::StrAppend(&out, "  endangers: ", text("endangers"), "\n");
     if (!text("todo").empty()) absl::StrAppend(&out, "  do: ", text("todo"), "\n");
   }
@@ -89,8 +94,14 @@ std::string HealthLine(const Json& health) {
 
 void AddHealthCommand(CLI::App* app, Command* chosen) {
   CLI::App* health = app->add_subcommand("health", "Show what is wrong and what to do about it");
+  auto watch = std::make_shared<WatchOptions>();
+  AddWatchOption(health, watch.get());
   health->footer(kHelp);
-  health->callback([chosen] { *chosen = RunHealth; });
+  health->callback([watch, chosen] {
+    *chosen = [watch](Context& context) {
+      return RunLooks(context, *watch, [&context] { return LookAtHealth(context); });
+    };
+  });
 }
 
 }  // namespace cairn::cli

@@ -25,7 +25,7 @@ namespace {
 struct NodeArguments {
   uint32_t node = 0;
   bool force = false;
-  bool yes = false;
+  Consent consent;
 };
 
 struct Change {
@@ -33,6 +33,7 @@ struct Change {
   std::string name;   // "drain"
   std::string done;   // after "node 3 "
   std::string error;  // before "node 3"
+  std::string would;  // before "node 3", of a dry run
 };
 
 std::string NodeName(uint32_t node) { return absl::StrCat("node ", node); }
@@ -68,6 +69,7 @@ int RunChange(Context& context, const NodeArguments& arguments, const Change& ch
   if (client == nullptr) return code;
   SetNodeOptions options;
   options.force = arguments.force;
+  options.dry_run = arguments.consent.dry_run;
   const auto losses = Admin(*client).SetNode(arguments.node, change.action, options);
   if (!losses.ok()) {
     return context.Fail({change.error, NodeName(arguments.node), WithNodeHint(losses.status())});
@@ -75,7 +77,11 @@ int RunChange(Context& context, const NodeArguments& arguments, const Change& ch
   if (context.json()) {
     Json done = {{"node", arguments.node}, {"action", change.name}, {"force", arguments.force}};
     if (change.action == NodeAction::kRemove) done["losses"] = *losses;
+    if (options.dry_run) done["dry_run"] = true;
     context.PrintJson(done);
+  } else if (options.dry_run) {
+    context.Print(absl::StrCat("would ", change.would, " ", NodeName(arguments.node), "\n",
+                               LossesText(*losses)));
   } else {
     context.Print(
         absl::StrCat(NodeName(arguments.node), " ", change.done, "\n", LossesText(*losses)));
@@ -114,13 +120,11 @@ std::string RemovalQuestion(uint32_t id, const Json* node, const Json& status,
 }
 
 // Nothing: go on. Else it is already reported, and the result is the exit code.
-std::optional<int> ConfirmRemoval(Context& context, uint32_t id, bool force) {
-  if (!context.console().can_ask()) {
-    return context.Fail({"did not remove", NodeName(id),
-                         absl::FailedPreconditionError(
-                             "it was not confirmed, and there is no terminal to ask on; add --yes "
-                             "to remove it for good")});
-  }
+std::optional<int> ConfirmRemoval(Context& context, const NodeArguments& arguments) {
+  const uint32_t id = arguments.node;
+  const Deed deed = {"remove", NodeName(id)};
+  const std::optional<int> refused = RefuseUnasked(context, arguments.consent, deed);
+  if (refused.has_value()) return refused;
   int code = kExitOk;
   const std::optional<Json> status = GetStatus(context, &code);
   if (!status.has_value()) return code;
@@ -135,27 +139,25 @@ std::optional<int> ConfirmRemoval(Context& context, uint32_t id, bool force) {
   Client* client = context.Connect(&code);
   if (client == nullptr) return code;
   SetNodeOptions options;
-  options.force = force;
+  options.force = arguments.force;
   options.dry_run = true;
   const auto losses = Admin(*client).SetNode(id, NodeAction::kRemove, options);
   if (!losses.ok())
     return context.Fail({"cannot remove", NodeName(id), WithNodeHint(losses.status())});
   const Json* known = node == nodes.end() ? nullptr : &*node;
-  const absl::Status confirmed = Confirm(context, RemovalQuestion(id, known, *status, *losses));
-  if (!confirmed.ok()) return context.Fail({"did not remove", NodeName(id), confirmed});
-  return std::nullopt;
+  return Ask(context, arguments.consent, deed, RemovalQuestion(id, known, *status, *losses));
 }
 
 int RunRemove(Context& context, const NodeArguments& arguments) {
-  if (!arguments.yes) {
-    const std::optional<int> refused = ConfirmRemoval(context, arguments.node, arguments.force);
+  if (!arguments.consent.yes && !arguments.consent.dry_run) {
+    const std::optional<int> refused = ConfirmRemoval(context, arguments);
     if (refused.has_value()) return *refused;
   }
   return RunChange(context, arguments,
                    {NodeAction::kRemove, "rm",
                     "is being removed, and is gone once it holds nothing any more; see 'cairn "
                     "rebuild status'",
-                    "cannot remove"});
+                    "cannot remove", "remove"});
 }
 
 int RunOkToStop(Context& context, const std::vector<uint32_t>& nodes) {
@@ -186,6 +188,7 @@ void AddDrain(CLI::App* node, Command* chosen) {
   AddNode(drain, drained);
   drain->add_flag("--force", drained->force,
                   "Also where some of it cannot be moved: too few other nodes");
+  AddDryRunOption(drain, &drained->consent);
   drain->footer(
       R"(New data goes to other nodes from now on. The moving goes on by itself, and the node stays in the
 cluster: readable, and to be used again with undrain.
@@ -193,6 +196,7 @@ cluster: readable, and to be used again with undrain.
 Exit codes: 0 it is noted, 1 refused or failed, 4 unreachable.
 
 Examples:
+  cairn node drain 3 --dry-run
   cairn node drain 3
   cairn node drain 3 && cairn rebuild status --watch)");
   drain->callback([drained, chosen] {
@@ -200,7 +204,7 @@ Examples:
       return RunChange(context, *drained,
                        {NodeAction::kDrain, "drain",
                         "is being drained: what it holds moves away; see 'cairn rebuild status'",
-                        "cannot drain"});
+                        "cannot drain", "drain"});
     };
   });
 
@@ -217,7 +221,7 @@ Examples:
   undrain->callback([undrained, chosen] {
     *chosen = [undrained](Context& context) {
       return RunChange(context, *undrained,
-                       {NodeAction::kUndrain, "undrain", "is used again", "cannot undrain"});
+                       {NodeAction::kUndrain, "undrain", "is used again", "cannot undrain", "use"});
     };
   });
 }
@@ -228,7 +232,8 @@ void AddRemove(CLI::App* node, Command* chosen) {
   AddNode(rm, removed);
   rm->add_flag("--force", removed->force,
                "Also where some of it cannot be moved, or is lost with the node");
-  rm->add_flag("-y,--yes", removed->yes, "Do not ask; needed where there is no terminal");
+  AddYesOption(rm, &removed->consent);
+  AddDryRunOption(rm, &removed->consent);
   rm->footer(
       R"(What the node holds is moved away first. A node that is down counts as lost at once, and what it
 held is made again from what is left; where too little is left for that, it takes --force. A removed
@@ -238,6 +243,7 @@ Exit codes: 0 it is noted, 1 refused, not confirmed or failed, 4 unreachable.
 
 Examples:
   cairn node rm 3
+  cairn node rm 3 --dry-run
   cairn node rm 3 --yes && cairn rebuild status --watch)");
   rm->callback([removed, chosen] {
     *chosen = [removed](Context& context) { return RunRemove(context, *removed); };

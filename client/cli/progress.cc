@@ -90,7 +90,7 @@ void Progress::DrawIfDue() {
   if (finished_ || mode_ == ProgressMode::kNever) return;
   const MonoTime now = clock_->Now();
   if (mode_ == ProgressMode::kAuto &&
-      (!console_->err_is_terminal() || now - started_ < kProgressDelay)) {
+      (!console_->can_redraw_error() || now - started_ < kProgressDelay)) {
     return;
   }
   if (drawn_.has_value() && now - *drawn_ < kRedraw) return;

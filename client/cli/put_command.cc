@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/arguments.h"
 #include "client/cli/format.h"
+#include "client/cli/json_list.h"
 #include "client/cli/parallel.h"
 #include "client/cli/remote_walk.h"
 #include "client/cli/transfer.h"
@@ -151,11 +152,11 @@ absl::StatusOr<TransferResult> PutOne(Client& client, const PutItem& item, Trans
 
 int Report(Context& context, const PutPlan& plan, absl::Duration elapsed) {
   Outcomes outcomes;
-  Json files = Json::array();
+  JsonList files(&context);
   uint64_t bytes = 0, count = 0;
   for (const Failure& failure : plan.failures) {
     outcomes.Failed(failure.why);
-    files.push_back({{"local", failure.subject}, {"ok", false}, {"error", FailureJson(failure)}});
+    files.Add({{"local", failure.subject}, {"ok", false}, {"error", FailureJson(failure)}});
   }
   for (const PutItem& item : plan.items) {
     Json file = {{"local", item.local}, {"path", item.remote}, {"ok", item.result.ok()}};
@@ -169,10 +170,10 @@ int Report(Context& context, const PutPlan& plan, absl::Duration elapsed) {
       outcomes.Failed(item.result.status());
       file["error"] = FailureJson({"cannot put", item.remote, item.result.status()});
     }
-    files.push_back(std::move(file));
+    files.Add(std::move(file));
   }
   if (context.json()) {
-    context.PrintJson(files);
+    files.Finish();
   } else if (count > 0) {
     const std::string what = count == 1 && plan.items.size() == 1 ? Printable(plan.items[0].remote)
                                                                   : absl::StrCat(count, " files");

@@ -1,8 +1,7 @@
-// `cairn rebalance`: how evenly targets are filled, and having them more even.
+// `cairn rebalance start|status|stop`: how evenly targets are filled, and having them more even.
 #include <algorithm>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,23 +11,27 @@
 #include "absl/time/time.h"
 #include "cairn/admin.h"
 #include "client/cli/arguments.h"
+#include "client/cli/confirm.h"
 #include "client/cli/format.h"
 #include "client/cli/table.h"
+#include "client/cli/watch.h"
 
 namespace cairn::cli {
 namespace {
 
-constexpr absl::Duration kWatchInterval = absl::Seconds(2);
 constexpr size_t kMovesShown = 20;
 // Without being asked, targets are evened out to 10 %. Below this, what is moved is seldom worth
 // it.
 constexpr uint32_t kThresholdPercent = 2;
 
+enum class Verb { kStart, kStatus, kStop };
+
 struct RebalanceArguments {
+  Verb verb = Verb::kStart;
   uint32_t threshold_percent = kThresholdPercent;
-  bool dry_run = false;
-  bool watch = false;
-  bool stop = false;
+  Consent consent;
+  WatchOptions watch;
+  bool stop = false;  // an older spelling of the verb
 };
 
 double PercentOf(const BalanceInfo::Fill& fill) {
@@ -137,76 +140,132 @@ std::string WatchLine(const BalanceInfo& info, absl::Time now) {
                       UnderWayText(info), "\n");
 }
 
-int Watch(Context& context, Admin& admin) {
-  while (true) {
-    const auto info = admin.Balance();
-    if (!info.ok()) return context.Fail({"cannot see how targets are filled", "", info.status()});
-    if (context.json()) {
-      context.PrintJson(BalanceJson(*info));
-    } else {
-      context.Print(WatchLine(*info, context.clock().WallNow()));
-    }
-    if (info->threshold_percent == 0 && info->moves_under_way == 0) {
-      if (!context.json()) context.Print("nothing is left to move\n");
-      return kExitOk;
-    }
-    const absl::Status waited = context.wait(kWatchInterval);
-    if (!waited.ok()) return context.Fail({"stopped watching", "", waited});
-    // The reader of a pipe may be gone.
-    if (context.console().write_errno() != 0) return kExitError;
+Look LookAtBalance(Context& context, Admin& admin, bool watched) {
+  const auto info = admin.Balance();
+  if (!info.ok()) return {context.Fail({"cannot see how targets are filled", "", info.status()})};
+  if (!watched || context.json() || context.console().can_redraw()) {
+    Show(context, *info, Plan::kHide);
+  } else {
+    context.Print(WatchLine(*info, context.clock().WallNow()));
   }
+  const bool last = info->threshold_percent == 0 && info->moves_under_way == 0;
+  if (watched && last && !context.json()) context.Print("nothing is left to move\n");
+  return {kExitOk, last};
 }
 
-int RunRebalance(Context& context, const RebalanceArguments& arguments) {
+int RunStatus(Context& context, const RebalanceArguments& arguments) {
   int code = kExitOk;
   Client* client = context.Connect(&code);
   if (client == nullptr) return code;
   Admin admin(*client);
-  const auto info = arguments.stop      ? admin.StopRebalance()
-                    : arguments.dry_run ? admin.Balance(arguments.threshold_percent)
-                                        : admin.StartRebalance(arguments.threshold_percent);
-  if (!info.ok()) {
-    return context.Fail(
-        {arguments.stop ? "cannot stop" : "cannot even out", "the targets", info.status()});
+  return RunLooks(context, arguments.watch, [&context, &admin, &arguments] {
+    return LookAtBalance(context, admin, arguments.watch.on);
+  });
+}
+
+int RunStart(Context& context, const RebalanceArguments& arguments) {
+  int code = kExitOk;
+  Client* client = context.Connect(&code);
+  if (client == nullptr) return code;
+  Admin admin(*client);
+  const auto info = arguments.consent.dry_run ? admin.Balance(arguments.threshold_percent)
+                                              : admin.StartRebalance(arguments.threshold_percent);
+  if (!info.ok()) return context.Fail({"cannot even out", "the targets", info.status()});
+  if (arguments.watch.on) context.BeginWatching();
+  Show(context, *info, Plan::kShow);
+  return arguments.watch.on ? RunStatus(context, arguments) : kExitOk;
+}
+
+int RunStop(Context& context) {
+  int code = kExitOk;
+  Client* client = context.Connect(&code);
+  if (client == nullptr) return code;
+  const auto info = Admin(*client).StopRebalance();
+  if (!info.ok()) return context.Fail({"cannot stop", "the targets", info.status()});
+  Show(context, *info, Plan::kHide);
+  return kExitOk;
+}
+
+int Run(Context& context, const RebalanceArguments& arguments) {
+  switch (arguments.verb) {
+    case Verb::kStatus:
+      return RunStatus(context, arguments);
+    case Verb::kStop:
+      return RunStop(context);
+    case Verb::kStart:
+      break;
   }
-  Show(context, *info, arguments.stop ? Plan::kHide : Plan::kShow);
-  return arguments.watch ? Watch(context, admin) : kExitOk;
+  return arguments.stop ? RunStop(context) : RunStart(context, arguments);
+}
+
+using ArgumentsPointer = std::shared_ptr<RebalanceArguments>;
+
+struct StartOptions {
+  CLI::Option* dry_run;
+  CLI::Option* watch;
+};
+
+StartOptions AddStartOptions(CLI::App* command, const ArgumentsPointer& arguments) {
+  command
+      ->add_option("--threshold", arguments->threshold_percent,
+                   "Percent of its capacity that one may be fuller than another (2)")
+      ->check(CLI::Range(1, 99))
+      ->type_name("PCT");
+  AddDryRunOption(command, &arguments->consent);
+  AddWatchOption(command, &arguments->watch, "until nothing is left to move");
+  const StartOptions options = {command->get_option("--dry-run"), command->get_option("--watch")};
+  options.dry_run->excludes(options.watch);
+  return options;
+}
+
+void AddVerbs(CLI::App* rebalance, const ArgumentsPointer& arguments) {
+  CLI::App* start = rebalance->add_subcommand("start", "Even the targets out");
+  AddStartOptions(start, arguments);
+  start->footer(R"(Examples:
+  cairn rebalance start --dry-run
+  cairn rebalance start --threshold 5
+  cairn rebalance start --watch)");
+  CLI::App* status =
+      rebalance->add_subcommand("status", "Show how evenly targets are filled, and what moves");
+  AddWatchOption(status, &arguments->watch, "until nothing is left to move");
+  status->footer(R"(Examples:
+  cairn rebalance status
+  cairn rebalance status --watch)");
+  // These run before the callback of the command that they belong to.
+  status->callback([arguments] { arguments->verb = Verb::kStatus; });
+  CLI::App* stop = rebalance->add_subcommand("stop", "End it, and moves that only copy for it");
+  stop->footer("Examples:\n  cairn rebalance stop");
+  stop->callback([arguments] { arguments->verb = Verb::kStop; });
 }
 
 }  // namespace
 
 void AddRebalanceCommand(CLI::App* app, Command* chosen) {
   auto arguments = std::make_shared<RebalanceArguments>();
+  arguments->watch.form = LookForm::kLine;
   CLI::App* rebalance =
       app->add_subcommand("rebalance", "See how evenly targets are filled, and even them out");
-  rebalance
-      ->add_option("--threshold", arguments->threshold_percent,
-                   "Percent of its capacity that one may be fuller than another (2)")
-      ->check(CLI::Range(1, 99))
-      ->type_name("PCT");
-  CLI::Option* dry_run =
-      rebalance->add_flag("-n,--dry-run", arguments->dry_run, "Only say what would be moved");
-  CLI::Option* watch = rebalance->add_flag("-w,--watch", arguments->watch,
-                                           "Look again every 2 s until nothing is left to move");
-  rebalance->add_flag("--stop", arguments->stop, "End it, and moves that only copy for it")
-      ->excludes(dry_run)
-      ->excludes(watch);
-  dry_run->excludes(watch);
+  rebalance->require_subcommand(0, 1);
+  const StartOptions start = AddStartOptions(rebalance, arguments);
+  rebalance->add_flag("--stop", arguments->stop, "The same as 'cairn rebalance stop'")
+      ->excludes(start.dry_run)
+      ->excludes(start.watch);
+  AddVerbs(rebalance, arguments);
   rebalance->footer(
       R"(Targets are evened out to 10% without being asked, behind lost and leaving data. This does it once to a
 lower threshold, or as near as members of placement groups can bring it: some moves at a time, with
 pauses for freeing what has been moved. It goes on by itself, also after restarts. How much a member
-holds is estimated: an equal share of what its target does.
+holds is estimated: an equal share of what its target does. Without a verb it is started.
 
 Exit codes: 0 ok (with --watch: nothing is left), 1 refused or failed, 4 unreachable.
 
 Examples:
   cairn rebalance --dry-run
-  cairn rebalance --watch
-  cairn rebalance --threshold 5
-  cairn rebalance --stop)");
+  cairn rebalance start --watch
+  cairn rebalance status
+  cairn rebalance stop)");
   rebalance->callback([arguments, chosen] {
-    *chosen = [arguments](Context& context) { return RunRebalance(context, *arguments); };
+    *chosen = [arguments](Context& context) { return Run(context, *arguments); };
   });
 }
 

@@ -15,17 +15,15 @@
 #include "client/cli/format.h"
 #include "client/cli/scrub_report.h"
 #include "client/cli/table.h"
+#include "client/cli/watch.h"
 
 namespace cairn::cli {
 namespace {
 
-constexpr absl::Duration kWatchInterval = absl::Seconds(2);
 // Members without a place may get one in the next plan, which is late while a pass is under way.
 // After so long they wait for people.
 constexpr absl::Duration kStuckPatience = absl::Minutes(1);
 constexpr size_t kMovesShown = 20;
-// To the top left corner, and all below it cleared.
-constexpr char kClearScreen[] = "\033[H\033[J";
 
 uint64_t MovesLeft(const RebuildInfo& info) {
   return uint64_t{info.moves_copying} + info.moves_settling;
@@ -154,55 +152,57 @@ std::string RebuildLine(const RebuildInfo& info, absl::Time now) {
   return absl::StrCat(line, "\n");
 }
 
-int RunOnce(Context& context, Admin& admin) {
-  const auto info = admin.RebuildStatus();
-  if (!info.ok()) return context.Fail({"cannot get the state of the rebuild", "", info.status()});
-  if (context.json()) {
-    context.PrintJson(RebuildJson(*info));
-  } else {
-    context.Print(RenderRebuild(*info, context.style()));
-  }
-  return kExitOk;
-}
-
-void ShowLook(Context& context, const RebuildInfo& info) {
+void ShowLook(Context& context, const RebuildInfo& info, bool watched) {
   if (context.json()) {
     context.PrintJson(RebuildJson(info));
-  } else if (context.console().out_is_terminal()) {
-    context.Print(absl::StrCat(kClearScreen, RenderRebuild(info, context.style())));
+  } else if (!watched || context.console().can_redraw()) {
+    context.Print(RenderRebuild(info, context.style()));
   } else {
     context.Print(RebuildLine(info, context.clock().WallNow()));
   }
 }
 
-int RunWatch(Context& context, Admin& admin) {
-  std::optional<MonoTime> stuck_since;
-  while (true) {
-    const auto info = admin.RebuildStatus();
-    if (!info.ok()) return context.Fail({"cannot get the state of the rebuild", "", info.status()});
-    ShowLook(context, *info);
+// One after the other, at one rebuild.
+class RebuildLooks {
+ public:
+  RebuildLooks(Context& context, Client& client, bool watched)
+      : context_(context), admin_(client), watched_(watched) {}
+
+  Look Next() {
+    const auto info = admin_.RebuildStatus();
+    if (!info.ok())
+      return {context_.Fail({"cannot get the state of the rebuild", "", info.status()})};
+    ShowLook(context_, *info, watched_);
+    if (!watched_) return {kExitOk};
     if (IsIdle(*info)) {
-      if (!context.json()) context.Print("nothing is left to move\n");
-      return kExitOk;
+      if (!context_.json()) context_.Print("nothing is left to move\n");
+      return {kExitOk, true};
     }
-    const MonoTime now = context.clock().Now();
-    if (MovesLeft(*info) > 0) {
-      stuck_since.reset();
-    } else if (!stuck_since.has_value()) {
-      stuck_since = now;
-    } else if (now - *stuck_since >= kStuckPatience) {
-      context.Complain({"rebuild is stuck", "",
-                        absl::FailedPreconditionError(absl::StrCat(
-                            Counted(info->members_lost, "member"),
-                            " of groups with nowhere to go; add a node, or see 'cairn health'"))});
-      return kExitError;
-    }
-    const absl::Status waited = context.wait(kWatchInterval);
-    if (!waited.ok()) return context.Fail({"stopped watching", "", waited});
-    // The reader of a pipe may be gone.
-    if (context.console().write_errno() != 0) return kExitError;
+    return IsStuck(*info) ? Look{kExitError, true} : Look{kExitOk};
   }
-}
+
+ private:
+  // Tells it, too.
+  bool IsStuck(const RebuildInfo& info) {
+    const MonoTime now = context_.clock().Now();
+    if (MovesLeft(info) > 0) {
+      stuck_since_.reset();
+      return false;
+    }
+    if (!stuck_since_.has_value()) stuck_since_ = now;
+    if (now - *stuck_since_ < kStuckPatience) return false;
+    context_.Complain({"rebuild is stuck", "",
+                       absl::FailedPreconditionError(absl::StrCat(
+                           Counted(info.members_lost, "member"),
+                           " of groups with nowhere to go; add a node, or see 'cairn health'"))});
+    return true;
+  }
+
+  Context& context_;
+  Admin admin_;
+  const bool watched_;
+  std::optional<MonoTime> stuck_since_;
+};
 
 }  // namespace
 
@@ -212,12 +212,13 @@ void AddRebuildCommands(CLI::App* app, Command* chosen) {
   rebuild->footer("Examples:\n  cairn rebuild status");
   CLI::App* status =
       rebuild->add_subcommand("status", "Show what is being moved, and how far that is");
-  auto watch = std::make_shared<bool>(false);
-  status->add_flag("-w,--watch", *watch, "Look again every 2 s until nothing is left");
+  auto watch = std::make_shared<WatchOptions>();
+  watch->form = LookForm::kLine;
+  AddWatchOption(status, watch.get(), "until nothing is left");
   status->footer(
       R"(A move gives one member of a placement group to another target. While it is "copying", its fragments
 are being made there; while it is "settling", the target is the member, and what is still being
-written elsewhere is waited for. With --watch and --output json: one document a look.
+written elsewhere is waited for.
 
 Exit codes: 0 ok (with --watch: nothing is left), 1 failed (with --watch: members have had nowhere
 to go for a minute), 4 unreachable.
@@ -231,8 +232,8 @@ Examples:
       int code = kExitOk;
       Client* client = context.Connect(&code);
       if (client == nullptr) return code;
-      Admin admin(*client);
-      return *watch ? RunWatch(context, admin) : RunOnce(context, admin);
+      RebuildLooks looks(context, *client, watch->on);
+      return RunLooks(context, *watch, [&looks] { return looks.Next(); });
     };
   });
 }

@@ -53,19 +53,19 @@ Json ScrubJson(const ScrubInfo& scrub) {
           {"reported", scrub.reported}};
 }
 
-int RunScrubStatus(Context& context) {
+Look LookAtScrub(Context& context) {
   int code = kExitOk;
   Client* client = context.Connect(&code);
-  if (client == nullptr) return code;
+  if (client == nullptr) return {code};
   Admin admin(*client);
   const auto info = admin.RebuildStatus();
-  if (!info.ok()) return context.Fail({"cannot get the state of the scrub", "", info.status()});
+  if (!info.ok()) return {context.Fail({"cannot get the state of the scrub", "", info.status()})};
   if (context.json()) {
     context.PrintJson(ScrubJson(info->scrub));
   } else {
     context.Print(Render(info->scrub, context.clock().WallNow(), context.style()));
   }
-  return kExitOk;
+  return {kExitOk};
 }
 
 }  // namespace cairn::cli

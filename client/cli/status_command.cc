@@ -13,7 +13,9 @@
 #include "absl/time/time.h"
 #include "client/cli/arguments.h"
 #include "client/cli/format.h"
+#include "client/cli/json_list.h"
 #include "client/cli/status_document.h"
+#include "client/cli/watch.h"
 
 namespace cairn::cli {
 namespace {
@@ -126,16 +128,16 @@ Json NormalizeHealth(const Json& source) {
   return {{"status", worst}, {"items", std::move(items)}};
 }
 
-int RunStatus(Context& context) {
+Look LookAtStatus(Context& context) {
   int code = kExitOk;
   const auto status = GetStatus(context, &code);
-  if (!status.has_value()) return code;
+  if (!status.has_value()) return {code};
   if (context.json()) {
     context.PrintJson(*status);
   } else {
     context.Print(RenderStatus(*status, context.style()));
   }
-  return kExitOk;
+  return {kExitOk};
 }
 
 }  // namespace
@@ -226,6 +228,14 @@ std::string StateCell(const Json& each) {
   return state;
 }
 
+Tone ToneOf(const Json& each) {
+  const auto state = each["state"].get<std::string>();
+  if (state == "failed" || state == "out" || state == "down") return Tone::kBad;
+  return state == "up" && each["draining"] == false && !each.value("removing", false)
+             ? Tone::kGood
+             : Tone::kWarning;
+}
+
 Table NodeTable(const Json& status) {
   Table nodes({{"NODE", Align::kRight}, {"STATE"}, {"SINCE"}, {"ENDPOINT"}, {"HOST"}, {"RACK"}});
   for (const Json& node : status["nodes"]) {
@@ -233,8 +243,8 @@ Table NodeTable(const Json& status) {
       const auto value = node[name].get<std::string>();
       return value.empty() ? "-" : Printable(value);
     };
-    nodes.AddRow({absl::StrCat(node["id"].get<uint64_t>()), StateCell(node), text("state_since"),
-                  text("endpoint"), text("name"), text("rack")});
+    nodes.AddRow({absl::StrCat(node["id"].get<uint64_t>()), Cell(StateCell(node), ToneOf(node)),
+                  text("state_since"), text("endpoint"), text("name"), text("rack")});
   }
   return nodes;
 }
@@ -264,24 +274,42 @@ Table TargetTable(const Json& status) {
     const auto size = target["capacity_bytes"].get<uint64_t>();
     const auto taken = target["used_bytes"].get<uint64_t>();
     targets.AddRow({absl::StrCat(target["id"].get<uint64_t>()),
-                    absl::StrCat(target["node"].get<uint64_t>()), StateCell(target),
-                    HumanBytes(size), HumanBytes(taken), Percent(taken, size),
-                    absl::StrCat(target["fragments"].get<uint64_t>()), DoingCell(target),
-                    target["path"].get<std::string>()});
+                    absl::StrCat(target["node"].get<uint64_t>()),
+                    Cell(StateCell(target), ToneOf(target)), HumanBytes(size), HumanBytes(taken),
+                    Percent(taken, size), absl::StrCat(target["fragments"].get<uint64_t>()),
+                    DoingCell(target), target["path"].get<std::string>()});
   }
   return targets;
 }
 
-int RunList(Context& context, const std::string& name, Table (*table)(const Json& status)) {
+using TableOf = Table (*)(const Json& status);
+
+Look LookAtList(Context& context, const std::string& name, TableOf table) {
   int code = kExitOk;
   const auto status = GetStatus(context, &code);
-  if (!status.has_value()) return code;
-  if (context.json()) {
-    context.PrintJson((*status)[name]);
-  } else {
+  if (!status.has_value()) return {code};
+  if (!context.json()) {
     context.Print(table(*status).Render(context.style()));
+    return {kExitOk};
   }
-  return kExitOk;
+  JsonList list(&context);
+  for (const Json& each : (*status)[name]) list.Add(each);
+  list.Finish();
+  return {kExitOk};
+}
+
+// `node ls` and `target ls`: a part of the status, `name` in its JSON.
+CLI::App* AddList(CLI::App* noun, Command* chosen, const std::string& help, const std::string& name,
+                  TableOf table) {
+  auto watch = std::make_shared<WatchOptions>();
+  CLI::App* ls = noun->add_subcommand("ls", help);
+  AddWatchOption(ls, watch.get());
+  ls->callback([watch, name, table, chosen] {
+    *chosen = [watch, name, table](Context& context) {
+      return RunLooks(context, *watch, [&] { return LookAtList(context, name, table); });
+    };
+  });
+  return ls;
 }
 
 }  // namespace
@@ -326,18 +354,23 @@ std::string RenderStatus(const Json& status, TextStyle style) {
 void AddClusterCommands(CLI::App* app, Command* chosen) {
   CLI::App* status =
       app->add_subcommand("status", "Show the cluster: health, nodes, space, targets");
-  status->footer("Examples:\n  cairn status\n  cairn status --output json");
-  status->callback([chosen] { *chosen = RunStatus; });
+  auto watch = std::make_shared<WatchOptions>();
+  AddWatchOption(status, watch.get());
+  status->footer(
+      "Examples:\n  cairn status\n  cairn status --watch=10s\n  cairn status --output json");
+  status->callback([watch, chosen] {
+    *chosen = [watch](Context& context) {
+      return RunLooks(context, *watch, [&context] { return LookAtStatus(context); });
+    };
+  });
   AddHealthCommand(app, chosen);
 
   CLI::App* node = app->add_subcommand("node", "See the nodes, empty them, take them out");
   node->require_subcommand(1);
   node->footer("Examples:\n  cairn node ls\n  cairn node ok-to-stop 3\n  cairn node drain 3");
-  CLI::App* nodes = node->add_subcommand("ls", "List the nodes and their state");
-  nodes->footer("Examples:\n  cairn node ls\n  cairn node ls --output json");
-  nodes->callback([chosen] {
-    *chosen = [](Context& context) { return RunList(context, "nodes", NodeTable); };
-  });
+  AddList(node, chosen, "List the nodes and their state", "nodes", NodeTable)
+      ->footer(
+          "Examples:\n  cairn node ls\n  cairn node ls --watch\n  cairn node ls --output ndjson");
   AddNodeCommands(node, chosen);
 
   CLI::App* target = app->add_subcommand(
@@ -347,17 +380,15 @@ void AddClusterCommands(CLI::App* app, Command* chosen) {
       "Examples:\n  cairn target ls\n  cairn target add --node 3 --path /dev/nvme1n1\n  cairn "
       "target "
       "replace 7");
-  CLI::App* targets = target->add_subcommand("ls", "List the targets, their state and their space");
-  targets->footer(
-      R"(MOVES counts members of placement groups: those that leave the target or come to it, and of one that is
+  AddList(target, chosen, "List the targets, their state and their space", "targets", TargetTable)
+      ->footer(
+          R"(MOVES counts members of placement groups: those that leave the target or come to it, and of one that is
 to be empty those that wait for a place, or "empty".
 
 Examples:
   cairn target ls
-  cairn target ls --output json)");
-  targets->callback([chosen] {
-    *chosen = [](Context& context) { return RunList(context, "targets", TargetTable); };
-  });
+  cairn target ls --watch
+  cairn target ls --output ndjson)");
   AddTargetCommands(target, chosen);
 }
 

@@ -25,7 +25,7 @@ std::string RenderStatus(const Json& status, TextStyle style);
 
 // The same of its member "health", which is {"status": "ok", "warning" or "error", "items": [...]}:
 // in full, and in a few words.
-std::string RenderHealth(const Json& health, absl::Time now);
+std::string RenderHealth(const Json& health, absl::Time now, TextStyle style);
 std::string HealthLine(const Json& health);
 
 }  // namespace cairn::cli

@@ -14,13 +14,27 @@ namespace {
 constexpr char kBold[] = "\033[1m";
 constexpr char kPlain[] = "\033[0m";
 
-void AppendLine(const std::vector<std::string>& cells, const std::vector<Column>& columns,
-                const std::vector<size_t>& widths, std::string* out) {
+const char* EscapeOf(Tone tone) {
+  switch (tone) {
+    case Tone::kGood:
+      return "\033[32m";
+    case Tone::kWarning:
+      return "\033[33m";
+    case Tone::kBad:
+      return "\033[31m";
+    case Tone::kNone:
+      break;
+  }
+  return "";
+}
+
+void AppendLine(const std::vector<Cell>& cells, const std::vector<Column>& columns,
+                const std::vector<size_t>& widths, TextStyle style, std::string* out) {
   for (size_t i = 0; i < cells.size(); ++i) {
-    const std::string padding(widths[i] - DisplayWidth(cells[i]), ' ');
+    const std::string padding(widths[i] - DisplayWidth(cells[i].text), ' ');
     const bool last = i + 1 == cells.size();
     if (columns[i].align == Align::kRight) out->append(padding);
-    out->append(cells[i]);
+    out->append(Toned(cells[i].text, cells[i].tone, style));
     if (columns[i].align == Align::kLeft && !last) out->append(padding);
     if (!last) out->append("  ");
   }
@@ -29,32 +43,38 @@ void AppendLine(const std::vector<std::string>& cells, const std::vector<Column>
 
 }  // namespace
 
+std::string Toned(std::string_view text, Tone tone, TextStyle style) {
+  if (tone == Tone::kNone || style == TextStyle::kPlain || text.empty()) return std::string(text);
+  return absl::StrCat(EscapeOf(tone), std::string(text), kPlain);
+}
+
 Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
-void Table::AddRow(std::vector<std::string> cells) {
+void Table::AddRow(std::vector<Cell> cells) {
   CAIRN_CHECK(cells.size() == columns_.size());
-  for (std::string& cell : cells) cell = Printable(cell);
+  for (Cell& cell : cells) cell.text = Printable(cell.text);
   rows_.push_back(std::move(cells));
 }
 
 std::string Table::Render(TextStyle style) const {
-  std::vector<std::string> titles;
+  std::vector<Cell> titles;
   std::vector<size_t> widths;
   for (const Column& column : columns_) {
-    titles.push_back(column.title);
+    titles.emplace_back(column.title);
     widths.push_back(DisplayWidth(column.title));
   }
   for (const auto& row : rows_) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], DisplayWidth(row[i]));
+    for (size_t i = 0; i < row.size(); ++i)
+      widths[i] = std::max(widths[i], DisplayWidth(row[i].text));
   }
   std::string out;
   if (style == TextStyle::kColor) out.append(kBold);
-  AppendLine(titles, columns_, widths, &out);
+  AppendLine(titles, columns_, widths, TextStyle::kPlain, &out);
   if (style == TextStyle::kColor) out.append(kPlain);
   out.push_back('\n');
   for (const auto& row : rows_) {
     std::string line;
-    AppendLine(row, columns_, widths, &line);
+    AppendLine(row, columns_, widths, style, &line);
     absl::StrAppend(&out, line, "\n");
   }
   return out;

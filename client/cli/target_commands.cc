@@ -24,12 +24,13 @@ namespace {
 struct TargetArguments {
   uint32_t target = 0;
   bool force = false;
-  bool yes = false;
+  Consent consent;
 };
 
 struct AddArguments {
   uint32_t node = 0;
   NewTarget target;
+  Consent consent;
 };
 
 struct Change {
@@ -37,6 +38,7 @@ struct Change {
   std::string name;   // "drain"
   std::string done;   // after "target 7 "
   std::string error;  // before "target 7"
+  std::string would;  // before "target 7", of a dry run
 };
 
 std::string TargetName(uint32_t target) { return absl::StrCat("target ", target); }
@@ -75,16 +77,22 @@ int RunChange(Context& context, const TargetArguments& arguments, const Change& 
   if (client == nullptr) return code;
   SetTargetOptions options;
   options.force = arguments.force;
+  options.dry_run = arguments.consent.dry_run;
   const auto losses = Admin(*client).SetTarget(arguments.target, change.action, options);
   if (!losses.ok()) {
     return context.Fail(
         {change.error, TargetName(arguments.target), WithTargetHint(losses.status())});
   }
   if (context.json()) {
-    context.PrintJson({{"target", arguments.target},
-                       {"action", change.name},
-                       {"force", arguments.force},
-                       {"losses", *losses}});
+    Json done = {{"target", arguments.target},
+                 {"action", change.name},
+                 {"force", arguments.force},
+                 {"losses", *losses}};
+    if (options.dry_run) done["dry_run"] = true;
+    context.PrintJson(done);
+  } else if (options.dry_run) {
+    context.Print(absl::StrCat("would ", change.would, " ", TargetName(arguments.target), "\n",
+                               LossesText(*losses)));
   } else {
     context.Print(
         absl::StrCat(TargetName(arguments.target), " ", change.done, "\n", LossesText(*losses)));
@@ -105,12 +113,9 @@ std::string TargetDetails(const Json& target) {
 std::optional<int> ConfirmRemoval(Context& context, const TargetArguments& arguments,
                                   const Change& change) {
   const std::string name = TargetName(arguments.target);
-  if (!context.console().can_ask()) {
-    return context.Fail({"did not remove", name,
-                         absl::FailedPreconditionError(
-                             "it was not confirmed, and there is no terminal to ask on; add --yes "
-                             "to remove it for good")});
-  }
+  const Deed deed = {"remove", name};
+  const std::optional<int> refused = RefuseUnasked(context, arguments.consent, deed);
+  if (refused.has_value()) return refused;
   int code = kExitOk;
   const std::optional<Json> status = GetStatus(context, &code);
   if (!status.has_value()) return code;
@@ -125,24 +130,69 @@ std::optional<int> ConfirmRemoval(Context& context, const TargetArguments& argum
   const auto target = std::find_if(targets.begin(), targets.end(), [&arguments](const Json& each) {
     return each["id"] == arguments.target;
   });
-  const absl::Status confirmed = Confirm(
-      context, absl::StrCat(name, target == targets.end() ? "" : TargetDetails(*target),
-                            "\nWhat can be read of it is moved away, the rest is made again "
-                            "from other fragments. Then it leaves the cluster for good.\n",
-                            LossesText(*losses), "Remove it?"));
-  if (!confirmed.ok()) return context.Fail({"did not remove", name, confirmed});
-  return std::nullopt;
+  return Ask(context, arguments.consent, deed,
+             absl::StrCat(name, target == targets.end() ? "" : TargetDetails(*target),
+                          "\nWhat can be read of it is moved away, the rest is made again "
+                          "from other fragments. Then it leaves the cluster for good.\n",
+                          LossesText(*losses), "Remove it?"));
 }
 
 int RunRemoval(Context& context, const TargetArguments& arguments, const Change& change) {
-  if (!arguments.yes) {
+  if (!arguments.consent.yes && !arguments.consent.dry_run) {
     const std::optional<int> refused = ConfirmRemoval(context, arguments, change);
     if (refused.has_value()) return *refused;
   }
   return RunChange(context, arguments, change);
 }
 
+std::string AddPlan(const AddArguments& arguments) {
+  const NewTarget& target = arguments.target;
+  return absl::StrCat(
+      "a target to node ", arguments.node,
+      target.path.empty() ? "" : absl::StrCat(" at ", Printable(target.path)),
+      target.size_bytes == 0 ? "" : absl::StrCat(", ", HumanBytes(target.size_bytes)),
+      target.wipe ? "; whatever is on it is lost" : "");
+}
+
+// What only the node can tell, as whether the device is in use, a dry run leaves out.
+int DryRunAdd(Context& context, const AddArguments& arguments) {
+  int code = kExitOk;
+  const std::optional<Json> status = GetStatus(context, &code);
+  if (!status.has_value()) return code;
+  const Json& nodes = (*status)["nodes"];
+  const bool known = std::any_of(nodes.begin(), nodes.end(), [&arguments](const Json& each) {
+    return each["id"] == arguments.node;
+  });
+  // The status of a very large cluster comes without its nodes.
+  if (!known && !nodes.empty()) {
+    return context.Fail({"cannot add a target to", absl::StrCat("node ", arguments.node),
+                         absl::NotFoundError("there is none; 'cairn node ls' lists the nodes")});
+  }
+  if (context.json()) {
+    context.PrintJson({{"node", arguments.node},
+                       {"path", arguments.target.path},
+                       {"size_bytes", arguments.target.size_bytes},
+                       {"wipe", arguments.target.wipe},
+                       {"dry_run", true}});
+  } else {
+    context.Print(absl::StrCat("would add ", AddPlan(arguments), "\n"));
+  }
+  return kExitOk;
+}
+
+std::optional<int> ConfirmWipe(Context& context, const AddArguments& arguments) {
+  if (!arguments.target.wipe) return std::nullopt;
+  const Deed deed = {"wipe", Printable(arguments.target.path)};
+  const std::optional<int> refused = RefuseUnasked(context, arguments.consent, deed);
+  if (refused.has_value()) return refused;
+  return Ask(context, arguments.consent, deed,
+             absl::StrCat("This adds ", AddPlan(arguments), ".\nWipe it?"));
+}
+
 int RunAdd(Context& context, const AddArguments& arguments) {
+  if (arguments.consent.dry_run) return DryRunAdd(context, arguments);
+  if (const std::optional<int> refused = ConfirmWipe(context, arguments); refused.has_value())
+    return *refused;
   int code = kExitOk;
   Client* client = context.Connect(&code);
   if (client == nullptr) return code;
@@ -181,17 +231,19 @@ void AddAdd(CLI::App* target, Command* chosen) {
   AddBytesOption(add, "--size", &arguments->target.size_bytes, "Size of a file that is to be made");
   add->add_flag("--wipe", arguments->target.wipe,
                 "Also if there is something on it, which is lost");
+  AddYesOption(add, &arguments->consent);
+  AddDryRunOption(add, &arguments->consent);
   add->footer(
       R"(The node makes a target of it, which gets an id of its own, is there after a restart, too, and is filled by
 new data and by evening out ('cairn rebalance' hurries that). The node's configuration may name it
-as well, but need not. What is in use, mounted, or not blank is refused.
+as well, but need not. What is in use, mounted, or not blank is refused; --wipe asks first.
 
 Exit codes: 0 it is there, 1 refused or failed, 4 unreachable.
 
 Examples:
   cairn target add --node 3 --path /dev/nvme1n1
   cairn target add --node 3 --path /mnt/nvme2/cairn.data --size 2TiB
-  cairn target add --node 3 --path /dev/nvme1n1 --wipe)");
+  cairn target add --node 3 --path /dev/nvme1n1 --wipe --yes)");
   add->callback([arguments, chosen] {
     if (arguments->target.path.empty() && arguments->target.size_bytes == 0)
       throw CLI::ValidationError("--path", "say where: --path, or --size of a file to be made");
@@ -205,6 +257,7 @@ void AddDrain(CLI::App* target, Command* chosen) {
   AddTarget(drain, drained);
   drain->add_flag("--force", drained->force,
                   "Also where some of it cannot be moved: too few other targets");
+  AddDryRunOption(drain, &drained->consent);
   drain->footer(
       R"(As 'cairn node drain', of one target: it stays in the cluster, readable and to be used again with undrain.
 
@@ -214,10 +267,10 @@ Examples:
   cairn target drain 7)");
   drain->callback([drained, chosen] {
     *chosen = [drained](Context& context) {
-      return RunChange(
-          context, *drained,
-          {TargetAction::kDrain, "drain",
-           "is being drained: what it holds moves away; see 'cairn target ls'", "cannot drain"});
+      return RunChange(context, *drained,
+                       {TargetAction::kDrain, "drain",
+                        "is being drained: what it holds moves away; see 'cairn target ls'",
+                        "cannot drain", "drain"});
     };
   });
 
@@ -233,8 +286,9 @@ Examples:
   cairn target undrain 7)");
   undrain->callback([undrained, chosen] {
     *chosen = [undrained](Context& context) {
-      return RunChange(context, *undrained,
-                       {TargetAction::kUndrain, "undrain", "is used again", "cannot undrain"});
+      return RunChange(
+          context, *undrained,
+          {TargetAction::kUndrain, "undrain", "is used again", "cannot undrain", "use"});
     };
   });
 }
@@ -246,7 +300,8 @@ void AddRemoval(CLI::App* target, Command* chosen, const char* help, const char*
   AddTarget(command, removed);
   command->add_flag("--force", removed->force,
                     "Also where some of it cannot be moved, or is lost with the target");
-  command->add_flag("-y,--yes", removed->yes, "Do not ask; needed where there is no terminal");
+  AddYesOption(command, &removed->consent);
+  AddDryRunOption(command, &removed->consent);
   command->footer(footer);
   command->callback([removed, chosen, change] {
     *chosen = [removed, change](Context& context) { return RunRemoval(context, *removed, change); };
@@ -272,7 +327,7 @@ Examples:
   cairn target rm 7 --yes && cairn rebuild status --watch)",
       {TargetAction::kRemove, "rm",
        "is being removed, and is gone once it holds nothing any more; see 'cairn target ls'",
-       "cannot remove"});
+       "cannot remove", "remove"});
   AddRemoval(
       target, chosen, "Take out a target whose device fails, for another to come",
       R"(At once, without waiting for what may come back: what can still be read of the target moves, the rest is made
@@ -285,7 +340,8 @@ Examples:
   cairn target replace 7
   cairn target replace 7 --yes && cairn target add --node 3 --path /dev/nvme2n1)",
       {TargetAction::kReplace, "replace",
-       "is being emptied and leaves; give its node another: 'cairn target add'", "cannot replace"});
+       "is being emptied and leaves; give its node another: 'cairn target add'", "cannot replace",
+       "replace"});
 }
 
 }  // namespace cairn::cli

@@ -151,7 +151,7 @@ class Targets(ClusterTest):
             self.assertIn(reason, self.refusal(cluster, "target", "add", "--node", "2", *arguments))
         self.assertIn("not in this cluster", self.refusal(cluster, "target", "add", "--node", "9", "--path", used))
         self.assertEqual(len(self.of_node(cluster, 2)), 1)
-        wiped = self.run_cli(cluster, "target", "add", "--node", "2", "--path", used, "--wipe")["target"]
+        wiped = self.run_cli(cluster, "target", "add", "--node", "2", "--path", used, "--wipe", "--yes")["target"]
         self.wait_used(cluster, wiped)
         cluster.kill(2)
         cluster.wait_state(2, "NODE_DOWN")

@@ -82,13 +82,13 @@ class CliCheckpoints(CliTest):
             self.save(f"b/run/step-{step}", world=1)
         self.cairn("ckpt", "pin", "b/run/step-1")
         self.assertIn("pin", self.cairn("ckpt", "ls", "b/run").out)
-        self.assertIn("pinned", self.cairn("ckpt", "rm", "b/run/step-1", code=1).err)
+        self.assertIn("pinned", self.cairn("ckpt", "rm", "-y", "b/run/step-1", code=1).err)
         dry = self.cairn("ckpt", "prune", "b/run", "--keep-last", "2", "--dry-run", "-o", "json").json()
         self.assertEqual([each["path"] for each in dry["removed"]], ["b/run/step-2", "b/run/step-3"])
         self.assertEqual(len(self.cairn("ckpt", "ls", "b/run", "-o", "json").json()), 5)
-        self.assertIn("removed 2 checkpoints", self.cairn("ckpt", "prune", "b/run", "--keep-last", "2").out)
+        self.assertIn("removed 2 checkpoints", self.cairn("ckpt", "prune", "b/run", "--keep-last", "2", "--yes").out)
         self.cairn("ckpt", "unpin", "b/run/step-1")
-        self.cairn("ckpt", "rm", "b/run/step-1", "b/run/step-4")
+        self.cairn("ckpt", "rm", "-y", "b/run/step-1", "b/run/step-4")
         self.assertEqual([each["path"] for each in self.cairn("ckpt", "ls", "b/run", "-o", "json").json()],
                          ["b/run/step-5"])
 

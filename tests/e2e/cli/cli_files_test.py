@@ -50,7 +50,7 @@ class CliFiles(CliTest):
         self.local("x", b"1")
         result = self.cairn("put", self.local("x"), self.local("none"), "b/", code=2)
         self.assertIn("No such file or directory", result.err)
-        removed = self.cairn("rm", "b/x", "b/none", "-o", "json", code=2).json()
+        removed = self.cairn("rm", "-y", "b/x", "b/none", "-o", "json", code=2).json()
         self.assertEqual([each["ok"] for each in removed], [True, False])
         self.assertEqual(removed[1]["error"]["code"], "NOT_FOUND")
 
@@ -72,8 +72,8 @@ class CliFiles(CliTest):
         self.assertEqual(self.cairn("mv", "b/deep/dir/x", "b/deep").out, "moved b/deep/dir/x to b/deep/x\n")
         self.cairn("stat", "b/deep/dir/x", code=1)
         self.assertEqual(self.cairn("ls", "b/deep").out, "dir/\nx\n")
-        self.assertIn("cannot remove b/deep", self.cairn("rm", "b/deep", code=1).err)
-        self.cairn("rm", "-r", "b/deep")
+        self.assertIn("cannot remove b/deep", self.cairn("rm", "-y", "b/deep", code=1).err)
+        self.cairn("rm", "-y", "-r", "b/deep")
         self.assertEqual(self.cairn("ls", "b").out, "")
 
     def test_a_put_replaces_a_file_whole(self):

@@ -37,7 +37,9 @@ class CliTest(CairnTest):
 
     def environment(self, **more):
         environment = {name: value for name, value in os.environ.items()
-                       if name not in ("CAIRN_ENDPOINT", "NO_COLOR")}
+                       if not name.startswith("CAIRN_") and name not in ("NO_COLOR", "CLICOLOR_FORCE")}
+        # A developer's own configuration is none of the tests' business.
+        environment["XDG_CONFIG_HOME"] = os.path.join(self.dir, "no-config")
         if self.server is not None:
             environment["CAIRN_ENDPOINT"] = self.server.endpoint
         environment.update(more)

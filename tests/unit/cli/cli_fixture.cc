@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <sstream>
 
 namespace cairn::cli {
@@ -27,6 +28,7 @@ CliTest::CliTest() {
   cluster_.Reset();
   std::string name = ::testing::TempDir() + "cli-XXXXXX";
   directory_ = mkdtemp(name.data());
+  environment_ = {{"HOME", directory_}, {"TERM", "xterm"}, {"NO_COLOR", "1"}};
 }
 
 CliTest::~CliTest() {
@@ -41,6 +43,11 @@ RunResult CliTest::Run(std::vector<std::string> arguments) {
   Console console(out, out_kind_, err, err_kind_, TextStyle::kPlain, in,
                   typed_.has_value() ? StreamKind::kTerminal : StreamKind::kOther);
   Context context(&console, &interrupts_, &clock_);
+  context.environment = [this](const std::string& name) -> std::optional<std::string> {
+    const auto at = environment_.find(name);
+    if (at == environment_.end()) return std::nullopt;
+    return at->second;
+  };
   context.wait = [this](absl::Duration duration) {
     clock_.now = clock_.now + duration;
     if (at_wait_) at_wait_();
@@ -52,6 +59,12 @@ RunResult CliTest::Run(std::vector<std::string> arguments) {
   result.out = ReadAll(out);
   result.err = ReadAll(err);
   return result;
+}
+
+RunResult CliTest::RunFresh(std::vector<std::string> arguments) {
+  std::destroy_at(&interrupts_);
+  std::construct_at(&interrupts_);
+  return Run(std::move(arguments));
 }
 
 void CliTest::WriteLocal(const std::string& name, const std::string& content) {

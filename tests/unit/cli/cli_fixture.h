@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,6 +35,8 @@ class CliTest : public ::testing::Test {
   ~CliTest() override;
 
   RunResult Run(std::vector<std::string> arguments);
+  // As if no signal had come before.
+  RunResult RunFresh(std::vector<std::string> arguments);
   // A file in the test's own directory.
   std::string LocalPath(const std::string& name) const { return directory_ + "/" + name; }
   void WriteLocal(const std::string& name, const std::string& content);
@@ -47,6 +50,8 @@ class CliTest : public ::testing::Test {
   StreamKind err_kind_ = StreamKind::kOther;
   // What a person types; none: stdin is no terminal.
   std::optional<std::string> typed_;
+  // All there is of an environment: nothing of the machine's own configuration is read.
+  std::map<std::string, std::string> environment_;
   // Waits only move the clock, and call this.
   std::function<void()> at_wait_;
 

@@ -104,7 +104,7 @@ TEST_F(TargetCommandTest, TheQuestionSaysWhatIsLost) {
 }
 
 TEST_F(TargetCommandTest, ATargetIsAdded) {
-  EXPECT_EQ(Run({"target", "add", "--node", "3", "--path", "/dev/new", "--wipe"}).out,
+  EXPECT_EQ(Run({"target", "add", "--node", "3", "--path", "/dev/new", "--wipe", "-y"}).out,
             "target 7 of node 3, 1.00 GiB at /dev/new: it takes data in a few seconds; see 'cairn "
             "target ls'\n");
   ASSERT_EQ(admin_.additions.size(), 1u);

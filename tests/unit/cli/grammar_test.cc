@@ -1,0 +1,157 @@
+// Goal: all commands follow one grammar, explain themselves in the same way, and a wrong word is
+// answered with the right one. Method: walks the tree of commands itself, so that a new command is
+// held to it, too.
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "client/cli/help.h"
+#include "client/cli/suggest.h"
+#include "gmock/gmock.h"
+#include "tests/unit/cli/cli_fixture.h"
+
+namespace cairn::cli {
+namespace {
+
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::MatchesRegex;
+using ::testing::Not;
+
+class GrammarTest : public CliTest {
+ protected:
+  GrammarTest() : line_(MakeCommandLine()) {}
+
+  // Calls `visit` with each command for people and its words.
+  void ForEachCommand(const std::function<void(const CLI::App&, std::vector<std::string>)>& visit) {
+    Visit(line_->app, {}, visit);
+  }
+
+  std::unique_ptr<CommandLine> line_;
+
+ private:
+  void Visit(const CLI::App& command, std::vector<std::string> words,
+             const std::function<void(const CLI::App&, std::vector<std::string>)>& visit) {
+    visit(command, words);
+    for (const CLI::App* each : VisibleSubcommands(command)) {
+      std::vector<std::string> longer = words;
+      longer.push_back(each->get_name());
+      Visit(*each, longer, visit);
+    }
+  }
+};
+
+TEST_F(GrammarTest, EveryCommandHasHelpWithExamplesOfItself) {
+  size_t commands = 0;
+  ForEachCommand([&](const CLI::App& command, std::vector<std::string> words) {
+    ++commands;
+    const std::string path = CommandPath(command);
+    words.emplace_back("--help");
+    const RunResult result = Run(words);
+    EXPECT_EQ(result.code, 0) << path;
+    const size_t examples = result.out.find("\nExamples:\n  ");
+    ASSERT_NE(examples, std::string::npos) << path;
+    EXPECT_THAT(result.out.substr(examples), HasSubstr(path)) << path;
+    EXPECT_THAT(command.get_description(), Not(IsEmpty())) << path;
+  });
+  EXPECT_GT(commands, 45u);
+}
+
+TEST_F(GrammarTest, DescriptionsAndOptionsHaveOneForm) {
+  ForEachCommand([](const CLI::App& command, const std::vector<std::string>& words) {
+    const std::string path = CommandPath(command);
+    EXPECT_THAT(command.get_name(), MatchesRegex("[a-z-]+")) << path;
+    if (!words.empty()) EXPECT_THAT(command.get_description(), MatchesRegex("[A-Z].*[^.]")) << path;
+    for (const CLI::Option* option : VisibleOptions(command)) {
+      EXPECT_THAT(option->get_description(), MatchesRegex("[A-Z].*[^.]")) << path;
+      EXPECT_FALSE(option->get_lnames().empty()) << path << " " << option->get_name();
+    }
+    for (const CLI::Option* positional : Positionals(command))
+      EXPECT_THAT(ValueName(*positional), MatchesRegex("[A-Z. ]+")) << path;
+  });
+}
+
+TEST_F(GrammarTest, VerbsAreTheSameForEveryNoun) {
+  // One word a meaning: no "list" beside "ls", no "delete" beside "rm".
+  const std::vector<std::string> known = {
+      "add",        "bash",   "ckpt", "create",  "drain",   "fish",      "latest", "ls",  "meta",
+      "ok-to-stop", "path",   "pin",  "prune",   "replace", "retention", "rm",     "set", "show",
+      "start",      "status", "stop", "undrain", "unpin",   "verify",    "zsh"};
+  ForEachCommand([&known](const CLI::App& command, const std::vector<std::string>& words) {
+    if (words.size() == 2)
+      EXPECT_THAT(known, ::testing::Contains(words[1])) << CommandPath(command);
+    EXPECT_LE(words.size(), 2u);
+  });
+}
+
+TEST_F(GrammarTest, WhatShowsAStateCanBeWatchedAndWhatRemovesHasYesAndDryRun) {
+  ForEachCommand([](const CLI::App& command, const std::vector<std::string>& words) {
+    if (words.empty()) return;
+    const std::string path = CommandPath(command);
+    const auto has = [&command](const char* name) {
+      return command.get_option_no_throw(name) != nullptr;
+    };
+    const bool state = words.back() == "status" || words.back() == "health" ||
+                       (words.back() == "ls" && words.size() == 2 && words[0] != "bucket");
+    if (state) EXPECT_TRUE(has("--watch")) << path;
+    const bool removes =
+        words.back() == "rm" || words.back() == "prune" || words.back() == "replace";
+    if (removes) EXPECT_TRUE(has("--yes") && has("--dry-run")) << path;
+    if (words.back() == "drain" || words.back() == "rebalance")
+      EXPECT_TRUE(has("--dry-run")) << path;
+  });
+}
+
+TEST_F(GrammarTest, AWrongWordIsAnsweredWithTheNearest) {
+  EXPECT_EQ(Run({"stauts"}).err,
+            "cairn: bad arguments: unknown command 'stauts'; did you mean 'status'? See 'cairn "
+            "--help'\n");
+  EXPECT_THAT(Run({"node", "list"}).err, HasSubstr("unknown command 'list'; did you mean 'ls'? See "
+                                                   "'cairn node --help'"));
+  EXPECT_THAT(Run({"ckpt", "delete", "b/x"}).err, HasSubstr("did you mean 'rm'?"));
+  EXPECT_THAT(Run({"bucket", "info"}).err, HasSubstr("did you mean 'show'?"));
+  EXPECT_THAT(Run({"checkpoint", "ls"}).err, HasSubstr("did you mean 'ckpt'?"));
+  EXPECT_THAT(Run({"xyzzy"}).err, HasSubstr("unknown command 'xyzzy'; see 'cairn --help'"));
+  EXPECT_THAT(
+      Run({"ls", "--otput=json"}).err,
+      HasSubstr("unknown option '--otput'; did you mean '--output'? See 'cairn ls --help'"));
+  EXPECT_THAT(Run({"ls", "--recursiv"}).err, HasSubstr("did you mean '--recursive'?"));
+  EXPECT_THAT(Run({"ls", "-Z"}).err, HasSubstr("unknown option '-Z'; see 'cairn ls --help'"));
+  EXPECT_THAT(Run({"target"}).err,
+              HasSubstr("what to do is missing: ls, add, drain, undrain, rm, replace; see"));
+}
+
+TEST(Nearest, KnowsSlipsBeginningsAndOtherNames) {
+  const std::vector<std::string> words = {"status", "stat", "rm", "ls", "retention", "rebalance"};
+  EXPECT_EQ(Nearest("statsu", words), "status");
+  EXPECT_EQ(Nearest("ret", words), "retention");
+  EXPECT_EQ(Nearest("rebalnce", words), "rebalance");
+  EXPECT_EQ(Nearest("remove", words), "rm");
+  EXPECT_EQ(Nearest("sl", words), "ls");
+  EXPECT_EQ(Nearest("xy", words), "");
+  EXPECT_EQ(Nearest("", words), "");
+  EXPECT_EQ(Nearest("ls", {}), "");
+}
+
+TEST_F(GrammarTest, VersionIsTheSameAsAnOptionAndAsACommand) {
+  EXPECT_EQ(Run({"--version"}).code, 0);
+  EXPECT_THAT(Run({"--version"}).out, MatchesRegex("cairn [0-9.]+\n"));
+  EXPECT_EQ(Run({"version"}).out, Run({"--version"}).out);
+  EXPECT_EQ(Run({"--version", "-o", "json"}).json(), Run({"version", "-o", "json"}).json());
+  EXPECT_EQ(Run({"version", "-o", "json"}).json()["name"], "cairn");
+}
+
+TEST_F(GrammarTest, ExitCodesAreOneListInTheHelp) {
+  const std::string help = Run({"--help"}).out;
+  for (const ExitCode& exit : kExitCodes) {
+    EXPECT_THAT(help, HasSubstr(exit.meaning));
+  }
+  EXPECT_EQ(kExitCodes[0].code, 0);
+  EXPECT_EQ(kExitCodes[3].code, 4);
+}
+
+}  // namespace
+}  // namespace cairn::cli
