@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "client/cli/complete_command.h"
 #include "client/cli/format.h"
 #include "client/cli/help.h"
 #include "client/cli/suggest.h"
@@ -155,7 +156,7 @@ void PrepareConsole(Context& context) {
 // These tell what the program is, whatever the configuration says.
 bool NeedsNoConfiguration(const CLI::App& app) {
   const auto commands = app.get_subcommands();
-  static const std::vector<std::string> kNames = {"version"};
+  static const std::vector<std::string> kNames = {"completion", "man", "version"};
   return !commands.empty() &&
          std::find(kNames.begin(), kNames.end(), commands.front()->get_name()) != kNames.end();
 }
@@ -261,16 +262,22 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   AddBenchCommands(app, chosen);
   AddConfigCommands(app, chosen);
   AddVersionCommand(app, chosen);
+  AddManCommand(app, chosen);
+  AddCompletionCommands(app, chosen);
   GroupCommands(app, "Files", {"put", "get", "cat", "ls", "stat", "rm", "mv", "mkdir"});
   GroupCommands(app, "Checkpoints and buckets", {"ckpt", "bucket"});
   GroupCommands(app, "The cluster",
                 {"status", "health", "doctor", "node", "target", "rebuild", "rebalance", "fsck",
                  "scrub", "bench"});
-  GroupCommands(app, "This command", {"config", "version"});
+  GroupCommands(app, "This command", {"config", "completion", "man", "version"});
   return line;
 }
 
 int RunCommandLine(std::vector<std::string> arguments, Context& context) {
+  if (!arguments.empty() && arguments[0] == kCompleteWord) {
+    arguments.erase(arguments.begin());
+    return RunComplete(context, arguments);
+  }
   const std::unique_ptr<CommandLine> line = MakeCommandLine();
   CLI::App& app = line->app;
   try {

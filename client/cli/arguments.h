@@ -85,6 +85,8 @@ void AddBucketCommands(CLI::App* app, Command* chosen);
 void AddBenchCommands(CLI::App* app, Command* chosen);
 void AddConfigCommands(CLI::App* app, Command* chosen);
 void AddVersionCommand(CLI::App* app, Command* chosen);
+void AddManCommand(CLI::App* app, Command* chosen);
+void AddCompletionCommands(CLI::App* app, Command* chosen);
 
 // `cairn version`, and --version.
 int PrintVersion(Context& context);

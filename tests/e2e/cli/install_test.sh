@@ -23,6 +23,10 @@ for component in client devel; do
     fail "cmake --install failed: $(cat "$work/install.log")"
 done
 "$work/prefix/bin/cairn" --version
+for text in man/man1/cairn.1 man/man1/cairn-ckpt-verify.1 bash-completion/completions/cairn zsh/site-functions/_cairn \
+  fish/vendor_completions.d/cairn.fish; do
+  [ -s "$work/prefix/share/$text" ] || fail "share/$text is not installed"
+done
 
 pc_dir=$(dirname "$(find "$work/prefix" -name cairn.pc)")
 lib_dir=$(dirname "$(find "$work/prefix" -name libcairn.so)")

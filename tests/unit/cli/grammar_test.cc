@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "client/cli/help.h"
+#include "client/cli/man_page.h"
 #include "client/cli/suggest.h"
 #include "gmock/gmock.h"
 #include "tests/unit/cli/cli_fixture.h"
@@ -57,7 +58,7 @@ TEST_F(GrammarTest, EveryCommandHasHelpWithExamplesOfItself) {
     EXPECT_THAT(result.out.substr(examples), HasSubstr(path)) << path;
     EXPECT_THAT(command.get_description(), Not(IsEmpty())) << path;
   });
-  EXPECT_GT(commands, 45u);
+  EXPECT_GT(commands, 50u);
 }
 
 TEST_F(GrammarTest, DescriptionsAndOptionsHaveOneForm) {
@@ -144,13 +145,55 @@ TEST_F(GrammarTest, VersionIsTheSameAsAnOptionAndAsACommand) {
   EXPECT_EQ(Run({"version", "-o", "json"}).json()["name"], "cairn");
 }
 
-TEST_F(GrammarTest, ExitCodesAreOneListInTheHelp) {
+TEST_F(GrammarTest, ExitCodesAreOneListInHelpAndManual) {
   const std::string help = Run({"--help"}).out;
+  const std::string manual = Run({"man"}).out;
   for (const ExitCode& exit : kExitCodes) {
     EXPECT_THAT(help, HasSubstr(exit.meaning));
+    EXPECT_THAT(manual, HasSubstr(absl::StrCat(".TP\n", exit.code, "\n")));
   }
   EXPECT_EQ(kExitCodes[0].code, 0);
   EXPECT_EQ(kExitCodes[3].code, 4);
+}
+
+// ---- manual ----
+
+TEST_F(GrammarTest, EveryCommandHasAPageWithAllSections) {
+  std::vector<std::string> names;
+  for (const ManPage& page : MakeManPages(line_->app)) {
+    names.push_back(page.name);
+    for (const char* section : {"NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS",
+                                "ENVIRONMENT", "FILES", "EXAMPLES", "SEE ALSO"}) {
+      EXPECT_THAT(page.text, HasSubstr(absl::StrCat("\n.SH ", section, "\n"))) << page.name;
+    }
+    EXPECT_THAT(page.text, Not(HasSubstr("\n\n.SH"))) << page.name;
+    for (const char c : page.text) EXPECT_LT(static_cast<unsigned char>(c), 0x7f) << page.name;
+  }
+  EXPECT_THAT(names, ::testing::IsSupersetOf({"cairn", "cairn-ckpt", "cairn-ckpt-verify",
+                                              "cairn-node-ok-to-stop", "cairn-config-show"}));
+  EXPECT_THAT(names, Not(::testing::Contains("cairn-bench-rank")));
+}
+
+TEST_F(GrammarTest, APageSaysWhatTheHelpSays) {
+  const std::string page = Run({"man", "ckpt", "ls"}).out;
+  EXPECT_THAT(page, HasSubstr(".TH CAIRN-CKPT-LS 1 "));
+  EXPECT_THAT(page, HasSubstr("cairn\\-ckpt\\-ls \\- List checkpoints\n"));
+  EXPECT_THAT(page, HasSubstr("\\fBcairn ckpt ls\\fR [\\fIOPTIONS\\fR] [\\fIDIR\\fR]\n"));
+  EXPECT_THAT(page, HasSubstr(".TP\n\\fB\\-a\\fR, \\fB\\-\\-all\\fR\nThose being written too\n"));
+  EXPECT_THAT(page, HasSubstr("\\fB\\-\\-watch\\fR[=\\fITIME\\fR]\n"));
+  EXPECT_THAT(page, HasSubstr("\\fBcairn\\-ckpt\\fR(1)"));
+  const RunResult unknown = Run({"man", "ckpt", "lst"});
+  EXPECT_EQ(unknown.code, 1);
+  EXPECT_EQ(unknown.err,
+            "cairn: no manual of cairn ckpt lst: there is no such command; did you mean 'ls'?\n");
+}
+
+TEST_F(GrammarTest, AllPagesAreWrittenIntoADirectory) {
+  EXPECT_EQ(Run({"man", "--directory", LocalPath("man1")}).code, 0);
+  EXPECT_EQ(ReadLocal("man1/cairn-ckpt-ls.1"), Run({"man", "ckpt", "ls"}).out);
+  EXPECT_EQ(LocalNames().size(), MakeManPages(line_->app).size());
+  WriteLocal("file", "");
+  EXPECT_EQ(Run({"man", "--directory", LocalPath("file/below")}).code, 1);
 }
 
 }  // namespace

@@ -161,6 +161,8 @@ TEST_F(SettingsTest, WhatTheProgramIsNeedsNoConfiguration) {
   WriteConfig("nonsense");
   EXPECT_EQ(Run({"version"}).code, 0);
   EXPECT_EQ(Run({"--help"}).code, 0);
+  EXPECT_EQ(Run({"man"}).code, 0);
+  EXPECT_EQ(Run({"completion", "bash"}).code, 0);
   EXPECT_EQ(Run({"config", "show"}).code, 1);
 }
 
