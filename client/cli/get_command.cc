@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -113,30 +114,45 @@ absl::StatusOr<GetPlan> MakePlan(Context& context, Client& client, const GetOpti
   return plan;
 }
 
+Json ItemJson(const GetItem& item) {
+  Json file = {{"path", item.remote}, {"local", item.local}, {"ok", item.result.ok()}};
+  if (item.result.ok()) {
+    file["size_bytes"] = item.result->size_bytes;
+    file["crc32c"] = CrcText(item.result->crc32c);
+  } else {
+    file["error"] = FailureJson({"cannot get", item.remote, item.result.status()});
+  }
+  return file;
+}
+
+Json FailedJson(const Failure& failure) {
+  return {{"path", failure.subject}, {"ok", false}, {"error", FailureJson(failure)}};
+}
+
+// One array, in the order of the plan. As ndjson each has been printed as it was done.
+void ReportJson(Context& context, const GetPlan& plan) {
+  if (context.streams_json()) return;
+  JsonList files(&context);
+  for (const Failure& failure : plan.failures) files.Add(FailedJson(failure));
+  for (const GetItem& item : plan.items) files.Add(ItemJson(item));
+  files.Finish();
+}
+
 int Report(Context& context, const GetPlan& plan, absl::Duration elapsed) {
   Outcomes outcomes;
-  JsonList files(&context);
   uint64_t bytes = 0, count = 0;
-  for (const Failure& failure : plan.failures) {
-    outcomes.Failed(failure.why);
-    files.Add({{"path", failure.subject}, {"ok", false}, {"error", FailureJson(failure)}});
-  }
+  for (const Failure& failure : plan.failures) outcomes.Failed(failure.why);
   for (const GetItem& item : plan.items) {
-    Json file = {{"path", item.remote}, {"local", item.local}, {"ok", item.result.ok()}};
-    if (item.result.ok()) {
-      outcomes.Succeeded();
-      bytes += item.result->size_bytes;
-      ++count;
-      file["size_bytes"] = item.result->size_bytes;
-      file["crc32c"] = CrcText(item.result->crc32c);
-    } else {
+    if (!item.result.ok()) {
       outcomes.Failed(item.result.status());
-      file["error"] = FailureJson({"cannot get", item.remote, item.result.status()});
+      continue;
     }
-    files.Add(std::move(file));
+    outcomes.Succeeded();
+    bytes += item.result->size_bytes;
+    ++count;
   }
   if (context.json()) {
-    files.Finish();
+    ReportJson(context, plan);
   } else if (outcomes.failed() == 0 || count > 0) {
     const std::string what = count == 1 && plan.items.size() == 1 ? Printable(plan.items[0].local)
                                                                   : absl::StrCat(count, " files");
@@ -152,19 +168,26 @@ int RunGet(Context& context, const GetOptions& options) {
   if (client == nullptr) return code;
   auto plan = MakePlan(context, *client, options);
   if (!plan.ok()) return context.Fail({"cannot get", options.path, plan.status()});
-  for (const Failure& failure : plan->failures) context.Complain(failure);
+  for (const Failure& failure : plan->failures) {
+    context.Complain(failure);
+    if (context.streams_json()) context.PrintJson(FailedJson(failure));
+  }
   uint64_t total = 0;
   for (const GetItem& item : plan->items) total += item.expected.size_bytes;
   const std::string label = plan->items.size() == 1
                                 ? absl::StrCat("get ", BaseName(plan->items[0].remote))
                                 : absl::StrCat("get ", plan->items.size(), " files");
   Progress progress(&context.console(), &context.clock(), context.options.progress, label, total);
+  std::mutex printing;
   ForEachParallel(options.jobs, plan->items.size(), context.interrupts(), [&](size_t i) {
     GetItem& item = plan->items[i];
     item.result = GetOne(*client, item, &context.interrupts(), &progress);
     if (!item.result.ok() && context.interrupts().signal() == 0) {
       context.Complain({"cannot get", item.remote, item.result.status()}, &progress);
     }
+    if (!context.streams_json()) return;
+    std::lock_guard lock(printing);
+    context.PrintJson(ItemJson(item));
   });
   progress.Finish();
   if (const absl::Status stopped = context.interrupts().Check(); !stopped.ok()) {

@@ -1,4 +1,4 @@
-// `cairn node drain|undrain|rm|ok-to-stop`: what is to become of nodes. `node ls` is in
+// `cairn node show|drain|undrain|rm|ok-to-stop`: what is to become of nodes. `node ls` is in
 // status_command.cc; how far the moving is, rebuild_command.cc.
 #include <algorithm>
 #include <cstdint>
@@ -18,6 +18,8 @@
 #include "client/cli/format.h"
 #include "client/cli/losses_text.h"
 #include "client/cli/status_document.h"
+#include "client/cli/table.h"
+#include "client/cli/watch.h"
 
 namespace cairn::cli {
 namespace {
@@ -160,6 +162,62 @@ int RunRemove(Context& context, const NodeArguments& arguments) {
                     "cannot remove", "remove"});
 }
 
+// What a node's targets are together.
+std::string TargetsText(const Json& targets) {
+  std::vector<std::string> numbers;
+  uint64_t used = 0, capacity = 0;
+  for (const Json& target : targets) {
+    numbers.push_back(absl::StrCat(target["id"].get<uint64_t>()));
+    used += target["used_bytes"].get<uint64_t>();
+    capacity += target["capacity_bytes"].get<uint64_t>();
+  }
+  if (numbers.empty()) return "none";
+  return absl::StrCat(absl::StrJoin(numbers, ", "), "; ", HumanBytes(used), " of ",
+                      HumanBytes(capacity), " used");
+}
+
+std::string RenderNode(const Json& node, TextStyle style) {
+  const auto text = [&node](const char* name) {
+    const auto value = node[name].get<std::string>();
+    return value.empty() ? "-" : value;
+  };
+  std::string state = text("state");
+  if (node["removing"] == true) {
+    absl::StrAppend(&state, ", removing");
+  } else if (node["draining"] == true) {
+    absl::StrAppend(&state, ", draining");
+  }
+  return RenderProperties({{"node", absl::StrCat(node["id"].get<uint64_t>())},
+                           {"state", state},
+                           {"since", text("state_since")},
+                           {"endpoint", text("endpoint")},
+                           {"host", text("name")},
+                           {"rack", text("rack")},
+                           {"targets", TargetsText(node["targets"])}},
+                          style);
+}
+
+Look LookAtNode(Context& context, uint32_t id) {
+  int code = kExitOk;
+  const std::optional<Json> status = GetStatus(context, &code);
+  if (!status.has_value()) return {code};
+  for (Json node : (*status)["nodes"]) {
+    if (node["id"] != id) continue;
+    node["targets"] = Json::array();
+    for (const Json& target : (*status)["targets"]) {
+      if (target["node"] == id) node["targets"].push_back(target);
+    }
+    if (context.json()) {
+      context.PrintJson(node);
+    } else {
+      context.Print(RenderNode(node, context.style()));
+    }
+    return {kExitOk};
+  }
+  return {context.Fail(
+      {"cannot show", NodeName(id), WithNodeHint(absl::NotFoundError("there is none"))})};
+}
+
 int RunOkToStop(Context& context, const std::vector<uint32_t>& nodes) {
   int code = kExitOk;
   Client* client = context.Connect(&code);
@@ -250,6 +308,20 @@ Examples:
   });
 }
 
+void AddShow(CLI::App* node, Command* chosen) {
+  auto shown = std::make_shared<NodeArguments>();
+  auto watch = std::make_shared<WatchOptions>();
+  CLI::App* show = node->add_subcommand("show", "Show a node and what its targets hold");
+  AddNode(show, shown);
+  AddWatchOption(show, watch.get());
+  show->footer("Examples:\n  cairn node show 3\n  cairn node show 3 --output json");
+  show->callback([shown, watch, chosen] {
+    *chosen = [shown, watch](Context& context) {
+      return RunLooks(context, *watch, [&] { return LookAtNode(context, shown->node); });
+    };
+  });
+}
+
 void AddOkToStop(CLI::App* node, Command* chosen) {
   auto nodes = std::make_shared<std::vector<uint32_t>>();
   CLI::App* ok_to_stop =
@@ -280,6 +352,7 @@ Examples:
 }  // namespace
 
 void AddNodeCommands(CLI::App* node, Command* chosen) {
+  AddShow(node, chosen);
   AddDrain(node, chosen);
   AddRemove(node, chosen);
   AddOkToStop(node, chosen);

@@ -150,30 +150,45 @@ absl::StatusOr<TransferResult> PutOne(Client& client, const PutItem& item, Trans
   return result;
 }
 
+Json ItemJson(const PutItem& item) {
+  Json file = {{"local", item.local}, {"path", item.remote}, {"ok", item.result.ok()}};
+  if (item.result.ok()) {
+    file["size_bytes"] = item.result->size_bytes;
+    file["crc32c"] = CrcText(item.result->crc32c);
+  } else {
+    file["error"] = FailureJson({"cannot put", item.remote, item.result.status()});
+  }
+  return file;
+}
+
+Json FailedJson(const Failure& failure) {
+  return {{"local", failure.subject}, {"ok", false}, {"error", FailureJson(failure)}};
+}
+
+// One array, in the order of the plan. As ndjson each has been printed as it was done.
+void ReportJson(Context& context, const PutPlan& plan) {
+  if (context.streams_json()) return;
+  JsonList files(&context);
+  for (const Failure& failure : plan.failures) files.Add(FailedJson(failure));
+  for (const PutItem& item : plan.items) files.Add(ItemJson(item));
+  files.Finish();
+}
+
 int Report(Context& context, const PutPlan& plan, absl::Duration elapsed) {
   Outcomes outcomes;
-  JsonList files(&context);
   uint64_t bytes = 0, count = 0;
-  for (const Failure& failure : plan.failures) {
-    outcomes.Failed(failure.why);
-    files.Add({{"local", failure.subject}, {"ok", false}, {"error", FailureJson(failure)}});
-  }
+  for (const Failure& failure : plan.failures) outcomes.Failed(failure.why);
   for (const PutItem& item : plan.items) {
-    Json file = {{"local", item.local}, {"path", item.remote}, {"ok", item.result.ok()}};
-    if (item.result.ok()) {
-      outcomes.Succeeded();
-      bytes += item.result->size_bytes;
-      ++count;
-      file["size_bytes"] = item.result->size_bytes;
-      file["crc32c"] = CrcText(item.result->crc32c);
-    } else {
+    if (!item.result.ok()) {
       outcomes.Failed(item.result.status());
-      file["error"] = FailureJson({"cannot put", item.remote, item.result.status()});
+      continue;
     }
-    files.Add(std::move(file));
+    outcomes.Succeeded();
+    bytes += item.result->size_bytes;
+    ++count;
   }
   if (context.json()) {
-    files.Finish();
+    ReportJson(context, plan);
   } else if (count > 0) {
     const std::string what = count == 1 && plan.items.size() == 1 ? Printable(plan.items[0].remote)
                                                                   : absl::StrCat(count, " files");
@@ -189,7 +204,10 @@ int RunPut(Context& context, const PutOptions& options) {
   if (client == nullptr) return code;
   auto plan = MakePlan(*client, options);
   if (!plan.ok()) return context.Fail({"cannot put to", options.paths.back(), plan.status()});
-  for (const Failure& failure : plan->failures) context.Complain(failure);
+  for (const Failure& failure : plan->failures) {
+    context.Complain(failure);
+    if (context.streams_json()) context.PrintJson(FailedJson(failure));
+  }
   for (const std::string& directory : plan->directories) {
     const absl::Status made = client->MakeDirectory(directory);
     if (!made.ok()) return context.Fail({"cannot make directory", directory, made});
@@ -205,12 +223,16 @@ int RunPut(Context& context, const PutOptions& options) {
                                 : absl::StrCat("put ", plan->items.size(), " files");
   Progress progress(&context.console(), &context.clock(), context.options.progress, label,
                     known ? std::optional<uint64_t>(total) : std::nullopt);
+  std::mutex printing;
   ForEachParallel(options.jobs, plan->items.size(), context.interrupts(), [&](size_t i) {
     PutItem& item = plan->items[i];
     item.result = PutOne(*client, item, {&progress, &context.interrupts()});
     if (!item.result.ok() && context.interrupts().signal() == 0) {
       context.Complain({"cannot put", item.remote, item.result.status()}, &progress);
     }
+    if (!context.streams_json()) return;
+    std::lock_guard lock(printing);
+    context.PrintJson(ItemJson(item));
   });
   progress.Finish();
   if (const absl::Status stopped = context.interrupts().Check(); !stopped.ok()) {

@@ -1,4 +1,4 @@
-// `cairn target add|drain|undrain|rm|replace`: targets that come and go. `target ls` is in
+// `cairn target show|add|drain|undrain|rm|replace`: targets that come and go. `target ls` is in
 // status_command.cc; how far the moving is, rebuild_command.cc.
 #include <algorithm>
 #include <cstdint>
@@ -17,6 +17,8 @@
 #include "client/cli/format.h"
 #include "client/cli/losses_text.h"
 #include "client/cli/status_document.h"
+#include "client/cli/table.h"
+#include "client/cli/watch.h"
 
 namespace cairn::cli {
 namespace {
@@ -143,6 +145,59 @@ int RunRemoval(Context& context, const TargetArguments& arguments, const Change&
     if (refused.has_value()) return *refused;
   }
   return RunChange(context, arguments, change);
+}
+
+std::string RenderTarget(const Json& target, TextStyle style) {
+  const auto number = [&target](const char* name) { return target[name].get<uint64_t>(); };
+  auto state = target["state"].get<std::string>();
+  if (target["removing"] == true) {
+    absl::StrAppend(&state, ", removing");
+  } else if (target["draining"] == true) {
+    absl::StrAppend(&state, ", draining");
+  }
+  const auto path = target["path"].get<std::string>();
+  return RenderProperties(
+      {{"target", absl::StrCat(number("id"))},
+       {"node", absl::StrCat(number("node"))},
+       {"state", state},
+       {"path", path.empty() ? "-" : path},
+       {"space", absl::StrCat(HumanBytes(number("used_bytes")), " of ",
+                              HumanBytes(number("capacity_bytes")), " used")},
+       {"fragments", absl::StrCat(number("fragments"))},
+       {"groups", absl::StrCat(number("groups"), ", of which ", number("moving_away"), " leave; ",
+                               number("moving_here"), " come")}},
+      style);
+}
+
+Look LookAtTarget(Context& context, uint32_t id) {
+  int code = kExitOk;
+  const std::optional<Json> status = GetStatus(context, &code);
+  if (!status.has_value()) return {code};
+  for (const Json& target : (*status)["targets"]) {
+    if (target["id"] != id) continue;
+    if (context.json()) {
+      context.PrintJson(target);
+    } else {
+      context.Print(RenderTarget(target, context.style()));
+    }
+    return {kExitOk};
+  }
+  return {context.Fail(
+      {"cannot show", TargetName(id), WithTargetHint(absl::NotFoundError("there is none"))})};
+}
+
+void AddShow(CLI::App* target, Command* chosen) {
+  auto shown = std::make_shared<TargetArguments>();
+  auto watch = std::make_shared<WatchOptions>();
+  CLI::App* show = target->add_subcommand("show", "Show a target, its space and what moves");
+  AddTarget(show, shown);
+  AddWatchOption(show, watch.get());
+  show->footer("Examples:\n  cairn target show 7\n  cairn target show 7 --watch");
+  show->callback([shown, watch, chosen] {
+    *chosen = [shown, watch](Context& context) {
+      return RunLooks(context, *watch, [&] { return LookAtTarget(context, shown->target); });
+    };
+  });
 }
 
 std::string AddPlan(const AddArguments& arguments) {
@@ -311,6 +366,7 @@ void AddRemoval(CLI::App* target, Command* chosen, const char* help, const char*
 }  // namespace
 
 void AddTargetCommands(CLI::App* target, Command* chosen) {
+  AddShow(target, chosen);
   AddAdd(target, chosen);
   AddDrain(target, chosen);
   AddRemoval(

@@ -135,9 +135,12 @@ TEST(CompletedCommands, EveryValueOfAFewWordsIsOffered) {
         ++outputs;
         EXPECT_THAT(option.value.words, ::testing::ElementsAre("table", "json", "ndjson"));
       }
-      if (option.names.back() == "--watch") EXPECT_FALSE(option.takes_value) << command.path;
-      if (option.names.back() == "--spread")
+      if (option.names.back() == "--watch") {
+        EXPECT_FALSE(option.takes_value) << command.path;
+      }
+      if (option.names.back() == "--spread") {
         EXPECT_THAT(option.value.words, ::testing::ElementsAre("nodes", "targets"));
+      }
     }
   }
   EXPECT_EQ(outputs, all.size());

@@ -65,7 +65,9 @@ TEST_F(GrammarTest, DescriptionsAndOptionsHaveOneForm) {
   ForEachCommand([](const CLI::App& command, const std::vector<std::string>& words) {
     const std::string path = CommandPath(command);
     EXPECT_THAT(command.get_name(), MatchesRegex("[a-z-]+")) << path;
-    if (!words.empty()) EXPECT_THAT(command.get_description(), MatchesRegex("[A-Z].*[^.]")) << path;
+    if (!words.empty()) {
+      EXPECT_THAT(command.get_description(), MatchesRegex("[A-Z].*[^.]")) << path;
+    }
     for (const CLI::Option* option : VisibleOptions(command)) {
       EXPECT_THAT(option->get_description(), MatchesRegex("[A-Z].*[^.]")) << path;
       EXPECT_FALSE(option->get_lnames().empty()) << path << " " << option->get_name();
@@ -82,8 +84,9 @@ TEST_F(GrammarTest, VerbsAreTheSameForEveryNoun) {
       "ok-to-stop", "path",   "pin",  "prune",   "replace", "retention", "rm",     "set", "show",
       "start",      "status", "stop", "undrain", "unpin",   "verify",    "zsh"};
   ForEachCommand([&known](const CLI::App& command, const std::vector<std::string>& words) {
-    if (words.size() == 2)
+    if (words.size() == 2) {
       EXPECT_THAT(known, ::testing::Contains(words[1])) << CommandPath(command);
+    }
     EXPECT_LE(words.size(), 2u);
   });
 }
@@ -97,12 +100,17 @@ TEST_F(GrammarTest, WhatShowsAStateCanBeWatchedAndWhatRemovesHasYesAndDryRun) {
     };
     const bool state = words.back() == "status" || words.back() == "health" ||
                        (words.back() == "ls" && words.size() == 2 && words[0] != "bucket");
-    if (state) EXPECT_TRUE(has("--watch")) << path;
+    if (state) {
+      EXPECT_TRUE(has("--watch")) << path;
+    }
     const bool removes =
         words.back() == "rm" || words.back() == "prune" || words.back() == "replace";
-    if (removes) EXPECT_TRUE(has("--yes") && has("--dry-run")) << path;
-    if (words.back() == "drain" || words.back() == "rebalance")
+    if (removes) {
+      EXPECT_TRUE(has("--yes") && has("--dry-run")) << path;
+    }
+    if (words.back() == "drain" || words.back() == "rebalance") {
       EXPECT_TRUE(has("--dry-run")) << path;
+    }
   });
 }
 
@@ -122,7 +130,7 @@ TEST_F(GrammarTest, AWrongWordIsAnsweredWithTheNearest) {
   EXPECT_THAT(Run({"ls", "--recursiv"}).err, HasSubstr("did you mean '--recursive'?"));
   EXPECT_THAT(Run({"ls", "-Z"}).err, HasSubstr("unknown option '-Z'; see 'cairn ls --help'"));
   EXPECT_THAT(Run({"target"}).err,
-              HasSubstr("what to do is missing: ls, add, drain, undrain, rm, replace; see"));
+              HasSubstr("what to do is missing: ls, show, add, drain, undrain, rm, replace; see"));
 }
 
 TEST(Nearest, KnowsSlipsBeginningsAndOtherNames) {

@@ -105,6 +105,13 @@ TEST_F(OutputTest, AFailureHalfWayIsTheLastLine) {
   const auto put =
       Documents(Run({"put", LocalPath("x"), LocalPath("none"), "b/", "-o", "ndjson"}).out);
   ASSERT_THAT(put, SizeIs(2));
+  EXPECT_EQ(put[0]["ok"], false);
+  EXPECT_EQ(put[1]["path"], "b/x");
+  WriteLocal("out/there", "");
+  const auto got = Documents(Run({"get", "-r", "b", LocalPath("out"), "-o", "ndjson"}).out);
+  const auto all = Run({"get", "-r", "b", LocalPath("out"), "-o", "json"}).json();
+  ASSERT_THAT(got, SizeIs(all.size()));
+  for (const auto& each : got) EXPECT_THAT(all, ::testing::Contains(each));
   cluster_.connect_status = absl::UnavailableError("gone");
   const RunResult unreachable = Run({"ls", "-o", "ndjson"});
   EXPECT_EQ(unreachable.code, 4);

@@ -49,6 +49,24 @@ TEST_F(TargetCommandTest, TheListSaysWhatEachIsDoing) {
   EXPECT_EQ(json[1]["lost"], false);
 }
 
+TEST_F(TargetCommandTest, OneIsShownAloneAndAnUnknownOneIsAnError) {
+  EXPECT_EQ(Run({"target", "show", "7"}).out,
+            "target     7\nnode       3\nstate      up, removing\npath       /dev/a\n"
+            "space      1.00 KiB of 2.00 KiB used\nfragments  12\n"
+            "groups     4, of which 2 leave; 0 come\n");
+  EXPECT_EQ(Run({"target", "show", "7", "-o", "json"}).json(),
+            Run({"target", "ls", "-o", "json"}).json()[0]);
+  EXPECT_EQ(Run({"target", "show", "70"}).err,
+            "cairn: cannot show target 70: there is none; 'cairn target ls' lists the targets\n");
+  EXPECT_EQ(Run({"node", "show", "3"}).out,
+            "node      3\nstate     up\nsince     -\nendpoint  -\nhost      -\nrack      -\n"
+            "targets   7, 8, 9, 10, 11; 1.00 KiB of 2.00 KiB used\n");
+  const nlohmann::json node = Run({"node", "show", "3", "-o", "ndjson"}).json();
+  EXPECT_EQ(node["id"], 3);
+  EXPECT_EQ(node["targets"].size(), 5u);
+  EXPECT_EQ(Run({"node", "show", "4"}).code, 1);
+}
+
 TEST_F(TargetCommandTest, DrainAndUndrainAreAskedFor) {
   EXPECT_EQ(Run({"target", "drain", "7", "--force"}).out,
             "target 7 is being drained: what it holds moves away; see 'cairn target ls'\n");
