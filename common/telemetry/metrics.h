@@ -1,101 +1,80 @@
-// Metrics: numbers that components count and operators read. A Registry is passed to whoever
-// counts; there is no global one. Names are cairn_<component>_<what>_<unit>, counters end in
-// _total.
+// Metrics: what components have counted, as operators read it. Whoever counts keeps plain numbers
+// of its own; a scrape copies them on the core that owns them and tells them to a MetricSet, which
+// goes with it. So counting costs no lock, look-up or shared cache line, and what has left the node
+// (a target) has left the next scrape. Served by server/admin/metrics_endpoint.h.
 #pragma once
 
-#include <array>
-#include <atomic>
-#include <bit>
 #include <cstdint>
+#include <functional>
 #include <map>
-#include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "common/telemetry/histogram.h"
+
 namespace cairn {
 
-// All three: from any thread, without locks; readers may see one metric newer than another.
+// What tells metrics of one name apart, for example {"target", "3"}. Few values, and none that
+// users choose: every one is a series in Prometheus for as long as it keeps any.
+using MetricLabels = std::vector<std::pair<std::string, std::string>>;
 
-class Counter {
- public:
-  void Add(uint64_t amount = 1) { value_.fetch_add(amount, std::memory_order_relaxed); }
-  uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+enum class MetricKind { kCounter, kGauge, kHistogram };
 
- private:
-  std::atomic<uint64_t> value_{0};
-};
-
-class Gauge {
- public:
-  void Set(int64_t value) { value_.store(value, std::memory_order_relaxed); }
-  void Add(int64_t amount) { value_.fetch_add(amount, std::memory_order_relaxed); }
-  int64_t value() const { return value_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<int64_t> value_{0};
-};
-
-// Buckets of powers of two: bucket i counts values below 2^i that no lower bucket counts. Coarse,
-// but the same for nanoseconds and for bytes, fixed in memory, and one addition a sample.
-class Histogram {
- public:
-  static constexpr int kBuckets = 65;
-
-  void Record(uint64_t value) {
-    buckets_[std::bit_width(value)].fetch_add(1, std::memory_order_relaxed);
-    sum_.fetch_add(value, std::memory_order_relaxed);
-  }
-  uint64_t count() const;
-  uint64_t sum() const { return sum_.load(std::memory_order_relaxed); }
-  uint64_t bucket(int index) const { return buckets_[index].load(std::memory_order_relaxed); }
-  // The largest value of bucket `index`.
-  static uint64_t UpperBound(int index) {
-    return index == 64 ? UINT64_MAX : (uint64_t{1} << index) - 1;
-  }
-  // An upper bound, at most twice too high, of the value that `fraction` of all samples do not
-  // exceed; 0 without samples.
-  uint64_t Quantile(double fraction) const;
-
- private:
-  std::array<std::atomic<uint64_t>, kBuckets> buckets_{};
-  std::atomic<uint64_t> sum_{0};
-};
-
-// Owns the metrics; they live as long as it does. Thread-safe.
-class Registry {
- public:
-  // What tells metrics of one name apart, for example {"target", "3"}. Few values: every one is a
-  // metric.
-  using Labels = std::vector<std::pair<std::string, std::string>>;
-
-  // The metric of this name and labels, made if need be: the cores of a node share it. REQUIRES:
-  // the name follows the rule above and is not of another kind.
-  Counter& AddCounter(std::string_view name, const Labels& labels = {});
-  Gauge& AddGauge(std::string_view name, const Labels& labels = {});
-  Histogram& AddHistogram(std::string_view name, const Labels& labels = {});
-
-  // Name, with labels as Prometheus writes them, to value. A histogram gives _count, _sum, _p50,
-  // _p99 and _max.
-  std::map<std::string, int64_t> Snapshot() const;
-  // Prometheus' text format.
-  std::string ToPrometheusText() const;
-
- private:
-  struct Metric {
-    std::string name;
-    std::string labels;  // a="b",c="d" or empty
-    std::unique_ptr<Counter> counter;
-    std::unique_ptr<Gauge> gauge;
-    std::unique_ptr<Histogram> histogram;
+struct MetricSample {
+  // Values up to and including `upper_bound`, those of lower buckets too.
+  struct Bucket {
+    double upper_bound = 0;
+    uint64_t count = 0;
   };
-  Metric& Find(std::string_view name, const Labels& labels);
+  MetricLabels labels;
+  double value = 0;  // of a counter or gauge
+  // Of a histogram. What lies above the last bucket is in `count` alone.
+  std::vector<Bucket> buckets;
+  uint64_t count = 0;
+  double sum = 0;
+};
 
-  mutable std::mutex mutex_;
-  // Ordered, so that metrics of one name are neighbours.
-  std::map<std::pair<std::string, std::string>, Metric> metrics_;
+struct MetricFamily {
+  std::string help;
+  MetricKind kind = MetricKind::kGauge;
+  std::vector<MetricSample> samples;
+};
+
+// Which buckets of a Histogram are told, always the same ones, since rates are taken of each; and
+// what its values are in the unit of the metric's name.
+struct HistogramShape {
+  int first_bucket;
+  int last_bucket;
+  double unit;
+};
+// Of nanoseconds: 33 us to 17 s, what devices and logs take.
+inline constexpr HistogramShape kDeviceTimes{15, 34, 1e-9};
+// 0.13 s to five hours: what saves take.
+inline constexpr HistogramShape kSaveTimes{27, 44, 1e-9};
+// 1 to 1,023.
+inline constexpr HistogramShape kGroupSizes{1, 10, 1};
+
+class MetricSet {
+ public:
+  // REQUIRES: `name` is cairn_<component>_<what>_<unit>, in lower case, and ends in _total for
+  // counters alone; all samples of a name are of one kind, and have different labels.
+  void AddCounter(std::string_view name, std::string_view help, double value,
+                  MetricLabels labels = {});
+  void AddGauge(std::string_view name, std::string_view help, double value,
+                MetricLabels labels = {});
+  void AddHistogram(std::string_view name, std::string_view help, const Histogram& histogram,
+                    HistogramShape shape, MetricLabels labels = {});
+
+  // By name.
+  const std::map<std::string, MetricFamily, std::less<>>& families() const { return families_; }
+
+ private:
+  MetricSample& Add(std::string_view name, std::string_view help, MetricKind kind,
+                    MetricLabels labels);
+
+  std::map<std::string, MetricFamily, std::less<>> families_;
 };
 
 }  // namespace cairn
