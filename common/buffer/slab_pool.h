@@ -62,6 +62,8 @@ class SlabPool {
   size_t slab_bytes() const { return options_.slab_bytes; }
   size_t slab_count() const { return options_.slab_count; }
   size_t free_slabs() const { return free_.size(); }
+  // Calls that wait for one.
+  size_t waiting() const { return free_count_.waiting(); }
 
  private:
   friend class Slab;

@@ -320,4 +320,9 @@ const std::string& Reactor::ring_refusal() const { return impl_->refusal; }
 
 absl::Duration Reactor::TakeLongestStep() { return impl_->meter.TakeLongest(); }
 
+Reactor::Load Reactor::load() const {
+  const StepMeter& meter = impl_->meter;
+  return {meter.busy(), meter.stalled(), meter.stalls()};
+}
+
 }  // namespace cairn

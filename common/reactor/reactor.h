@@ -97,6 +97,14 @@ class Reactor final : public Executor {
   // a step over 10 ms stalls everything on this core.
   absl::Duration TakeLongestStep();
 
+  // Since the start. From any thread.
+  struct Load {
+    absl::Duration busy;     // in steps: neither asleep nor waiting
+    absl::Duration stalled;  // in those of over 10 ms
+    uint64_t stalls = 0;     // so many
+  };
+  Load load() const;
+
  private:
   struct Impl;
   explicit Reactor(std::unique_ptr<Impl> impl);

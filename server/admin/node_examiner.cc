@@ -57,9 +57,9 @@ wire::LatencyFacts Facts(std::vector<absl::Duration> reads) {
 Task<absl::Status> Look(Target& target, Deadline deadline, wire::TargetFacts* facts) {
   const MonoTime now = Executor::Current().clock().Now();
   const Target::Latencies& latencies = target.latencies();
-  *facts->mutable_write() = Facts(latencies.write.Summarize(now, kRecent));
-  *facts->mutable_read() = Facts(latencies.read.Summarize(now, kRecent));
-  *facts->mutable_flush() = Facts(latencies.flush.Summarize(now, kRecent));
+  *facts->mutable_write() = Facts(latencies.write.lately().Summarize(now, kRecent));
+  *facts->mutable_read() = Facts(latencies.read.lately().Summarize(now, kRecent));
+  *facts->mutable_flush() = Facts(latencies.flush.lately().Summarize(now, kRecent));
   if (!target.failure().ok()) co_return target.failure();
   Target::ProbeResult probe = co_await target.Probe(deadline);
   *facts->mutable_probe() = Facts(std::move(probe.reads));

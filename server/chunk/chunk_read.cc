@@ -69,6 +69,7 @@ Task<absl::StatusOr<Target::ReadResult>> Target::ReadHeld(FragmentKey key, uint6
   const absl::Status read = co_await disk_.Read(record.offset_bytes + begin, blocks);
   latencies_.read.Record(began, clock.Now());
   if (!read.ok()) {
+    ++counters_.read_errors;
     if (absl::IsFailedPrecondition(read)) co_return Fail(read);  // the device is gone
     if (absl::IsDataLoss(read)) ++counters_.media_errors;
     co_return absl::Status(read.code(), StrCat("target ", options_.id.value(), ", stripe ",

@@ -76,6 +76,15 @@ Task<absl::StatusOr<std::vector<StripeId>>> Target::Seal(LeaseId lease,
   CO_RETURN_IF_ERROR(Refusal());
   const CallGuard guard(this);
   ++counters_.seals;
+  const Clock& clock = Executor::Current().clock();
+  const MonoTime began = clock.Now();
+  absl::StatusOr<std::vector<StripeId>> missing = co_await SealHeld(lease, std::move(runs));
+  latencies_.seal.Record(began, clock.Now());
+  co_return missing;
+}
+
+Task<absl::StatusOr<std::vector<StripeId>>> Target::SealHeld(LeaseId lease,
+                                                             std::vector<FragmentRun> runs) {
   absl::flat_hash_set<FragmentKey> sealed;
   while (true) {
     CommitJob job;
@@ -172,7 +181,10 @@ Task<absl::Status> Target::CommitSeals(const std::vector<CommitJob*>& round) {
   const MonoTime began = clock.Now();
   const absl::Status flushed = co_await disk_.Flush();
   ++counters_.flushes;
-  if (!flushed.ok()) co_return Fail(flushed);
+  if (!flushed.ok()) {
+    ++counters_.flush_errors;
+    co_return Fail(flushed);
+  }
   latencies_.flush.Record(began, clock.Now());
 
   for (size_t at = 0; at < seals.size(); at += kSealBatchFragmentsMax) {

@@ -89,6 +89,7 @@ Task<absl::Status> Target::WriteSomewhere(Pending& pending, ConstBytes data) {
     const MonoTime began = clock.Now();
     const absl::Status written = co_await disk_.Write(extent.offset_bytes, data);
     latencies_.write.Record(began, clock.Now());
+    if (!written.ok()) ++counters_.write_errors;
     if (!absl::IsDataLoss(written)) co_return written;
     ++counters_.media_errors;
     if (places == kPlacesMax) co_return written;

@@ -22,7 +22,7 @@
 #include "common/task/event.h"
 #include "common/task/scope.h"
 #include "common/task/task.h"
-#include "common/telemetry/latency_window.h"
+#include "common/telemetry/operation_times.h"
 #include "server/chunk/chunk_index.h"
 #include "server/chunk/extent_allocator.h"
 #include "server/chunk/fragment.h"
@@ -71,13 +71,19 @@ class Target {
     int64_t corrupt_blocks = 0;   // read, and not what was written
     int64_t media_errors = 0;     // the device said so itself
     int64_t damaged_records = 0;  // of the index, met by removals
+    // Operations of the device that have failed, media errors included.
+    int64_t write_errors = 0;
+    int64_t read_errors = 0;
+    int64_t flush_errors = 0;
   };
 
-  // Of the device's operations, those that were retried elsewhere included.
+  // Of the device's operations, those that were retried elsewhere included; and of seals, from the
+  // call to its answer.
   struct Latencies {
-    LatencyWindow write;
-    LatencyWindow read;
-    LatencyWindow flush;
+    OperationTimes write;
+    OperationTimes read;
+    OperationTimes flush;
+    OperationTimes seal;
   };
   // Of a few reads of 64 KiB, made one after the other.
   struct ProbeResult {
@@ -223,6 +229,8 @@ class Target {
   void Release(uint64_t Usage::*from, Extent extent);
 
   // chunk_seal.cc
+  Task<absl::StatusOr<std::vector<StripeId>>> SealHeld(LeaseId lease,
+                                                       std::vector<FragmentRun> runs);
   absl::Status Collect(LeaseId lease, const std::vector<FragmentRun>& runs,
                        const absl::flat_hash_set<FragmentKey>& sealed, CommitJob* job,
                        std::vector<FragmentKey>* unknown);

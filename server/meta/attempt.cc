@@ -175,6 +175,7 @@ absl::StatusOr<disk::AttemptRecord> StartAttempt(Transaction& txn, const Place& 
   record.set_inode(directory.id.value());
   record.set_lease(lease);
   record.set_job(request.job());
+  txn.effects().saves.push_back({SaveEvent::Kind::kBegun, LeaseId(lease), facts.now_ns(), 0});
   return record;
 }
 
@@ -286,6 +287,8 @@ absl::Status AbortAttempt(Transaction& txn, Attempt attempt, std::string_view re
   attempt.record.set_reason(Printable(reason));
   attempt.record.set_ended_at_ns(facts.now_ns());
   StoreAttempt(txn, attempt);
+  txn.effects().saves.push_back(
+      {SaveEvent::Kind::kAborted, LeaseId(attempt.record.lease()), facts.now_ns(), 0});
   return absl::OkStatus();
 }
 

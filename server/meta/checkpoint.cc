@@ -91,6 +91,8 @@ absl::StatusOr<disk::CheckpointRecord> MakeVisible(Transaction& txn, Attempt att
   attempt.record.set_state(disk::ATTEMPT_COMMITTED);
   attempt.record.set_ended_at_ns(facts.now_ns());
   StoreAttempt(txn, attempt);
+  txn.effects().saves.push_back({SaveEvent::Kind::kCommitted, LeaseId(attempt.record.lease()),
+                                 facts.now_ns(), record.size_bytes()});
   return record;
 }
 

@@ -28,6 +28,7 @@ Task<absl::StatusOr<std::string>> GroupCommitter::Execute(disk::Command command)
   Waiting waiting;
   waiting.bytes = command.ByteSizeLong();
   if (queue_.size() >= kMaxQueued || queued_bytes_ + waiting.bytes > kMaxQueuedBytes) {
+    ++counters_.refused;
     co_return absl::UnavailableError(
         "the metadata service has too many commands waiting; try again");
   }
@@ -41,6 +42,7 @@ Task<absl::StatusOr<std::string>> GroupCommitter::Execute(disk::Command command)
 }
 
 Task<void> GroupCommitter::Run() {
+  const Clock& clock = Executor::Current().clock();
   for (;;) {
     while (queue_.empty() && !stopping_) {
       work_.Reset();
@@ -50,7 +52,11 @@ Task<void> GroupCommitter::Run() {
     Group group = TakeGroup();
     if (failure_.ok()) {
       absl::AnyInvocable<void()> apply = [this, &group] { ApplyAndWrite(group); };
+      const MonoTime began = clock.Now();
       co_await runner_.Run(std::move(apply));
+      counters_.group_ns.Record(
+          static_cast<uint64_t>(absl::ToInt64Nanoseconds(clock.Now() - began)));
+      counters_.group_commands.Record(group.members.size());
     }
     // A store without space refuses and goes on: nothing of this group has happened, and every
     // member has been told so.

@@ -14,6 +14,7 @@
 #include "common/task/blocking.h"
 #include "common/task/event.h"
 #include "common/task/task.h"
+#include "common/telemetry/histogram.h"
 #include "proto/disk/meta_log.pb.h"
 #include "server/kv/kv.h"
 #include "server/meta/transaction.h"
@@ -42,6 +43,16 @@ class GroupCommitter {
 
   // Not OK once a write has failed: for good, since nobody knows what the log holds after that.
   const absl::Status& failure() const { return failure_; }
+
+  // What happened since the start, for metrics.
+  struct Counters {
+    Histogram group_commands;  // how many went together
+    Histogram group_ns;        // applying and writing a group, until it is durable
+    uint64_t refused = 0;      // commands that the queue had no room for
+  };
+  const Counters& counters() const { return counters_; }
+  // Commands that wait for their group.
+  size_t queued() const { return queue_.size(); }
 
   // A round number of a few groups: clients beyond it are told to come back, and memory stays
   // bounded.
@@ -74,6 +85,7 @@ class GroupCommitter {
   OnCommitted on_committed_;
   std::deque<Waiting*> queue_;
   size_t queued_bytes_ = 0;
+  Counters counters_;
   Event work_;
   bool stopping_ = false;
   absl::Status failure_;

@@ -43,16 +43,21 @@ Task<absl::Status> MetaEngine::Start(std::string cluster_id) {
   CAIRN_CHECK(!started_);
   absl::StatusOr<std::string> opened;
   absl::StatusOr<std::vector<LeaseId>> leases;
+  absl::StatusOr<std::vector<OpenAttempt>> attempts;
   const int64_t now_ns = LookAtClock().unix_ns;
-  absl::AnyInvocable<void()> open = [this, &cluster_id, &opened, &leases, now_ns] {
+  absl::AnyInvocable<void()> open = [this, &cluster_id, &opened, &leases, &attempts, now_ns] {
     opened = OpenStore(kv_, cluster_id, now_ns);
-    if (opened.ok()) leases = store_.Leases();
+    if (!opened.ok()) return;
+    leases = store_.Leases();
+    attempts = store_.OpenAttempts();
   };
   co_await write_runner_.Run(std::move(open));
   if (!opened.ok()) co_return opened.status();
   if (!leases.ok()) co_return leases.status();
   cluster_id_ = *opened;
   for (const LeaseId lease : *leases) leases_.Grant(lease);
+  // Only metrics are the poorer for it: what is damaged says so to whoever needs it.
+  if (attempts.ok()) saves_.Recover(*attempts);
   started_ = true;
   cleanup_wanted_.Set();
   scope_.Spawn(committer_.Run());
@@ -119,6 +124,7 @@ MetaHealth MetaEngine::Health() const {
 void MetaEngine::OnCommitted(const Effects& effects) {
   for (const LeaseId lease : effects.granted_leases) leases_.Grant(lease);
   for (const LeaseId lease : effects.ended_leases) leases_.End(lease);
+  for (const SaveEvent& event : effects.saves) saves_.Note(event);
   if (effects.cleanup_queued) cleanup_wanted_.Set();
 }
 

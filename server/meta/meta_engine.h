@@ -21,6 +21,7 @@
 #include "server/meta/commit.h"
 #include "server/meta/lease.h"
 #include "server/meta/meta_store.h"
+#include "server/meta/save_log.h"
 
 namespace cairn {
 
@@ -109,6 +110,12 @@ class MetaEngine {
 
   MetaHealth Health() const;
 
+  // For metrics: what has been committed, what waits, and how saves go.
+  const GroupCommitter& committer() const { return committer_; }
+  const SaveLog& saves() const { return saves_; }
+  size_t leases() const { return leases_.size(); }
+  size_t queries_waiting() const { return reads_.waiting + walks_.waiting; }
+
   // Up to about `limit` ranges of stripes that the targets may free now: whatever the entries hold
   // less what is referenced, once their grace has passed. Restartable: what is not reported done
   // comes again, unless `from` lies behind it.
@@ -155,6 +162,7 @@ class MetaEngine {
   MetaStore store_;
   CommandClock command_clock_;
   LeaseTable leases_;
+  SaveLog saves_;
   GroupCommitter committer_;
   std::string cluster_id_;
 

@@ -402,6 +402,27 @@ absl::StatusOr<std::vector<LeaseId>> MetaStore::Leases() {
   return leases;
 }
 
+absl::StatusOr<std::vector<OpenAttempt>> MetaStore::OpenAttempts() {
+  const Transaction txn(kv_);
+  std::vector<OpenAttempt> attempts;
+  Transaction::Scan scan(txn, kFamilyLease, U64(0), U64(UINT64_MAX));
+  for (; scan.Valid(); scan.Next()) {
+    disk::LeaseRecord lease;
+    RETURN_IF_ERROR(ParseRecord(kFamilyLease, scan.value(), lease));
+    if (!lease.has_attempt()) continue;
+    ASSIGN_OR_RETURN(const auto attempt,
+                     Find<disk::AttemptRecord>(
+                         txn, kFamilyAttempt,
+                         AttemptKey(InodeId(lease.attempt().parent()), lease.attempt().name())));
+    if (!attempt.has_value() || attempt->id() != lease.attempt().id()) continue;
+    ASSIGN_OR_RETURN(const disk::CheckpointRecord record,
+                     LoadCheckpoint(txn, InodeId(attempt->inode())));
+    attempts.push_back({LeaseId(attempt->lease()), record.begun_at_ns()});
+  }
+  RETURN_IF_ERROR(scan.status());
+  return attempts;
+}
+
 absl::StatusOr<std::vector<ReclaimItem>> MetaStore::Reclaimable(ReclaimPosition from,
                                                                 uint64_t below_sequence,
                                                                 size_t limit) {

@@ -11,6 +11,7 @@
 #include "proto/wire/meta.pb.h"
 #include "server/kv/kv.h"
 #include "server/meta/pending_free.h"
+#include "server/meta/save_log.h"
 #include "server/meta/stripe_walk.h"
 
 namespace cairn {
@@ -42,6 +43,7 @@ class MetaStore {
 
   absl::StatusOr<MetaCounters> Counters();
   absl::StatusOr<std::vector<LeaseId>> Leases();
+  absl::StatusOr<std::vector<OpenAttempt>> OpenAttempts();
   // See MetaEngine::NextReclaim(); considers entries below `below_sequence`.
   absl::StatusOr<std::vector<ReclaimItem>> Reclaimable(ReclaimPosition from,
                                                        uint64_t below_sequence, size_t limit);

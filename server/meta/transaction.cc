@@ -149,7 +149,7 @@ Transaction::Savepoint Transaction::Save() {
 
 Transaction::Savepoint Transaction::Mark() const {
   return {undo_.size(), effects_.granted_leases.size(), effects_.ended_leases.size(),
-          effects_.cleanup_queued};
+          effects_.saves.size(), effects_.cleanup_queued};
 }
 
 void Transaction::RollBack(const Savepoint& point) {
@@ -167,6 +167,8 @@ void Transaction::RollBack(const Savepoint& point) {
   }
   effects_.granted_leases.resize(point.granted);
   effects_.ended_leases.resize(point.ended);
+  effects_.saves.erase(effects_.saves.begin() + static_cast<ptrdiff_t>(point.saves),
+                       effects_.saves.end());
   effects_.cleanup_queued = point.cleanup_queued;
 }
 

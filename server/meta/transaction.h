@@ -21,10 +21,20 @@
 
 namespace cairn {
 
+// What happens to an attempt at a checkpoint.
+struct SaveEvent {
+  enum class Kind { kBegun, kCommitted, kAborted };
+  Kind kind;
+  LeaseId lease;
+  int64_t at_ns = 0;
+  uint64_t size_bytes = 0;  // of a commit
+};
+
 // What a command did besides the store; told to the engine after the commit.
 struct Effects {
   std::vector<LeaseId> granted_leases;  // or a sign of life
   std::vector<LeaseId> ended_leases;
+  std::vector<SaveEvent> saves;
   bool cleanup_queued = false;
 };
 
@@ -112,7 +122,7 @@ class Transaction {
 
   // A point to which RollBack() returns; forgets the one before.
   struct Savepoint {
-    size_t changes, granted, ended;
+    size_t changes, granted, ended, saves;
     bool cleanup_queued;
   };
   Savepoint Save();

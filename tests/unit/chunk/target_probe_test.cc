@@ -75,11 +75,37 @@ TEST(TargetLatencies, CountWhatTheDeviceTookForWritesReadsAndFlushes) {
   ASSERT_TRUE(world.executor.Run(world.target->Read(Key(1), 0, 1000, slab.bytes())).ok());
   const MonoTime now = world.executor.clock().Now();
   const Target::Latencies& latencies = world.target->latencies();
-  EXPECT_EQ(latencies.write.Summarize(now, absl::Minutes(1)).samples, 2u);
-  EXPECT_EQ(latencies.read.Summarize(now, absl::Minutes(1)).samples, 1u);
-  EXPECT_EQ(latencies.flush.Summarize(now, absl::Minutes(1)).samples, 1u);
-  for (const LatencyWindow* window : {&latencies.write, &latencies.read, &latencies.flush})
-    EXPECT_GE(window->Summarize(now, absl::Minutes(1)).p50, absl::Milliseconds(3));
+  EXPECT_EQ(latencies.write.since_start().count(), 2u);
+  for (const OperationTimes* times :
+       {&latencies.write, &latencies.read, &latencies.flush, &latencies.seal}) {
+    const LatencyWindow::Summary lately = times->lately().Summarize(now, absl::Minutes(1));
+    EXPECT_EQ(lately.samples, times == &latencies.write ? 2u : 1u);
+    EXPECT_EQ(times->since_start().count(), lately.samples);
+    EXPECT_GE(lately.p50, absl::Milliseconds(3));
+    EXPECT_GE(times->since_start().sum(), 3'000'000 * lately.samples);
+  }
+  EXPECT_EQ(world.target->counters().write_errors + world.target->counters().read_errors +
+                world.target->counters().flush_errors,
+            0);
+}
+
+TEST(TargetErrors, AreCountedByTheOperationThatFailed) {
+  TargetWorld world;
+  ASSERT_TRUE(world.Open().ok());
+  ASSERT_TRUE(world.Write(1, 1000).ok());
+  ASSERT_TRUE(world.SealAll({Stripes(1)}).ok());
+  const Target::Counters& counters = world.target->counters();
+  // Written elsewhere after it.
+  world.disk.FailNext(SimDisk::Kind::kWrite, absl::DataLossError("no write"));
+  ASSERT_TRUE(world.Write(2, 1000).ok());
+  EXPECT_EQ(counters.write_errors, 1);
+  const TestSlab slab(kBlockBytes);
+  world.disk.FailNext(SimDisk::Kind::kRead, absl::DataLossError("no read"));
+  ASSERT_FALSE(world.executor.Run(world.target->Read(Key(1), 0, 1000, slab.bytes())).ok());
+  EXPECT_EQ(counters.read_errors, 1);
+  world.disk.FailNext(SimDisk::Kind::kFlush, absl::DataLossError("no flush"));
+  ASSERT_FALSE(world.SealAll({Stripes(2)}).ok());
+  EXPECT_EQ(counters.flush_errors, 1);
 }
 
 }  // namespace

@@ -68,6 +68,7 @@ TEST_F(TransactionTest, FindsTheLast) {
 TEST_F(TransactionTest, RollsBackToTheSavepoint) {
   txn_.Put(kFamily, "b", "kept");
   txn_.effects().granted_leases.push_back(LeaseId(1));
+  txn_.effects().saves.push_back({SaveEvent::Kind::kBegun, LeaseId(1), 5, 0});
   const auto point = txn_.Save();
   txn_.Put(kFamily, "b", "lost");
   txn_.Put(kFamily, "a", "lost");
@@ -75,12 +76,15 @@ TEST_F(TransactionTest, RollsBackToTheSavepoint) {
   txn_.Delete(kFamily, "c");
   txn_.effects().granted_leases.push_back(LeaseId(2));
   txn_.effects().ended_leases.push_back(LeaseId(3));
+  txn_.effects().saves.push_back({SaveEvent::Kind::kAborted, LeaseId(3), 6, 0});
   txn_.effects().cleanup_queued = true;
   txn_.RollBack(point);
   EXPECT_THAT(ScanAll(txn_), ElementsAre(Pair("a", "base"), Pair("b", "kept"), Pair("c", "base"),
                                          Pair("e", "base")));
   EXPECT_THAT(txn_.effects().granted_leases, ElementsAre(LeaseId(1)));
   EXPECT_TRUE(txn_.effects().ended_leases.empty());
+  ASSERT_EQ(txn_.effects().saves.size(), 1u);
+  EXPECT_EQ(txn_.effects().saves[0].lease, LeaseId(1));
   EXPECT_FALSE(txn_.effects().cleanup_queued);
   EXPECT_EQ(txn_.TakeBatch().entries().size(), 1u);
 }

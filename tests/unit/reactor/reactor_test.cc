@@ -275,6 +275,18 @@ TYPED_TEST(ReactorTest, LongestStepIsMeasuredOnce) {
   EXPECT_EQ(this->reactor().TakeLongestStep(), absl::ZeroDuration());
 }
 
+TYPED_TEST(ReactorTest, StepsOverTenMillisecondsCountAsStalls) {
+  const Reactor::Load before = this->reactor().load();
+  this->world_.Run(Burn(this->reactor(), absl::Milliseconds(1)));
+  const Reactor::Load quiet = this->reactor().load();
+  EXPECT_GE(quiet.busy - before.busy, absl::Milliseconds(1));
+  this->world_.Run(Burn(this->reactor(), absl::Milliseconds(20)));
+  const Reactor::Load stalled = this->reactor().load();
+  EXPECT_GT(stalled.stalls, quiet.stalls);
+  EXPECT_GE(stalled.stalled - quiet.stalled, absl::Milliseconds(20));
+  EXPECT_GE(stalled.busy - quiet.busy, absl::Milliseconds(20));
+}
+
 TEST(PollReactor, HasNoRing) {
   PollWorld world;
   EXPECT_EQ(world.reactor().ring(), nullptr);
