@@ -41,6 +41,7 @@ struct Flags {
   std::string target_size;
   std::string slab_memory;
   std::string log_level;
+  std::string metrics_listen;
 };
 
 // Flags win over the file.
@@ -59,6 +60,7 @@ absl::StatusOr<config::Server> Configure(const Flags& flags) {
   if (!flags.rack.empty()) config.set_rack(flags.rack);
   if (!flags.slab_memory.empty()) config.set_slab_memory(flags.slab_memory);
   if (!flags.log_level.empty()) config.set_log_level(flags.log_level);
+  if (!flags.metrics_listen.empty()) config.set_metrics_listen(flags.metrics_listen);
   if (!flags.target_size.empty()) {
     if (config.targets_size() > 1) {
       return absl::InvalidArgumentError(
@@ -128,6 +130,8 @@ int Main(int argc, char** argv) {
   app.add_option("--slab-memory", flags.slab_memory, "Memory that data passes through [256MiB]");
   app.add_option("--config", flags.config,
                  "TOML file with these and more settings (proto/config/server.proto)");
+  app.add_option("--metrics-listen", flags.metrics_listen,
+                 "HOST:PORT where GET /metrics answers Prometheus; port 0 takes a free one [off]");
   app.add_option("--log-level", flags.log_level, "debug, info, warn or error [info]");
   try {
     app.parse(argc, argv);

@@ -103,15 +103,27 @@ Task<CoreStatus> Core::CollectStatus() {
   status.slabs = slabs_->slab_count();
   status.slabs_free = slabs_->free_slabs();
   status.slab_bytes = slabs_->slab_bytes();
-  const LibfabricNet::Counters fabric = net_->counters();
-  status.counters["cairn_fabric_pulled_bytes_total"] = fabric.bytes_read;
-  status.counters["cairn_fabric_pushed_bytes_total"] = fabric.bytes_written;
-  status.counters["cairn_fabric_operations"] = fabric.operations_in_flight;
+  status.slab_waiters = slabs_->waiting();
+  status.load = thread_->reactor().load();
+  status.fabric = net_->counters();
+  status.counters["cairn_fabric_pulled_bytes_total"] = status.fabric.bytes_read;
+  status.counters["cairn_fabric_pushed_bytes_total"] = status.fabric.bytes_written;
+  status.counters["cairn_fabric_operations"] = status.fabric.operations_in_flight;
+  if (rpc_ != nullptr) {
+    status.rpc = rpc_->counters();
+    status.calls_running = rpc_->calls_running();
+  }
   for (const auto& [id, failure] : unopened_)
     status.targets.push_back({TargetId(id), Target::Usage{}, failure});
   for (const auto& target : targets_) {
-    status.targets.push_back({target->id(), target->usage(), target->failure()});
     const Target::Counters& counters = target->counters();
+    const Target::Latencies& times = target->latencies();
+    status.targets.push_back({target->id(),
+                              target->usage(),
+                              target->failure(),
+                              counters,
+                              {times.write.since_start(), times.read.since_start(),
+                               times.flush.since_start(), times.seal.since_start()}});
     const std::pair<const char*, int64_t> values[] = {
         {"cairn_target_writes_total", counters.writes},
         {"cairn_target_written_bytes_total", counters.written_bytes},

@@ -25,9 +25,20 @@ struct TargetStatus {
   TargetId id;
   Target::Usage usage;
   absl::Status failure;  // OK while it works
+  Target::Counters counters = {};
+  // In nanoseconds, since the start.
+  struct Times {
+    Histogram write, read, flush, seal;
+  };
+  Times times = {};
 };
 
 struct CoreStatus {
+  Reactor::Load load;
+  LibfabricNet::Counters fabric;
+  RpcServer::Counters rpc;
+  uint64_t calls_running = 0;
+  uint64_t slab_waiters = 0;
   uint64_t slabs = 0;
   uint64_t slabs_free = 0;
   uint64_t slab_bytes = 0;

@@ -86,6 +86,7 @@ absl::Status Node::Open(const std::function<bool()>& stop_wanted) {
       config_.join().empty() ? DataDirectory::Purpose::kServe : DataDirectory::Purpose::kJoin;
   ASSIGN_OR_RETURN(directory_,
                    DataDirectory::Open(config_.data(), config_.cluster_id(), random_, purpose));
+  RETURN_IF_ERROR(OpenMetrics());
   ASSIGN_OR_RETURN(slots_, TargetSlots(config_, directory_->identity()));
   target_pool_ = std::make_unique<BlockingPool>(1);
   RETURN_IF_ERROR(OpenCores());
@@ -94,7 +95,9 @@ absl::Status Node::Open(const std::function<bool()>& stop_wanted) {
   if (directory_->joined()) RETURN_IF_ERROR(JoinCluster(stop_wanted));
   RETURN_IF_ERROR(OpenTargets());
   if (!directory_->joined()) RETURN_IF_ERROR(OpenMetadata());
-  return Listen();
+  RETURN_IF_ERROR(Listen());
+  serving_.store(true, std::memory_order_release);
+  return absl::OkStatus();
 }
 
 absl::Status Node::OpenCores() {
@@ -364,6 +367,7 @@ Task<absl::Status> Node::StartListening() {
 }
 
 void Node::Stop() {
+  metrics_endpoint_.reset();
   if (std::exchange(stopped_, true) || cores_.empty()) return;
   ReactorThread& first = cores_[0]->thread();
   (void)first.RunBlocking<absl::Status>([this] { return StopServing(); });

@@ -2,6 +2,7 @@
 // Tests run nodes in their own process through it.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,6 +16,7 @@
 #include "proto/config/server.pb.h"
 #include "proto/wire/meta.pb.h"
 #include "server/admin/cluster_examiner.h"
+#include "server/admin/metrics_endpoint.h"
 #include "server/admin/node_examiner.h"
 #include "server/admin/operator_service.h"
 #include "server/admin/status_service.h"
@@ -129,10 +131,18 @@ class Node {
   Task<void> CollectMetadataStatus(wire::StatusReply* reply);
   static void ReportTarget(const TargetStatus& target, wire::StatusReply* reply);
 
+  // node_metrics.cc: what it tells whoever scrapes its metrics.
+  struct MetricsSample;
+  absl::Status OpenMetrics();
+  MetricSet CollectMetrics();
+  static void TellNode(const MetricsSample& sample, MetricSet* set);
+  Task<MetricsSample> SampleMetrics();
+
   config::Server config_;
   SystemRandom random_;
   SystemClock clock_;
   MonoTime started_at_;
+  absl::Time started_at_wall_;
   std::unique_ptr<DataDirectory> directory_;
   std::unique_ptr<Kv> meta_kv_;
   std::unique_ptr<BlockingPool> meta_write_pool_;
@@ -179,6 +189,11 @@ class Node {
   std::unique_ptr<MemberService> member_service_;
   std::string endpoint_;
   bool stopped_ = false;
+  // Once true, all that a scrape asks is there, until the endpoint is gone.
+  std::atomic<bool> serving_ = false;
+  std::shared_ptr<const wire::ClusterMap> scraped_map_;  // core 0's
+  // Last: its threads use all of this.
+  std::unique_ptr<MetricsEndpoint> metrics_endpoint_;
 };
 
 }  // namespace cairn

@@ -24,11 +24,15 @@ std::string Node::Board() {
     }
   }
   const size_t targets = own_targets_.size();
+  const std::string metrics =
+      metrics_endpoint_ == nullptr
+          ? ""
+          : StrCat("  metrics   http://", metrics_endpoint_->address(), "/metrics\n");
   return StrCat("cairnd ", CAIRN_VERSION, " is ready\n", "  endpoint  ", endpoint_, "\n",
                 "  data      ", config_.data(), " (", targets,
                 targets == 1 ? " target, " : " targets, ", HumanBytes(capacity), ", ",
                 HumanBytes(used), " used)\n", "  cluster   ", directory_->identity().cluster_id(),
-                "\n", "  fabric    ", cores_[0]->net().provider(), "\n",
+                "\n", "  fabric    ", cores_[0]->net().provider(), "\n", metrics,
                 "  python    cairn.Client(\"", endpoint_, "\")\n", "  shell     cairn --endpoint ",
                 endpoint_, " status\n");
 }

@@ -33,6 +33,7 @@ class ScrubLoop {
   // it, too.
   void Report(uint64_t stripe);
   wire::ScrubStatus Status() const { return status_; }
+  absl::Duration interval() const { return options_.interval; }
 
   void RequestStop();
   // The calls of `check` have been ended.

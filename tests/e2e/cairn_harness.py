@@ -144,6 +144,10 @@ class Cairnd:
                 self._board[match.group(1)] = match.group(2)
         return self._board[name]
 
+    def has_board(self, name):
+        """Whether it has printed that line, of those read so far."""
+        return name in self._board
+
     def pid(self):
         """Of cairnd itself, also under a wrapper."""
         if os.path.basename(os.readlink(f"/proc/{self.process.pid}/exe")) == "cairnd":

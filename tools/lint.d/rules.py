@@ -20,6 +20,7 @@ LIBRARIES = {
     "rdma/": ("common/fabric",),
     "rocksdb/": ("server/kv",),
     "openssl/": ("server/cluster",),
+    "prometheus/": ("server/admin",),
     "fuse": ("client/fuse",),
     "curl/": ("server/tier",),
     "pybind11/": ("client/python",),
