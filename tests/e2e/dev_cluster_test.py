@@ -9,6 +9,7 @@ import sys
 import unittest
 
 from cairn_harness import PATIENCE_S, ROOT, CairnTest, program, wait_until
+from exposition import scrape
 
 DEV_CLUSTER = os.path.join(ROOT, "tools", "dev-cluster")
 
@@ -64,6 +65,7 @@ class DevCluster(CairnTest):
         self.assertEqual([(node["number"], node["id"], node["process"], node["state"]) for node in status["nodes"]],
                          [(number, number, "running", "up") for number in (1, 2, 3)])
         self.assertIn(status["endpoint"], shown)
+        self.assertIn(status["nodes"][0]["metrics"], shown)
         return status
 
     def status(self):
@@ -133,6 +135,31 @@ class DevCluster(CairnTest):
         sdk = self.sdk()
         sdk.ask("connect", endpoint=status["endpoint"])
         sdk.ask("verify", path="b/run/step-1")
+
+    def test_each_node_tells_its_metrics_while_a_save_and_a_restore_go_on(self):
+        status = self.start_cluster("--port", "0")
+        urls = [node["metrics"] for node in status["nodes"]]
+        self.assertEqual(len(set(urls)), 3)
+        sdk = self.save(status["endpoint"], 1)
+        written = 0
+        sdk.tell("save", path="b/run/step-2", world=4, bytes=20 << 20)
+        for _ in range(3):
+            now = sum(scrape(url).total("cairn_target_written_bytes_total") for url in urls)
+            self.assertGreaterEqual(now, written)
+            written = now
+        sdk.answer()
+        sdk.ask("verify", path="b/run/step-2")
+
+        def add_up():
+            scrapes = [scrape(url) for url in urls]
+            done = scrapes[0].total("cairn_save_commits_total") == 2
+            return scrapes if done and sum(
+                each.total("cairn_target_read_bytes_total") for each in scrapes) >= 80 << 20 else None
+        scrapes = wait_until(add_up, "metrics tell of both saves and of the restore")
+        self.assertGreaterEqual(sum(each.total("cairn_target_written_bytes_total") for each in scrapes), 100 << 20)
+        self.assertEqual(scrapes[0].total("cairn_save_committed_bytes_total"), 100 << 20)
+        self.assertEqual(scrapes[0].total("cairn_cluster_node_state", state="up"), 3)
+        self.assertEqual([each.total("cairn_node_serving") for each in scrapes], [1, 1, 1])
 
     def test_a_wiped_node_comes_back_as_another(self):
         self.start_cluster("--port", "0")

@@ -27,6 +27,9 @@ from processes import Process, launch
 
 NODES_MAX = 64
 FOUNDER = 1
+# Metrics of a node are so many ports above the node itself; where each has an address of its own, at one port.
+METRICS_ABOVE = 1000
+METRICS_PORT = 9744
 # A node makes its targets' files with their whole size first, which some filesystems do by writing them.
 START_LIMIT_S = 120
 UP_LIMIT_S = 60
@@ -100,6 +103,7 @@ class Node:
     number: int
     listen: str  # HOST:PORT
     process: Process | None = None
+    metrics: str | None = None  # where it said last that its metrics are
 
     @property
     def state(self) -> str:
@@ -131,7 +135,8 @@ class Cluster:
             cluster.network.prefix = state["prefix"]
             for each in state["nodes"]:
                 process = Process(**each["process"]) if each["process"] else None
-                cluster.nodes[each["number"]] = Node(each["number"], each["listen"], process)
+                node = Node(each["number"], each["listen"], process, each.get("metrics"))
+                cluster.nodes[node.number] = node
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
@@ -197,6 +202,11 @@ class Cluster:
             return f"{self.network.address(number)}:{self.choices.port}"
         return f"127.0.0.1:{self.choices.port + number - 1 if self.choices.port else 0}"
 
+    def _metrics_address(self, number: int) -> str:
+        if self.choices.netns:
+            return f"{self.network.address(number)}:{METRICS_PORT}"
+        return f"127.0.0.1:{self.choices.port + METRICS_ABOVE + number - 1 if self.choices.port else 0}"
+
     def prepare(self, numbers: list[int]) -> None:
         """Makes what these nodes need before they start, and finds out what would keep them from it."""
         self._check_space([number for number in numbers if self.is_new(number)])
@@ -208,7 +218,8 @@ class Cluster:
                 self.nodes[number] = Node(number, self._address(number))
             self.save()
         if not self.choices.netns:
-            self._check_ports([self.nodes[number] for number in numbers])
+            listens = [self.nodes[number].listen for number in numbers]
+            self._check_ports(listens + [self._metrics_address(number) for number in numbers])
 
     def _check_space(self, new: list[int]) -> None:
         size = size_bytes(self.choices.target_size)
@@ -223,17 +234,17 @@ class Cluster:
             )
 
     @staticmethod
-    def _check_ports(nodes: list[Node]) -> None:
+    def _check_ports(listens: list[str]) -> None:
         taken = []
-        for node in nodes:
-            host, _, port = node.listen.rpartition(":")
+        for listen in listens:
+            host, _, port = listen.rpartition(":")
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
                     probe.bind((host, int(port)))
                 except OSError as error:
                     if error.errno != errno.EADDRINUSE:
-                        raise Failure(f"{node.listen}: {error.strerror}; choose others with --port") from error
+                        raise Failure(f"{listen}: {error.strerror}; choose others with --port") from error
                     taken.append(port)
         if taken:
             raise Failure(
@@ -260,7 +271,7 @@ class Cluster:
         node = self.nodes[number]
         self._write_config(number)
         command = [str(binaries / "cairnd"), "--data", str(self.data(number)), "--listen", node.listen]
-        command += ["--config", str(self.file(number, "toml"))]
+        command += ["--config", str(self.file(number, "toml")), "--metrics-listen", self._metrics_address(number)]
         if number != FOUNDER:
             command += ["--join", self.endpoint, "--secret-file", str(self.data(FOUNDER) / "cluster.secret")]
         if self.choices.netns:
@@ -283,19 +294,18 @@ class Cluster:
         """Waits until it is ready, and learns the port it took. `started`: of a node that this command started."""
         node, board = self.nodes[number], self.file(number, "board")
 
-        def ready() -> str | None:
+        def ready() -> dict[str, str] | None:
             if node.state == "gone":
                 how = f"ended with status {started.wait()}" if started else "has ended"
                 raise Failure(f"node {number} {how}. {self.last_words(number)}")
-            for line in board.read_text(errors="replace").splitlines():
-                if line.split()[:1] == ["endpoint"]:
-                    return line.split()[1]
-            return None
+            lines = [line.split() for line in board.read_text(errors="replace").splitlines()]
+            said = {line[0]: line[1] for line in lines if len(line) > 1}
+            return said if {"endpoint", "metrics"} <= set(said) else None
 
-        endpoint = _wait(ready, START_LIMIT_S)
-        if not endpoint:
+        said = _wait(ready, START_LIMIT_S)
+        if not said:
             raise Failure(f"node {number} is not ready after {START_LIMIT_S} s. {self.last_words(number)}")
-        node.listen = endpoint
+        node.listen, node.metrics = said["endpoint"], said["metrics"]
         self.save()
 
     def last_words(self, number: int) -> str:
