@@ -19,10 +19,11 @@ LIBRARIES = {
     "liburing": ("common/reactor", "server/disk"),
     "rdma/": ("common/fabric",),
     "rocksdb/": ("server/kv",),
-    "openssl/": ("server/cluster",),
+    "openssl/": ("server/cluster", "server/tier"),
     "prometheus/": ("server/admin",),
     "fuse": ("client/fuse",),
     "curl/": ("server/tier",),
+    "pugixml": ("server/tier",),
     "pybind11/": ("client/python",),
 }
 
