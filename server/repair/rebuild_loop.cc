@@ -71,7 +71,7 @@ RebuildLoop::RebuildLoop(MetaEngine& meta, Peers& peers, Map map, Options option
       map_(std::move(map)),
       options_(options),
       check_(meta, peers, map_.get,
-             {[this] { return SweepIsExpected(); }, [this] { sweep_wanted_ = true; }}) {}
+             {[this] { return SweepIsExpected(); }, [this] { WantSweep(); }}) {}
 
 RebuildLoop::~RebuildLoop() = default;
 
@@ -120,6 +120,11 @@ bool RebuildLoop::SweepIsDue() {
   }
   sweep_wanted_ = sweep_wanted_ || CanSweepMore();
   return sweep_wanted_;
+}
+
+void RebuildLoop::WantSweep() {
+  sweep_wanted_ = true;
+  ++wishes_;
 }
 
 // Whether a target can be asked again that the last sweep has missed.
@@ -419,6 +424,8 @@ Task<absl::Status> RebuildLoop::Sweep() {
   uint64_t from = 0;
   uint64_t freed = 0;
   bool all = true;
+  // One that comes meanwhile may be about what has been gone past already.
+  const uint64_t wishes = wishes_;
   unswept_.clear();
   next_sweep_ = Executor::Current().clock().Now() + kSweepInterval;
   while (!stop_.stop_requested()) {
@@ -438,7 +445,7 @@ Task<absl::Status> RebuildLoop::Sweep() {
     if (!Due().empty()) co_return absl::OkStatus();
   }
   if (freed > 0) CAIRN_LOG_INFO("freed {} fragments that no placement group has any more", freed);
-  sweep_wanted_ = !all;
+  sweep_wanted_ = !all || wishes_ != wishes;
   sweeps_failed_ = all ? 0 : sweeps_failed_ + 1;
   co_return absl::OkStatus();
 }

@@ -76,6 +76,7 @@ class RebuildLoop {
   Task<absl::Status> FenceSettling();
   std::vector<MoveKey> Due() const;
   void NoteTry(const std::vector<MoveKey>& due);
+  void WantSweep();
   bool SweepIsDue();
   bool CanSweepMore() const;
   bool SweepIsExpected() const;
@@ -107,6 +108,7 @@ class RebuildLoop {
   absl::Duration patience_;
   // Fragments are left where no group has them any more.
   bool sweep_wanted_ = false;
+  uint64_t wishes_ = 0;    // WantSweep(), so often
   int sweeps_failed_ = 0;  // in a row: something was left
   MonoTime next_sweep_;
   MonoTime first_sweep_;

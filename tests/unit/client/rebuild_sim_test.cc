@@ -477,6 +477,48 @@ TEST(RebuildSim, WhatIsMendedWhereAMoveHasJustLeftIsFreed) {
   EXPECT_TRUE(HeldOn(cluster, loser).empty());
 }
 
+// As above, while the sweep is under way that has asked the target already.
+TEST(RebuildSim, WhatIsMendedBehindASweepIsFreedByAnother) {
+  Rebuild cluster(4, 10);
+  ASSERT_EQ(cluster.MakeBucket("b", "ec:2+1"), absl::OkStatus());
+  const std::vector<Content> shards = SomeShards(cluster.random);
+  ASSERT_EQ(cluster.executor.Run(cluster.Save("b/step-1", shards)), absl::OkStatus());
+  cluster.executor.RunFor(absl::Seconds(90));
+  cluster.ExpectClean();
+  SimNode& loser = *cluster.others[0];
+  SimNode& slow = *cluster.others[1];
+  const FragmentKey lost = HeldOn(cluster, loser).front();
+  ASSERT_EQ(cluster.executor.Run(loser.target(0).Free({{lost.stripe, 1, 1, lost.index}})),
+            absl::OkStatus());
+  ASSERT_EQ(cluster.SetNode(loser.node_id(), wire::NODE_DRAIN), absl::OkStatus());
+  cluster.fabric.SendRound(loser.options().process,
+                           DetourOf(wire::RESTORE_FRAGMENTS, absl::Seconds(40)));
+  // The check lists at once; the sweep, later, waits for this one until after the repair.
+  const Clock& clock = cluster.executor.clock();
+  const MonoTime began = clock.Now();
+  int slow_lists = 0;
+  const auto list = DetourOf(wire::LIST_FRAGMENTS, absl::Seconds(50));
+  cluster.fabric.SendRound(slow.options().process, [&](ConstBytes message) {
+    const bool is_early = clock.Now() - began < absl::Seconds(2);
+    const absl::Duration detour = is_early ? absl::ZeroDuration() : list(message);
+    slow_lists += detour > absl::ZeroDuration() ? 1 : 0;
+    return detour;
+  });
+  wire::CheckStorageRequest request;
+  request.set_repair(true);
+  const auto late = Deadline::After(cluster.executor.clock(), absl::Minutes(2));
+  const auto checked = cluster.executor.Run(cluster.session->Meta<wire::CheckStorageReply>(
+      wire::CHECK_STORAGE, std::move(request), late, absl::Minutes(2)));
+  ASSERT_TRUE(checked.ok()) << checked.status();
+  EXPECT_EQ(slow_lists, 1) << "no sweep is under way";
+  EXPECT_FALSE(HeldOn(cluster, loser).empty()) << "nothing came late";
+  cluster.executor.RunFor(absl::Seconds(30));
+  cluster.fabric.SendRound(slow.options().process, nullptr);
+  cluster.LetMovesEnd();
+  cluster.ExpectClean();
+  EXPECT_TRUE(HeldOn(cluster, loser).empty());
+}
+
 // While files come and go, nothing is found that is not wrong.
 TEST(RebuildSim, FsckFindsNothingWhileDataComesAndGoes) {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
