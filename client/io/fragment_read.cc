@@ -111,11 +111,12 @@ Task<absl::Status> ReadFrom(const Delivery& to, const FragmentRead& read, uint32
 Task<absl::Status> ReadHeld(const Delivery& to, const FragmentRead& read, uint32_t index,
                             Deadline& deadline) {
   absl::Status status = co_await ReadFrom(to, read, index, Place::kMember, deadline);
-  if (!absl::IsNotFound(status)) co_return status;
+  if (!absl::IsNotFound(status) && !IsSilence(status)) co_return status;
   // Another target has just taken over, perhaps.
   absl::Status former = co_await ReadFrom(to, read, index, Place::kFormer, deadline);
   // It may have it, and cannot say so now.
-  co_return former.ok() || IsSilence(former) ? former : status;
+  const bool may_have_it = absl::IsNotFound(status) && IsSilence(former);
+  co_return former.ok() || may_have_it ? former : status;
 }
 
 // --- Without the fragment ---

@@ -39,9 +39,25 @@ absl::StatusOr<const wire::TargetInfo*> MapIndex::MemberOf(PgId group, uint32_t 
 const wire::TargetInfo* MapIndex::FormerOf(PgId group, uint32_t index) const {
   const wire::PlacementGroup* const found = FindGroup(group);
   if (found == nullptr) return nullptr;
-  for (const wire::GroupMove& move : found->moves())
-    if (move.index() == index && move.settling()) return FindTarget(TargetId(move.from()));
-  return nullptr;
+  const wire::TargetInfo* former = nullptr;
+  for (const wire::GroupMove& move : found->moves()) {
+    if (move.index() != index) continue;
+    std::vector<uint32_t> holders(move.former().begin(), move.former().end());
+    if (move.settling()) holders.push_back(move.from());
+    for (auto holder = holders.rbegin(); holder != holders.rend(); ++holder) {
+      const wire::TargetInfo* target = FindTarget(TargetId(*holder));
+      if (target == nullptr) continue;
+      if (!IsAway(*target)) return target;
+      if (former == nullptr) former = target;
+    }
+  }
+  return former;
+}
+
+bool MapIndex::IsAway(const wire::TargetInfo& target) const {
+  const wire::NodeInfo* node = FindNode(NodeId(target.node()));
+  return node == nullptr || node->state() == wire::NODE_DOWN || node->state() == wire::NODE_OUT ||
+         target.state() == wire::TARGET_FAILED;
 }
 
 absl::StatusOr<Redundancy> MapIndex::RedundancyOf(PgId group) const {

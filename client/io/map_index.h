@@ -31,8 +31,8 @@ class MapIndex {
   // The target of fragment `index` of stripes in `group`; never null. FAILED_PRECONDITION, naming
   // what the map lacks: a newer one may have it.
   absl::StatusOr<const wire::TargetInfo*> MemberOf(PgId group, uint32_t index) const;
-  // Where it may be still, of a stripe written before another target took over: null when all that
-  // there was is at MemberOf().
+  // Where it may be still, of a stripe written before another target took over: of several the
+  // newest whose node is not known to be away. Null when all that there was is at MemberOf().
   const wire::TargetInfo* FormerOf(PgId group, uint32_t index) const;
   // FAILED_PRECONDITION: the map has no such group. INVALID_ARGUMENT: of a later release.
   absl::StatusOr<Redundancy> RedundancyOf(PgId group) const;
@@ -45,6 +45,8 @@ class MapIndex {
     const auto found = entries.find(id);
     return found == entries.end() ? nullptr : found->second;
   }
+
+  bool IsAway(const wire::TargetInfo& target) const;
 
   const wire::ClusterMap map_;
   ById<wire::PlacementGroup> groups_;

@@ -19,6 +19,17 @@ wire::GroupMove* FindMove(wire::PlacementGroup* group, int index) {
   return nullptr;
 }
 
+std::vector<uint32_t> HoldersBefore(const wire::GroupMove& move) {
+  std::vector<uint32_t> holders = {move.from()};
+  holders.insert(holders.end(), move.former().rbegin(), move.former().rend());
+  return holders;
+}
+
+bool IsNamed(const wire::GroupMove& move, uint32_t target) {
+  return move.to() == target || move.from() == target ||
+         std::find(move.former().begin(), move.former().end(), target) != move.former().end();
+}
+
 bool IsLeaving(const MapDomains& domains, uint32_t target, const MoveFacts& facts) {
   const wire::NodeInfo* node = domains.NodeOf(target);
   if (node == nullptr) return true;

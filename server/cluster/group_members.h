@@ -16,6 +16,10 @@ namespace cairn {
 // Of the member `index`; null when there is none.
 const wire::GroupMove* FindMove(const wire::PlacementGroup& group, int index);
 wire::GroupMove* FindMove(wire::PlacementGroup* group, int index);
+// What the move takes from, newest first: `from` and those before it.
+std::vector<uint32_t> HoldersBefore(const wire::GroupMove& move);
+// Whether what `target` holds of the member that moves is needed: it gives, takes, or has given.
+bool IsNamed(const wire::GroupMove& move, uint32_t target);
 
 // As in moves.h.
 bool IsLeaving(const MapDomains& domains, uint32_t target, const MoveFacts& facts);

@@ -24,7 +24,8 @@ std::set<uint32_t> NodesOf(const MapDomains& domains, const wire::PlacementGroup
     if (const wire::NodeInfo* node = domains.NodeOf(target)) nodes.insert(node->id());
   };
   for (uint32_t target : group.targets()) add(target);
-  for (const wire::GroupMove& move : group.moves()) add(move.from());
+  for (const wire::GroupMove& move : group.moves())
+    for (uint32_t target : HoldersBefore(move)) add(target);
   return nodes;
 }
 
@@ -97,7 +98,8 @@ void JudgeDrainingTargets(const wire::ClusterMap& map, const MapDomains& domains
   if (groups_of.empty()) return;
   for (const wire::PlacementGroup& group : map.groups()) {
     std::set<uint32_t> named(group.targets().begin(), group.targets().end());
-    for (const wire::GroupMove& move : group.moves()) named.insert(move.from());
+    for (const wire::GroupMove& move : group.moves())
+      for (uint32_t target : HoldersBefore(move)) named.insert(target);
     for (uint32_t target : named)
       if (const auto found = groups_of.find(target); found != groups_of.end()) ++found->second;
   }

@@ -37,12 +37,14 @@ void MovePlanner::Revise(Group* group) {
   // Moves of a later release's groups are that one's business.
   if (group->moves().empty() || !ParsedRedundancy(*group).has_value()) return;
   for (int i = 0; i < group->moves_size();) {
-    if (!Stays(*group, group->moves(i))) {
-      group->mutable_moves()->DeleteSubrange(i, 1);
+    wire::GroupMove* move = group->mutable_moves(i);
+    ForgetGone(move);
+    if (!Stays(*group, *move)) {
       changed_ = true;
+      if (TurnBack(*group, move)) continue;
+      group->mutable_moves()->DeleteSubrange(i, 1);
       continue;
     }
-    wire::GroupMove* move = group->mutable_moves(i);
     if (move->balance() && !move->settling() && IsLeaving(domains_, move->from(), facts_)) {
       move->set_balance(false);
       changed_ = true;
@@ -66,6 +68,29 @@ bool MovePlanner::Stays(const Group& group, const wire::GroupMove& move) const {
   if (shared > 0 && !(group.crowded() && MayShare(group, shared))) return false;
   return move.balance() || IsLeaving(domains_, move.from(), facts_) ||
          (group.crowded() && SharesDomain(domains_, group, index));
+}
+
+void MovePlanner::ForgetGone(wire::GroupMove* move) {
+  auto& former = *move->mutable_former();
+  const auto gone = std::remove_if(former.begin(), former.end(),
+                                   [this](uint32_t target) { return IsGoneForGood(target); });
+  changed_ = changed_ || gone != former.end();
+  former.erase(gone, former.end());
+}
+
+// The member settles again, or waits for being replaced: what came before it must not be forgotten.
+bool MovePlanner::TurnBack(const Group& group, wire::GroupMove* move) {
+  const auto index = static_cast<int>(move->index());
+  if (index >= group.targets_size() || FindMove(group, index) != move) return false;
+  if (move->settling() || move->former().empty()) return false;
+  if (group.targets(index) != move->from()) return false;
+  const uint32_t before = *move->former().rbegin();
+  if (before == move->from()) return false;
+  move->set_to(move->from());
+  move->set_from(before);
+  move->mutable_former()->RemoveLast();
+  move->set_settling(true);
+  return true;
 }
 
 uint32_t MovePlanner::FragmentsIn(uint32_t domain, const Group& group, int index) const {
@@ -98,7 +123,7 @@ void MovePlanner::FindCandidates() {
     for (uint32_t target : group.targets()) ++members_of_[target];
     for (const wire::GroupMove& move : group.moves()) {
       is_busy_ = true;
-      giving_.insert(move.from());
+      for (uint32_t holder : HoldersBefore(move)) giving_.insert(holder);
       if (move.settling()) continue;
       taking_.insert(move.to());
       ++promised[move.to()];
@@ -119,8 +144,6 @@ void MovePlanner::MoveLeaving(Group* group) {
     const bool is_stuck =
         move != nullptr && move->settling() && !domains_.IsReachable(group->targets(i));
     if (move != nullptr && !is_stuck) continue;
-    // What was there before is the best that is left, or may be back with it.
-    if (is_stuck && !IsGoneForGood(move->from())) continue;
     if (!CanBeMoved(domains_, *group, i)) continue;
     Candidate* to = Choose(*group, i, Sharing::kNo);
     if (to == nullptr) {
@@ -157,10 +180,14 @@ void MovePlanner::MoveApart(Group* group) {
 // fewest fragments of the group before all.
 MovePlanner::Candidate* MovePlanner::Choose(const Group& group, int index, Sharing sharing) {
   const std::map<uint32_t, uint32_t> others = DomainsOfOthers(domains_, group, index);
+  const wire::GroupMove* before = FindMove(group, index);
   Candidate* best = nullptr;
   std::tuple<uint32_t, uint32_t, uint64_t, uint32_t> best_rank;
   for (Candidate& each : candidates_) {
-    if (giving_.contains(each.id) || each.id == group.targets(index)) continue;
+    if (each.id == group.targets(index)) continue;
+    // But whoever gave the very member may have it back.
+    const bool had_it = before != nullptr && IsNamed(*before, each.id);
+    if (giving_.contains(each.id) && !had_it) continue;
     const auto domain = domains_.DomainOf(each.id, group.level());
     if (!domain.has_value()) continue;
     const auto taken = others.find(*domain);
@@ -178,10 +205,16 @@ MovePlanner::Candidate* MovePlanner::Choose(const Group& group, int index, Shari
 wire::GroupMove* MovePlanner::Add(Group* group, int index, Candidate* to) {
   wire::GroupMove* move = FindMove(group, index);
   if (move == nullptr) move = group->add_moves();
+  // It takes over from the one that was settling and from all that this one had still to take from.
+  std::vector<uint32_t> former;
+  if (move->settling()) former = HoldersBefore(*move);
   move->Clear();
   move->set_index(static_cast<uint32_t>(index));
   move->set_from(group->targets(index));
   move->set_to(to->id);
+  std::reverse(former.begin(), former.end());
+  for (uint32_t target : former)
+    if (target != move->from() && !IsGoneForGood(target)) move->add_former(target);
   ++to->load;
   giving_.insert(move->from());
   taking_.insert(to->id);

@@ -56,6 +56,10 @@ class MovePlanner {
   // Takes away moves that nothing speaks for any more, or whose targets cannot take them.
   void Revise(Group* group);
   bool Stays(const Group& group, const wire::GroupMove& move) const;
+  // Former members that will not be back are none any more.
+  void ForgetGone(wire::GroupMove* move);
+  // Makes a move that does not stay the settling one that it followed. False: it followed none.
+  static bool TurnBack(const Group& group, wire::GroupMove* move);
   void FindCandidates();
   bool CanBeChosen(const wire::TargetInfo& target) const;
   // Whether so many percent of it are used, or more.

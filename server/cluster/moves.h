@@ -42,20 +42,23 @@ bool IsLeaving(const wire::ClusterMap& map, uint32_t target, const MoveFacts& fa
 // Brings the moves of `map` up to date; returns whether anything changed.
 //
 // Every member that is leaving gets a move to a usable target: one that is up, not leaving, under
-// 95 % full, that no other move is from, on a node that is UP, in a failure domain of the group's
-// level that no other member is in, and among those the one with the fewest groups, rendezvous
-// hashing breaking ties. Where there is no such domain, one that other members are in, as long as
-// its loss would not be more than may be lost; the group is crowded then. But a group with fewer
-// live members than its data fragments has no move planned unless the leaving member itself can
-// still be read, or it counts as lost: nothing could be made of the others, and only an operator
-// may say that what is lost counts as lost. Groups of a later release are left alone.
+// 95 % full, that no other move is from (but it may get back what it gave), on a node that is UP,
+// in a failure domain of the group's level that no other member is in, and among those the one with
+// the fewest groups, rendezvous hashing breaking ties. Where there is no such domain, one that
+// other members are in, as long as its loss would not be more than may be lost; the group is
+// crowded then. But a group with fewer live members than its data fragments has no move planned
+// unless the leaving member itself can still be read, or it counts as lost: nothing could be made
+// of the others, and only an operator may say that what is lost counts as lost. Groups of a later
+// release are left alone.
 //
 // Members of crowded groups that share a domain get a move where a fresh domain is; a group whose
 // members are all apart is not crowded any more. A copying move whose `to` cannot take it any more
 // gets another, or goes when there is none; one whose reason has gone (the node is back) goes, too.
 // SUSPECT is no reason to begin anew, nor is `to` being nearly full, with what it was given.
 // Settling moves stay; but when what took over is leaving in turn and cannot be reached, settling
-// would never end, and it becomes a copying one from there.
+// would never end, and it becomes a copying one from there. Whoever was to be taken over from is
+// then `former` in the map: what it holds is a source as well and is kept until the move ends, and
+// when that is called off, the settling is resumed.
 //
 // When nobody is leaving and nothing is on the move, and a target is over a tenth of its capacity
 // fuller than another that can take what it has: up to four moves from full to empty ones,

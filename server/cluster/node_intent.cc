@@ -9,6 +9,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "server/cluster/cluster_map.h"
+#include "server/cluster/group_members.h"
 #include "server/cluster/losses.h"
 #include "server/cluster/map_domains.h"
 #include "server/cluster/moves.h"
@@ -107,8 +108,8 @@ std::vector<uint32_t> RemoveEmptyNodes(wire::ClusterMap* map) {
   for (const wire::PlacementGroup& group : map->groups()) {
     for (uint32_t target : group.targets()) keep(target);
     for (const wire::GroupMove& move : group.moves()) {
-      keep(move.from());
       keep(move.to());
+      for (uint32_t target : HoldersBefore(move)) keep(target);
     }
   }
   if (leaving.empty()) return {};

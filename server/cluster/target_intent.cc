@@ -9,6 +9,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/base/units.h"
+#include "server/cluster/group_members.h"
 #include "server/cluster/losses.h"
 #include "server/cluster/map_domains.h"
 #include "server/cluster/room.h"
@@ -109,8 +110,8 @@ std::vector<uint32_t> RemoveEmptyTargets(wire::ClusterMap* map) {
   for (const wire::PlacementGroup& group : map->groups()) {
     for (uint32_t target : group.targets()) leaving.erase(target);
     for (const wire::GroupMove& move : group.moves()) {
-      leaving.erase(move.from());
       leaving.erase(move.to());
+      for (uint32_t target : HoldersBefore(move)) leaving.erase(target);
     }
   }
   for (wire::NodeInfo& node : *map->mutable_nodes()) {

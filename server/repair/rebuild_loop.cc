@@ -9,6 +9,7 @@
 #include "common/base/strings.h"
 #include "common/task/when_all.h"
 #include "common/telemetry/log.h"
+#include "server/cluster/group_members.h"
 #include "server/cluster/target_intent.h"
 
 namespace cairn {
@@ -34,9 +35,9 @@ bool IsGivenUp(const MapView& view, uint32_t target) {
   return view.NodeOf(target) == nullptr || view.IsLost(target);
 }
 
-// Whether a member that cannot be asked now may be back, and with it what could not be made.
-bool AnyMayComeBack(const MapView& view, const wire::PlacementGroup& group) {
-  return std::any_of(group.targets().begin(), group.targets().end(), [&view](uint32_t target) {
+// Whether one that cannot be asked now may be back, and with it what could not be made.
+bool AnyMayComeBack(const MapView& view, const google::protobuf::RepeatedField<uint32_t>& targets) {
+  return std::any_of(targets.begin(), targets.end(), [&view](uint32_t target) {
     return !view.IsReachable(target) && !IsGivenUp(view, target);
   });
 }
@@ -290,7 +291,7 @@ Task<void> RebuildLoop::RestoreBatch(Pass* pass, Batch batch) {
     co_return NoteReply(*pass, batch.key, absl::UnavailableError("it is not in the map"), count);
   }
   wire::RestoreFragmentsRequest request =
-      pass->view.RestoreRequest(*group, index, to, {move->from()}, pass->turn++);
+      pass->view.RestoreRequest(*group, index, to, HoldersBefore(*move), pass->turn++);
   *request.mutable_stripes() = std::move(*batch.request.mutable_stripes());
   std::unique_ptr<Semaphore>& calls = calls_[node->id()];
   if (calls == nullptr) calls = std::make_unique<Semaphore>(kCallsPerNode);
@@ -400,8 +401,9 @@ Task<absl::Status> RebuildLoop::EndPass(const Pass& pass) {
       const wire::GroupMove* move = before == nullptr ? nullptr : MapView::FindMove(*before, index);
       if (move == nullptr) continue;
       // What is lost does not come back from a node that an operator has given up.
-      const bool is_lost =
-          IsGivenUp(pass.view, move->from()) && !AnyMayComeBack(pass.view, *before);
+      const bool is_lost = IsGivenUp(pass.view, move->from()) &&
+                           !AnyMayComeBack(pass.view, before->targets()) &&
+                           !AnyMayComeBack(pass.view, move->former());
       if (count > (is_lost ? pass.lost.at(key) : 0)) continue;
       if (move->settling()) {
         finished += FinishMove(map, group, index, to) ? 1 : 0;

@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "common/base/strings.h"
 #include "common/task/when_all.h"
+#include "server/cluster/group_members.h"
 #include "server/repair/storage_compare.h"
 
 namespace cairn {
@@ -61,7 +62,7 @@ bool IsWanted(const MapView& view, const StorageDifference& orphan) {
   if (orphan.index >= static_cast<uint32_t>(group->targets_size())) return false;
   const wire::GroupMove* move = MapView::FindMove(*group, orphan.index);
   return group->targets(static_cast<int>(orphan.index)) == orphan.target ||
-         (move != nullptr && (move->from() == orphan.target || move->to() == orphan.target));
+         (move != nullptr && IsNamed(*move, orphan.target));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "server/cluster/group_members.h"
 
 namespace cairn {
 namespace {
@@ -65,6 +66,11 @@ class StripeCheck {
            fragment.length_bytes == redundancy_.FragmentLength(length_bytes_, fragment.index);
   }
 
+  bool AnyUnreachable(const std::vector<uint32_t>& targets) const {
+    return std::any_of(targets.begin(), targets.end(),
+                       [this](uint32_t target) { return held_.unreachable.contains(target); });
+  }
+
   Member CheckMember(uint32_t index, std::vector<StorageDifference>* differences) {
     if (redundancy_.FragmentLength(length_bytes_, index) == 0) return Member::kReadable;
     const uint32_t target = group_.targets(static_cast<int>(index));
@@ -84,7 +90,7 @@ class StripeCheck {
     const bool copied = !difference.elsewhere.empty();
     const wire::GroupMove* move = MapView::FindMove(group_, index);
     const bool settling = move != nullptr && move->settling() && fault == wire::FRAGMENT_MISSING;
-    const bool unknown = settling && held_.unreachable.contains(move->from());
+    const bool unknown = settling && AnyUnreachable(HoldersBefore(*move));
     if (!settling) differences->push_back(std::move(difference));
     if (copied) return Member::kReadable;
     return unknown ? Member::kUnknown : Member::kBad;
@@ -100,8 +106,7 @@ class StripeCheck {
       const bool needed = std::find(needed_elsewhere_.begin(), needed_elsewhere_.end(),
                                     fragment->index) != needed_elsewhere_.end();
       const wire::GroupMove* move = MapView::FindMove(group_, fragment->index);
-      const bool moving =
-          move != nullptr && (move->from() == fragment->target || move->to() == fragment->target);
+      const bool moving = move != nullptr && IsNamed(*move, fragment->target);
       if (needed || moving) continue;
       // Its rightful place cannot be asked: perhaps this is all there is.
       if (of_stripe &&

@@ -5,6 +5,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/telemetry/log.h"
+#include "server/cluster/group_members.h"
 #include "server/cluster/membership.h"
 
 namespace cairn {
@@ -22,8 +23,10 @@ void FillMembership(wire::ClusterMap* map) {
         found->second->set_groups(found->second->groups() + 1);
     }
     for (const wire::GroupMove& move : group.moves()) {
-      if (const auto from = targets.find(move.from()); from != targets.end())
-        from->second->set_moving_away(from->second->moving_away() + 1);
+      for (uint32_t holder : HoldersBefore(move)) {
+        if (const auto from = targets.find(holder); from != targets.end())
+          from->second->set_moving_away(from->second->moving_away() + 1);
+      }
       if (const auto to = targets.find(move.to()); to != targets.end())
         to->second->set_moving_here(to->second->moving_here() + 1);
     }

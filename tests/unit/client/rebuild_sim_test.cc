@@ -160,6 +160,52 @@ TEST(RebuildSim, WhatIsWrittenByAnOldMapIsTakenOverFromTheFormerMember) {
   cluster.ExpectClean();
 }
 
+// Moves to a node wait for an open lease to settle when the node is lost for good. Neither may what
+// it took over be lost with it, as long as the former members live, nor may the moves wait for it.
+TEST(RebuildSim, WhatTookOverAndIsLostBeforeItHasSettledIsReplaced) {
+  for (const char* redundancy : {"replica:1", "ec:2+1"}) {
+    SCOPED_TRACE(redundancy);
+    Rebuild cluster(4, 9);
+    ASSERT_EQ(cluster.MakeBucket("b", redundancy), absl::OkStatus());
+    // So much that something lies in every group.
+    const std::vector<Content> shards(6, RandomContent(cluster.random, 2 * kMiB));
+    ASSERT_EQ(cluster.executor.Run(cluster.Save("b/step-1", shards)), absl::OkStatus());
+    // Nothing lies on it but what moves there.
+    cluster.AddOne();
+    cluster.executor.RunFor(absl::Seconds(3));
+    SimNode& lost = *cluster.others.back();
+    const uint32_t lost_id = lost.node_id();
+    wire::BeginCheckpointRequest begin;
+    begin.set_path("b/step-9");
+    begin.set_world_size(1);
+    const auto begun = cluster.executor.Run(cluster.session->Meta<wire::BeginCheckpointReply>(
+        wire::BEGIN_CHECKPOINT, begin, cluster.Soon()));
+    ASSERT_TRUE(begun.ok()) << begun.status();
+    const uint32_t drained = cluster.others[0]->node_id();
+    ASSERT_EQ(cluster.SetNode(drained, wire::NODE_DRAIN), absl::OkStatus());
+    const std::set<uint32_t> targets = cluster.TargetsOf(lost_id);
+    const auto settling = [&] {
+      const wire::RebuildStatusReply status = cluster.RebuildStatus();
+      return std::count_if(status.moves().begin(), status.moves().end(), [&](const auto& move) {
+        return move.settling() && targets.contains(move.to());
+      });
+    };
+    for (int i = 0; i < 50 && settling() == 0; ++i)
+      cluster.executor.RunFor(absl::Milliseconds(100));
+    ASSERT_GT(settling(), 0) << cluster.RebuildStatus().DebugString();
+    cluster.KillForGood(cluster.others.size() - 1);
+    cluster.executor.RunFor(absl::Seconds(8));
+    EXPECT_EQ(cluster.Matches("b/step-1", shards), absl::OkStatus());
+    ASSERT_EQ(cluster.SetNode(lost_id, wire::NODE_REMOVE, true), absl::OkStatus());
+    cluster.LetMovesEnd();
+    EXPECT_FALSE(cluster.IsMember(lost_id));
+    EXPECT_FALSE(cluster.Names(drained));
+    EXPECT_EQ(cluster.Matches("b/step-1", shards), absl::OkStatus());
+    cluster.executor.RunFor(absl::Minutes(3));
+    cluster.ExpectClean();
+  }
+}
+
 // --- Whatever operators and accidents do ---
 
 Task<void> SaveSteps(Rebuild* cluster, std::vector<std::pair<std::string, Content>>* saved,

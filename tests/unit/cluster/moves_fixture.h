@@ -74,7 +74,7 @@ class MovesTest : public testing::Test {
     EXPECT_FALSE(PlanMoves(&map_, facts_));
     return changed;
   }
-  // "0[2]: 3 -> 7", with "settles" and "balances" for those that do.
+  // "0[2]: 3 -> 7", with "settles" and "balances" for those that do, "once 1" for former members.
   std::vector<std::string> Moves() const {
     std::vector<std::string> texts;
     for (const wire::PlacementGroup& group : map_.groups()) {
@@ -82,6 +82,7 @@ class MovesTest : public testing::Test {
         texts.push_back(StrCat(group.id(), "[", move.index(), "]: ", move.from(), " -> ", move.to(),
                                move.settling() ? " settles" : "",
                                move.balance() ? " balances" : ""));
+        for (uint32_t former : move.former()) texts.back() += StrCat(" once ", former);
       }
     }
     return texts;

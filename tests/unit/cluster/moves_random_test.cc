@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/base/random.h"
+#include "server/cluster/group_members.h"
 #include "server/cluster/map_domains.h"
 #include "tests/sim/seeds.h"
 #include "tests/unit/cluster/moves_fixture.h"
@@ -63,10 +64,14 @@ class MovesRandom : public MovesTest {
     const bool changed = PlanMoves(&map_, facts_);
     EXPECT_EQ(changed, map_.SerializeAsString() != before.SerializeAsString());
     ASSERT_EQ(map_.groups_size(), before.groups_size());
-    for (int i = 0; i < map_.groups_size(); ++i) CheckSame(before.groups(i), map_.groups(i));
+    for (int i = 0; i < map_.groups_size(); ++i) {
+      CheckSame(before.groups(i), map_.groups(i));
+      CheckNothingIsForgotten(before.groups(i), map_.groups(i));
+    }
     giving_.clear();
     for (const wire::PlacementGroup& group : map_.groups())
-      for (const wire::GroupMove& move : group.moves()) giving_.insert(move.from());
+      for (const wire::GroupMove& move : group.moves())
+        for (uint32_t holder : HoldersBefore(move)) giving_.insert(holder);
     for (const wire::PlacementGroup& group : map_.groups()) CheckGroup(group);
     RemoveEmptyNodes(&map_);
     std::set<uint32_t> known;
@@ -134,6 +139,22 @@ class MovesRandom : public MovesTest {
     EXPECT_EQ(before.SerializeAsString(), after.SerializeAsString());
   }
 
+  // What still had something that was to be taken over from it.
+  void CheckNothingIsForgotten(const wire::PlacementGroup& before,
+                               const wire::PlacementGroup& after) const {
+    const MapDomains domains(map_);
+    for (const wire::GroupMove& move : before.moves()) {
+      if (!move.settling() && move.former().empty()) continue;
+      const wire::GroupMove* now = FindMove(after, static_cast<int>(move.index()));
+      ASSERT_NE(now, nullptr) << before.ShortDebugString();
+      for (uint32_t holder : HoldersBefore(move)) {
+        const bool member = holder == after.targets(static_cast<int>(move.index()));
+        if (domains.NodeOf(holder) == nullptr || domains.IsLost(holder) || member) continue;
+        EXPECT_TRUE(cairn::IsNamed(*now, holder)) << holder << ": " << before.ShortDebugString();
+      }
+    }
+  }
+
   // nullopt: nobody knows it any more.
   std::optional<std::string> DomainOf(uint32_t id, wire::DomainLevel level) const {
     for (const wire::TargetInfo& target : map_.targets()) {
@@ -167,7 +188,9 @@ class MovesRandom : public MovesTest {
     EXPECT_EQ(group.targets(index), move.settling() ? move.to() : move.from());
     if (move.settling()) return;
     EXPECT_FALSE(IsLeaving(map_, move.to(), facts_));
-    EXPECT_FALSE(giving_.contains(move.to())) << "what gives is given nothing";
+    const auto& former = move.former();
+    const bool had_it = std::find(former.begin(), former.end(), move.to()) != former.end();
+    EXPECT_TRUE(had_it || !giving_.contains(move.to())) << "what gives is given nothing";
     const auto domain = DomainOf(move.to(), group.level());
     ASSERT_TRUE(domain.has_value());
     std::set<int> shared;

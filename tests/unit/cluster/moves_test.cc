@@ -325,7 +325,8 @@ TEST_F(MovesTest, WhoTookOverAndLeavesInTurnSettlesFirstIfItCan) {
   EXPECT_FALSE(Plan());
   EXPECT_EQ(CountStuck(map_, facts_), 0u);
   Node(3).set_state(wire::NODE_DOWN);
-  EXPECT_FALSE(Plan()) << "node 2 may be back";
+  EXPECT_TRUE(Plan());
+  EXPECT_THAT(Moves(), ElementsAre("0[1]: 3 -> 4 once 2")) << "node 2 may be back";
   Node(2).set_lost(true);
   EXPECT_TRUE(Plan());
   EXPECT_THAT(Moves(), ElementsAre("0[1]: 3 -> 4"));
@@ -334,7 +335,7 @@ TEST_F(MovesTest, WhoTookOverAndLeavesInTurnSettlesFirstIfItCan) {
   EXPECT_THAT(Group(0).targets(), ElementsAre(1, 4));
 }
 
-TEST_F(MovesTest, WhoSettlesStaysAsLongAsWhatWasThereBeforeMayBeBack) {
+TEST_F(MovesTest, WhoSettlesStaysWhereNothingCouldBeMadeOfTheOthers) {
   AddNodes(3);
   AddGroup("", {2});
   Node(1).set_state(wire::NODE_SUSPECT);
@@ -346,12 +347,75 @@ TEST_F(MovesTest, WhoSettlesStaysAsLongAsWhatWasThereBeforeMayBeBack) {
   EXPECT_FALSE(Plan());
   EXPECT_THAT(Moves(), ElementsAre("0[0]: 2 -> 3 settles"));
   Node(3).set_lost(true);
-  EXPECT_FALSE(Plan());
+  EXPECT_TRUE(Plan());
+  EXPECT_THAT(Moves(), ElementsAre("0[0]: 3 -> 1 once 2"));
   Node(2).set_state(wire::NODE_OUT);
   EXPECT_FALSE(Plan());
   Node(2).set_lost(true);
   EXPECT_TRUE(Plan());
   EXPECT_THAT(Moves(), ElementsAre("0[0]: 3 -> 1"));
+}
+
+TEST_F(MovesTest, WhatWasThereBeforeIsNeededUntilAMoveEnds) {
+  AddNodes(6);
+  AddGroup("replica:2", {1, 2});
+  Node(2).set_removing(true);
+  for (uint32_t node : {4, 5, 6}) Node(node).set_state(wire::NODE_SUSPECT);
+  EXPECT_TRUE(Plan());
+  Switch();
+  EXPECT_THAT(Moves(), ElementsAre("0[1]: 2 -> 3 settles"));
+  Node(3).set_state(wire::NODE_OUT);
+  EXPECT_FALSE(Plan()) << "there is nobody else";
+  Node(4).set_state(wire::NODE_UP);
+  EXPECT_TRUE(Plan());
+  EXPECT_THAT(Moves(), ElementsAre("0[1]: 3 -> 4 once 2"));
+  EXPECT_THAT(RemoveEmptyNodes(&map_), IsEmpty());
+  // Whoever was to take it cannot, and then there is another.
+  Node(4).set_draining(true);
+  EXPECT_TRUE(Plan());
+  EXPECT_THAT(Moves(), ElementsAre("0[1]: 2 -> 3 settles"));
+  Node(5).set_state(wire::NODE_UP);
+  EXPECT_TRUE(Plan());
+  EXPECT_THAT(Moves(), ElementsAre("0[1]: 3 -> 5 once 2"));
+  // It takes over and is away in turn.
+  Switch();
+  EXPECT_FALSE(Plan());
+  EXPECT_THAT(Moves(), ElementsAre("0[1]: 3 -> 5 settles once 2"));
+  Node(5).set_state(wire::NODE_OUT);
+  Node(6).set_state(wire::NODE_UP);
+  EXPECT_TRUE(Plan());
+  EXPECT_THAT(Moves(), ElementsAre("0[1]: 5 -> 6 once 2 once 3"));
+  // Those come back one after the other.
+  Node(5).set_state(wire::NODE_UP);
+  EXPECT_TRUE(Plan());
+  EXPECT_THAT(Moves(), ElementsAre("0[1]: 3 -> 5 settles once 2"));
+  Node(3).set_lost(true);
+  EXPECT_FALSE(Plan());
+  Finish();
+  EXPECT_FALSE(Plan());
+  EXPECT_THAT(Group(0).targets(), ElementsAre(1, 5));
+  EXPECT_THAT(RemoveEmptyNodes(&map_), ElementsAre(2));
+}
+
+TEST_F(MovesTest, OneThatWasThereBeforeMayTakeItAgain) {
+  AddNodes(3);
+  AddGroup("replica:2", {1, 2});
+  Node(2).set_draining(true);
+  EXPECT_TRUE(Plan());
+  Switch();
+  Node(2).set_draining(false);
+  Node(3).set_state(wire::NODE_OUT);
+  EXPECT_TRUE(Plan());
+  EXPECT_THAT(Moves(), ElementsAre("0[1]: 3 -> 2 once 2")) << "it must not be forgotten, if not";
+  Node(2).set_state(wire::NODE_OUT);
+  EXPECT_TRUE(Plan());
+  EXPECT_THAT(Moves(), ElementsAre("0[1]: 2 -> 3 settles"));
+  Node(2).set_state(wire::NODE_UP);
+  EXPECT_TRUE(Plan());
+  Switch();
+  Finish();
+  EXPECT_FALSE(Plan());
+  EXPECT_THAT(Group(0).targets(), ElementsAre(1, 2));
 }
 
 TEST_F(MovesTest, MovesThatMakeNoSenseGo) {

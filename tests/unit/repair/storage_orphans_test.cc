@@ -43,6 +43,21 @@ TEST_F(StorageCompareTest, WhatTheFormerMemberHoldsIsNoOrphanWhileSettling) {
   EXPECT_THAT(Compare(), ElementsAre(Orphan(0, 1)));
 }
 
+TEST_F(StorageCompareTest, WhatMembersBeforeTheFormerOneHoldIsNoOrphan) {
+  Store(*group_);
+  Settle(0, 1, 7);
+  group_->mutable_moves(0)->add_former(8);
+  Hold(0, 8);
+  EXPECT_THAT(Compare(), IsEmpty());
+  // And it counts for reading.
+  Lose({0, 1, 2});
+  EXPECT_THAT(Compare(), ElementsAre(Missing(1), Missing(2)));
+  std::erase_if(held_.by_stripe[kStripe], [](const auto& each) { return each.target == 8; });
+  EXPECT_THAT(Compare(), ElementsAre(Missing(1), Missing(2), Lost()));
+  held_.unreachable.insert(8);
+  EXPECT_THAT(Compare(), ElementsAre(Missing(1), Missing(2))) << "it may be there";
+}
+
 TEST_F(StorageCompareTest, MissingWhileSettlingIsLeftToRebuild) {
   Store(*group_);
   Settle(0, 1, 7);
