@@ -43,5 +43,6 @@ function(cairn_unit_tests name)
   add_test(NAME ${name} COMMAND ${name})
   # A death test's child starts the program anew: a fork of one with threads cannot run under ThreadSanitizer.
   set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT ${cairn_test_timeout} ENVIRONMENT
-    "GTEST_DEATH_TEST_STYLE=threadsafe;LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/unit/known_leaks.txt")
+    "GTEST_DEATH_TEST_STYLE=threadsafe;LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/unit/known_leaks.txt;\
+TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/unit/known_races.txt")
 endfunction()
