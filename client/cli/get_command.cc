@@ -3,17 +3,13 @@
 
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/arguments.h"
-#include "client/cli/format.h"
-#include "client/cli/json_list.h"
-#include "client/cli/parallel.h"
+#include "client/cli/copy_files.h"
 #include "client/cli/remote_walk.h"
-#include "client/cli/transfer.h"
 #include "common/base/status_macros.h"
 
 namespace cairn::cli {
@@ -28,40 +24,36 @@ struct GetOptions {
   size_t jobs = 4;
 };
 
-struct GetItem {
-  std::string remote;
-  std::string local;
-  Entry expected;
-  absl::StatusOr<TransferResult> result = absl::CancelledError("not started");
-};
-
-struct GetPlan {
-  std::vector<GetItem> items;
-  std::vector<Failure> failures;
-};
-
 // The file must still be what the listing said: a checkpoint that was replaced meanwhile would come
 // out mixed.
-absl::Status CheckUnchanged(const File& file, const Entry& expected) {
-  if (file.size_bytes() == expected.size_bytes && file.crc32c() == expected.crc32c) {
+absl::Status CheckUnchanged(const File& file, const FileCopy& expected) {
+  if (file.size_bytes() == expected.size_bytes && file.crc32c() == expected.crc32c)
     return absl::OkStatus();
-  }
   return absl::AbortedError("it was replaced while it was copied; get it again");
 }
 
-absl::StatusOr<TransferResult> GetOne(Client& client, const GetItem& item, Interrupts* interrupts,
-                                      Progress* progress) {
+absl::StatusOr<TransferResult> GetOne(Client& client, const FileCopy& item, Interrupts* interrupts,
+                                      TransferHooks hooks) {
   ASSIGN_OR_RETURN(File file, client.OpenFile(item.remote));
-  RETURN_IF_ERROR(CheckUnchanged(file, item.expected));
+  RETURN_IF_ERROR(CheckUnchanged(file, item));
   ASSIGN_OR_RETURN(LocalFile local, LocalFile::Create(item.local, interrupts));
-  ASSIGN_OR_RETURN(const TransferResult result, Download(file, local.fd(), {progress, interrupts}));
+  ASSIGN_OR_RETURN(const TransferResult result, Download(file, local.fd(), hooks));
   RETURN_IF_ERROR(local.Commit());
   return result;
 }
 
+FileCopy ToCopy(const std::string& remote, const std::string& local, const Entry& entry) {
+  FileCopy copy;
+  copy.local = local;
+  copy.remote = remote;
+  copy.size_bytes = entry.size_bytes;
+  copy.crc32c = entry.crc32c;
+  return copy;
+}
+
 // Plans all below `root`, making the local directories on the way.
 absl::Status PlanTree(Context& context, Client& client, const std::string& root,
-                      const fs::path& local_root, GetPlan* plan) {
+                      const fs::path& local_root, CopyPlan* plan) {
   std::error_code error;
   fs::create_directories(local_root, error);
   if (error) return ErrnoStatus(error.value());
@@ -78,7 +70,7 @@ absl::Status PlanTree(Context& context, Client& client, const std::string& root,
       if (made)
         plan->failures.push_back({"cannot make", local.string(), ErrnoStatus(made.value())});
     } else if (found.entry.type == EntryType::kFile) {
-      plan->items.push_back({path, local.string(), found.entry});
+      plan->items.push_back(ToCopy(path, local.string(), found.entry));
     } else {
       plan->failures.push_back(
           {"cannot get", path, absl::InvalidArgumentError("it is a symlink; it is left out")});
@@ -90,8 +82,8 @@ absl::Status PlanTree(Context& context, Client& client, const std::string& root,
                     });
 }
 
-absl::StatusOr<GetPlan> MakePlan(Context& context, Client& client, const GetOptions& options) {
-  GetPlan plan;
+absl::StatusOr<CopyPlan> MakePlan(Context& context, Client& client, const GetOptions& options) {
+  CopyPlan plan;
   const std::string path = PlainPath(options.path);
   Entry entry;
   entry.type = EntryType::kDirectory;
@@ -102,7 +94,7 @@ absl::StatusOr<GetPlan> MakePlan(Context& context, Client& client, const GetOpti
   const bool into = fs::is_directory(options.local, ignored) || options.local.ends_with('/');
   const fs::path local = into ? fs::path(options.local) / BaseName(path) : fs::path(options.local);
   if (!IsContainer(entry.type)) {
-    plan.items.push_back({path, local.string(), entry});
+    plan.items.push_back(ToCopy(path, local.string(), entry));
     return plan;
   }
   if (!options.recursive) {
@@ -114,86 +106,20 @@ absl::StatusOr<GetPlan> MakePlan(Context& context, Client& client, const GetOpti
   return plan;
 }
 
-Json ItemJson(const GetItem& item) {
-  Json file = {{"path", item.remote}, {"local", item.local}, {"ok", item.result.ok()}};
-  if (item.result.ok()) {
-    file["size_bytes"] = item.result->size_bytes;
-    file["crc32c"] = CrcText(item.result->crc32c);
-  } else {
-    file["error"] = FailureJson({"cannot get", item.remote, item.result.status()});
-  }
-  return file;
-}
-
-Json FailedJson(const Failure& failure) {
-  return {{"path", failure.subject}, {"ok", false}, {"error", FailureJson(failure)}};
-}
-
-// One array, in the order of the plan. As ndjson each has been printed as it was done.
-void ReportJson(Context& context, const GetPlan& plan) {
-  if (context.streams_json()) return;
-  JsonList files(&context);
-  for (const Failure& failure : plan.failures) files.Add(FailedJson(failure));
-  for (const GetItem& item : plan.items) files.Add(ItemJson(item));
-  files.Finish();
-}
-
-int Report(Context& context, const GetPlan& plan, absl::Duration elapsed) {
-  Outcomes outcomes;
-  uint64_t bytes = 0, count = 0;
-  for (const Failure& failure : plan.failures) outcomes.Failed(failure.why);
-  for (const GetItem& item : plan.items) {
-    if (!item.result.ok()) {
-      outcomes.Failed(item.result.status());
-      continue;
-    }
-    outcomes.Succeeded();
-    bytes += item.result->size_bytes;
-    ++count;
-  }
-  if (context.json()) {
-    ReportJson(context, plan);
-  } else if (outcomes.failed() == 0 || count > 0) {
-    const std::string what = count == 1 && plan.items.size() == 1 ? Printable(plan.items[0].local)
-                                                                  : absl::StrCat(count, " files");
-    context.Print(absl::StrCat("got ", what, ": ", HumanBytes(bytes), " in ",
-                               HumanDuration(elapsed), " (", HumanRate(bytes, elapsed), ")\n"));
-  }
-  return outcomes.ExitCode();
-}
-
 int RunGet(Context& context, const GetOptions& options) {
   int code = kExitOk;
   Client* client = context.Connect(&code);
   if (client == nullptr) return code;
   auto plan = MakePlan(context, *client, options);
   if (!plan.ok()) return context.Fail({"cannot get", options.path, plan.status()});
-  for (const Failure& failure : plan->failures) {
-    context.Complain(failure);
-    if (context.streams_json()) context.PrintJson(FailedJson(failure));
-  }
+  const CopyWords words = {"get", "got", "stopped getting", options.path, /*to_local=*/true};
+  TellLeftOut(context, words, *plan);
   uint64_t total = 0;
-  for (const GetItem& item : plan->items) total += item.expected.size_bytes;
-  const std::string label = plan->items.size() == 1
-                                ? absl::StrCat("get ", BaseName(plan->items[0].remote))
-                                : absl::StrCat("get ", plan->items.size(), " files");
-  Progress progress(&context.console(), &context.clock(), context.options.progress, label, total);
-  std::mutex printing;
-  ForEachParallel(options.jobs, plan->items.size(), context.interrupts(), [&](size_t i) {
-    GetItem& item = plan->items[i];
-    item.result = GetOne(*client, item, &context.interrupts(), &progress);
-    if (!item.result.ok() && context.interrupts().signal() == 0) {
-      context.Complain({"cannot get", item.remote, item.result.status()}, &progress);
-    }
-    if (!context.streams_json()) return;
-    std::lock_guard lock(printing);
-    context.PrintJson(ItemJson(item));
-  });
-  progress.Finish();
-  if (const absl::Status stopped = context.interrupts().Check(); !stopped.ok()) {
-    return context.Fail({"stopped getting", options.path, stopped});
-  }
-  return Report(context, *plan, progress.elapsed());
+  for (const FileCopy& item : plan->items) total += item.size_bytes;
+  return CopyFiles(context, words, &*plan, options.jobs, total,
+                   [&](const FileCopy& item, TransferHooks hooks) {
+                     return GetOne(*client, item, &context.interrupts(), hooks);
+                   });
 }
 
 // Content goes to stdout as it is, whatever --output says; errors are told on stderr alone.

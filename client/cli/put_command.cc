@@ -4,18 +4,15 @@
 
 #include <filesystem>
 #include <memory>
-#include <mutex>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/arguments.h"
-#include "client/cli/format.h"
-#include "client/cli/json_list.h"
-#include "client/cli/parallel.h"
+#include "client/cli/copy_files.h"
 #include "client/cli/remote_walk.h"
-#include "client/cli/transfer.h"
 #include "common/base/status_macros.h"
 
 namespace cairn::cli {
@@ -31,20 +28,19 @@ struct PutOptions {
   size_t jobs = 4;
 };
 
-struct PutItem {
-  std::string local;  // "-": stdin
-  std::string remote;
-  uint64_t size_bytes = 0;
-  absl::StatusOr<TransferResult> result = absl::CancelledError("not started");
-};
-
-struct PutPlan {
-  std::vector<PutItem> items;
+struct PutPlan : CopyPlan {
   std::vector<std::string> directories;  // to make, parents first
-  std::vector<Failure> failures;
 };
 
 absl::Status ErrorCodeStatus(const std::error_code& error) { return ErrnoStatus(error.value()); }
+
+FileCopy ToCopy(const std::string& local, const std::string& remote, uint64_t size_bytes) {
+  FileCopy copy;
+  copy.local = local;
+  copy.remote = remote;
+  copy.size_bytes = size_bytes;
+  return copy;
+}
 
 // Adds all below the local directory `root`. Symlinks to files are followed, those to directories
 // are not: they could lead in circles.
@@ -58,7 +54,7 @@ void PlanDirectory(const fs::path& root, const std::string& remote_root, PutPlan
     std::error_code stat_error;
     const fs::file_status status = at->status(stat_error);
     if (fs::is_regular_file(status)) {
-      plan->items.push_back({local, remote, at->file_size(stat_error)});
+      plan->items.push_back(ToCopy(local, remote, at->file_size(stat_error)));
     } else if (fs::is_directory(status) && !at->is_symlink(stat_error)) {
       plan->directories.push_back(remote);
     } else {
@@ -76,7 +72,7 @@ void PlanDirectory(const fs::path& root, const std::string& remote_root, PutPlan
 void PlanSource(const std::string& local, const std::string& remote, bool recursive,
                 PutPlan* plan) {
   if (local == "-") {
-    plan->items.push_back({local, remote, 0});
+    plan->items.push_back(ToCopy(local, remote, 0));
     return;
   }
   std::error_code error;
@@ -91,7 +87,7 @@ void PlanSource(const std::string& local, const std::string& remote, bool recurs
   } else {
     // Pipes and devices have no size that means anything.
     const uint64_t size = fs::is_regular_file(status) ? fs::file_size(local, error) : 0;
-    plan->items.push_back({local, remote, error ? 0 : size});
+    plan->items.push_back(ToCopy(local, remote, error ? 0 : size));
   }
 }
 
@@ -139,7 +135,7 @@ absl::StatusOr<PutPlan> MakePlan(Client& client, const PutOptions& options) {
   return plan;
 }
 
-absl::StatusOr<TransferResult> PutOne(Client& client, const PutItem& item, TransferHooks hooks) {
+absl::StatusOr<TransferResult> PutOne(Client& client, const FileCopy& item, TransferHooks hooks) {
   if (item.local == "-") return Upload(client, STDIN_FILENO, 0, item.remote, hooks);
   const int fd = open(item.local.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return ErrnoStatus(errno);
@@ -150,95 +146,28 @@ absl::StatusOr<TransferResult> PutOne(Client& client, const PutItem& item, Trans
   return result;
 }
 
-Json ItemJson(const PutItem& item) {
-  Json file = {{"local", item.local}, {"path", item.remote}, {"ok", item.result.ok()}};
-  if (item.result.ok()) {
-    file["size_bytes"] = item.result->size_bytes;
-    file["crc32c"] = CrcText(item.result->crc32c);
-  } else {
-    file["error"] = FailureJson({"cannot put", item.remote, item.result.status()});
-  }
-  return file;
-}
-
-Json FailedJson(const Failure& failure) {
-  return {{"local", failure.subject}, {"ok", false}, {"error", FailureJson(failure)}};
-}
-
-// One array, in the order of the plan. As ndjson each has been printed as it was done.
-void ReportJson(Context& context, const PutPlan& plan) {
-  if (context.streams_json()) return;
-  JsonList files(&context);
-  for (const Failure& failure : plan.failures) files.Add(FailedJson(failure));
-  for (const PutItem& item : plan.items) files.Add(ItemJson(item));
-  files.Finish();
-}
-
-int Report(Context& context, const PutPlan& plan, absl::Duration elapsed) {
-  Outcomes outcomes;
-  uint64_t bytes = 0, count = 0;
-  for (const Failure& failure : plan.failures) outcomes.Failed(failure.why);
-  for (const PutItem& item : plan.items) {
-    if (!item.result.ok()) {
-      outcomes.Failed(item.result.status());
-      continue;
-    }
-    outcomes.Succeeded();
-    bytes += item.result->size_bytes;
-    ++count;
-  }
-  if (context.json()) {
-    ReportJson(context, plan);
-  } else if (count > 0) {
-    const std::string what = count == 1 && plan.items.size() == 1 ? Printable(plan.items[0].remote)
-                                                                  : absl::StrCat(count, " files");
-    context.Print(absl::StrCat("put ", what, ": ", HumanBytes(bytes), " in ",
-                               HumanDuration(elapsed), " (", HumanRate(bytes, elapsed), ")\n"));
-  }
-  return outcomes.ExitCode();
-}
-
 int RunPut(Context& context, const PutOptions& options) {
   int code = kExitOk;
   Client* client = context.Connect(&code);
   if (client == nullptr) return code;
   auto plan = MakePlan(*client, options);
   if (!plan.ok()) return context.Fail({"cannot put to", options.paths.back(), plan.status()});
-  for (const Failure& failure : plan->failures) {
-    context.Complain(failure);
-    if (context.streams_json()) context.PrintJson(FailedJson(failure));
-  }
+  const CopyWords words = {"put", "put", "stopped putting to", options.paths.back(),
+                           /*to_local=*/false};
+  TellLeftOut(context, words, *plan);
   for (const std::string& directory : plan->directories) {
     const absl::Status made = client->MakeDirectory(directory);
     if (!made.ok()) return context.Fail({"cannot make directory", directory, made});
   }
   uint64_t total = 0;
   bool known = true;
-  for (const PutItem& item : plan->items) {
+  for (const FileCopy& item : plan->items) {
     total += item.size_bytes;
     known = known && item.local != "-";
   }
-  const std::string label = plan->items.size() == 1
-                                ? absl::StrCat("put ", BaseName(plan->items[0].remote))
-                                : absl::StrCat("put ", plan->items.size(), " files");
-  Progress progress(&context.console(), &context.clock(), context.options.progress, label,
-                    known ? std::optional<uint64_t>(total) : std::nullopt);
-  std::mutex printing;
-  ForEachParallel(options.jobs, plan->items.size(), context.interrupts(), [&](size_t i) {
-    PutItem& item = plan->items[i];
-    item.result = PutOne(*client, item, {&progress, &context.interrupts()});
-    if (!item.result.ok() && context.interrupts().signal() == 0) {
-      context.Complain({"cannot put", item.remote, item.result.status()}, &progress);
-    }
-    if (!context.streams_json()) return;
-    std::lock_guard lock(printing);
-    context.PrintJson(ItemJson(item));
-  });
-  progress.Finish();
-  if (const absl::Status stopped = context.interrupts().Check(); !stopped.ok()) {
-    return context.Fail({"stopped putting to", options.paths.back(), stopped});
-  }
-  return Report(context, *plan, progress.elapsed());
+  return CopyFiles(
+      context, words, &*plan, options.jobs, known ? std::optional(total) : std::nullopt,
+      [client](const FileCopy& item, TransferHooks hooks) { return PutOne(*client, item, hooks); });
 }
 
 }  // namespace
