@@ -94,9 +94,22 @@ FragmentMaker::FragmentMaker(Net& net, Peers& peers, OnTarget on_target, std::fu
       on_target_(std::move(on_target)),
       busy_(std::move(busy)),
       options_(options),
-      turns_(options.at_once) {}
+      turns_(options.at_once),
+      replacing_(1) {}
 
+// Of two who replace the same fragment, as a check and what a reader has stumbled over may want at
+// once, one would free what the other is writing.
 Task<absl::StatusOr<wire::RestoreFragmentsReply>> FragmentMaker::Restore(
+    const wire::RestoreFragmentsRequest& request, Deadline deadline) {
+  if (!request.replace()) co_return co_await RestoreNow(request, deadline);
+  absl::Status admitted = co_await replacing_.Acquire(1, deadline);
+  if (!admitted.ok()) co_return admitted;
+  absl::StatusOr<wire::RestoreFragmentsReply> reply = co_await RestoreNow(request, deadline);
+  replacing_.Release(1);
+  co_return reply;
+}
+
+Task<absl::StatusOr<wire::RestoreFragmentsReply>> FragmentMaker::RestoreNow(
     const wire::RestoreFragmentsRequest& request, Deadline deadline) {
   Job job{request, deadline, {}, {}, {}, {}};
   CO_ASSIGN_OR_RETURN(job.redundancy, ParseRedundancy(request.redundancy()));
@@ -379,6 +392,7 @@ Task<absl::Status> FragmentMaker::SealMade(Job& job) {
 void FragmentMaker::Stop() {
   stop_.RequestStop();
   turns_.Break();
+  replacing_.Break();
 }
 
 }  // namespace cairn

@@ -49,6 +49,8 @@ class FragmentMaker {
  private:
   struct Job;
   struct Sources;
+  Task<absl::StatusOr<wire::RestoreFragmentsReply>> RestoreNow(
+      const wire::RestoreFragmentsRequest& request, Deadline deadline);
   Task<absl::Status> FindPresent(Job& job);
   Task<void> MakeInTurn(Job* job, size_t item);
   Task<absl::Status> Make(Job& job, size_t item);
@@ -67,6 +69,7 @@ class FragmentMaker {
   const std::function<bool()> busy_;
   const Options options_;
   Semaphore turns_;
+  Semaphore replacing_;  // one request at a time
   StopSource stop_;
   MonoTime paced_until_;
 };

@@ -8,9 +8,12 @@
 #include <vector>
 
 #include "common/base/crc32c.h"
+#include "common/base/strings.h"
 #include "common/rpc/frame.h"
+#include "common/task/when_all.h"
 #include "proto/wire/rpc.pb.h"
 #include "server/chunk/aligned_block.h"
+#include "tests/sim/seeds.h"
 #include "tests/unit/client/rebuild_world.h"
 
 namespace cairn {
@@ -375,6 +378,43 @@ TEST(RebuildSim, FsckFindsAndMendsWhatIsMissingDamagedOrNobodys) {
 }
 
 // Nobody has to ask for it.
+Task<absl::StatusOr<wire::CheckStorageReply>> MendAfter(Rebuild* cluster, absl::Duration pause) {
+  co_await Pass(pause);
+  wire::CheckStorageRequest request;
+  request.set_verify(true);
+  request.set_repair(true);
+  co_return co_await cluster->session->Meta<wire::CheckStorageReply>(
+      wire::CHECK_STORAGE, std::move(request), cluster->Soon());
+}
+
+// As a check that an operator asks for, and one that readers have asked for.
+TEST(RebuildSim, SeveralWhoMendTheSameAtOnceAllDo) {
+  for (uint64_t seed = 1; seed <= SeedsHere(10); ++seed) {
+    SCOPED_TRACE(StrCat("seed ", seed));
+    Rebuild cluster(4, seed);
+    ASSERT_EQ(cluster.MakeBucket("b", "ec:2+1"), absl::OkStatus());
+    const std::vector<Content> shards = {RandomContent(cluster.random, 3 * kMiB)};
+    ASSERT_EQ(cluster.executor.Run(cluster.Save("b/step-1", shards)), absl::OkStatus());
+    for (uint64_t offset = kMiB / 2; offset < 4 * kMiB; offset += 4096)
+      cluster.others[1]->disk(0).FlipBit(offset, 3);
+    cluster.others[1]->disk(0).SetDelay(absl::Milliseconds(5));
+    std::vector<Task<absl::StatusOr<wire::CheckStorageReply>>> checks;
+    for (int i = 0; i < 6; ++i)
+      checks.push_back(MendAfter(&cluster, absl::Milliseconds(cluster.random.Below(200))));
+    size_t found = 0;
+    for (const auto& reply : cluster.executor.Run(WhenAll(std::move(checks)))) {
+      ASSERT_TRUE(reply.ok()) << reply.status();
+      for (const wire::StorageFinding& finding : reply->findings())
+        EXPECT_TRUE(finding.repaired()) << finding.DebugString();
+      found += static_cast<size_t>(reply->findings_size());
+    }
+    EXPECT_GT(found, 0u);
+    for (const auto& finding : cluster.Check(false, true).findings)
+      EXPECT_EQ(finding.fault(), wire::FRAGMENT_ORPHAN) << finding.DebugString();
+    EXPECT_EQ(cluster.Matches("b/step-1", shards), absl::OkStatus());
+  }
+}
+
 TEST(RebuildSim, WhatAReaderStumblesOverIsMended) {
   Rebuild cluster(4, 6);
   ASSERT_EQ(cluster.MakeBucket("b", "ec:2+1"), absl::OkStatus());

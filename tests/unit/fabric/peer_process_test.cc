@@ -398,10 +398,12 @@ Task<void> KillInTransfers(LibfabricNet* net, PeerProcess* victim, PeerProcess* 
     EXPECT_TRUE(result->ok() || absl::IsUnavailable(*result) || absl::IsDeadlineExceeded(*result))
         << *result;
   }
-  // Of a loss that the connection reports, not of the clock.
-  EXPECT_TRUE(std::any_of(
-      transfers.results.begin(), transfers.results.end(),
-      [](const std::optional<absl::Status>& result) { return absl::IsUnavailable(*result); }));
+  // Of a loss that the connection reports, not of the clock. Sanitized, writing is so slow that all
+  // that were under way may have ended before the kill, and the others never begin.
+  EXPECT_TRUE(kSanitized || std::any_of(transfers.results.begin(), transfers.results.end(),
+                                        [](const std::optional<absl::Status>& result) {
+                                          return absl::IsUnavailable(*result);
+                                        }));
   EXPECT_EQ(net->counters().operations_in_flight, 0u);
   co_await ExpectServed(net, living, other);
 }
