@@ -5,8 +5,10 @@ not be), and every process it starts is gone when it ends. Waiting is always for
 of output, an exit, a state that the server reports; never for a time to pass.
 """
 
+import contextlib
 import json
 import os
+import random
 import re
 import selectors
 import shutil
@@ -31,10 +33,13 @@ def program(name):
 
 
 def free_port():
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port of 127.0.0.1 that nobody listens on now, and that no outgoing connection gets."""
+    for _ in range(1000):
+        port = random.randrange(16_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port seems to be free")
 
 
 def wait_until(condition, what, timeout_s=PATIENCE_S):

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -37,6 +38,8 @@ STOP_LIMIT_S = 15
 STATUS_LIMIT_S = 20
 LOG_LINES = 15
 _FORMAT = 1
+# Below the ports that outgoing connections get, on Linux as it comes.
+_FREE_PORTS = range(16_000, 32_000)
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
@@ -83,6 +86,17 @@ def _wait(condition: Callable[[], Any], limit_s: float) -> Any:
             return None
         time.sleep(0.05)
     return result
+
+
+def _free_port() -> int:
+    """Nobody listens on it now, and none will by chance while a node that has it is restarted."""
+    for _ in range(1000):
+        port = random.choice(_FREE_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    ports = f"from {_FREE_PORTS.start} to {_FREE_PORTS.stop - 1}"
+    raise Failure(f"no port {ports} seems to be free; choose some with --port")
 
 
 @dataclass
@@ -200,7 +214,7 @@ class Cluster:
     def _address(self, number: int) -> str:
         if self.choices.netns:
             return f"{self.network.address(number)}:{self.choices.port}"
-        return f"127.0.0.1:{self.choices.port + number - 1 if self.choices.port else 0}"
+        return f"127.0.0.1:{self.choices.port + number - 1 if self.choices.port else _free_port()}"
 
     def _metrics_address(self, number: int) -> str:
         if self.choices.netns:
