@@ -72,6 +72,7 @@ void AddHealthCommand(CLI::App* app, Command* chosen);
 void AddDoctorCommand(CLI::App* app, Command* chosen);
 void AddNodeCommands(CLI::App* node, Command* chosen);
 void AddTargetCommands(CLI::App* target, Command* chosen);
+void AddTierCommands(CLI::App* app, Command* chosen);
 void AddRebalanceCommand(CLI::App* app, Command* chosen);
 void AddRebuildCommands(CLI::App* app, Command* chosen);
 void AddStorageCheckCommands(CLI::App* app, Command* chosen);

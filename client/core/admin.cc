@@ -8,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "proto/wire/cluster.pb.h"
 #include "proto/wire/examine.pb.h"
+#include "proto/wire/tier.pb.h"
 
 namespace cairn {
 namespace {
@@ -16,6 +17,8 @@ namespace {
 constexpr absl::Duration kCheckTimeout = absl::Seconds(120);
 // A file of terabytes may be long in the making.
 constexpr absl::Duration kAddTimeout = absl::Seconds(120);
+// Many nodes try it in turn, in stores that may be slow.
+constexpr absl::Duration kTierTimeout = absl::Seconds(120);
 
 wire::NodeAction ActionOf(NodeAction action) {
   switch (action) {
@@ -41,6 +44,35 @@ wire::TargetAction ActionOf(TargetAction action) {
       return wire::TARGET_REPLACE;
   }
   return wire::TARGET_ACTION_UNSPECIFIED;  // which the service refuses
+}
+
+TierInfo ToTierInfo(const wire::TierInfo& tier) {
+  TierInfo info;
+  info.spec.name = tier.spec().name();
+  info.spec.location = tier.spec().location();
+  for (const wire::TierOption& option : tier.spec().options())
+    info.spec.options.emplace_back(option.name(), option.value());
+  info.added_at_ns = tier.added_at_ns();
+  return info;
+}
+
+TierCheck ToTierCheck(const wire::CheckTierReply& reply) {
+  TierCheck check;
+  check.tier = ToTierInfo(reply.tier());
+  check.nodes_asked = reply.nodes_asked();
+  check.nodes_ok = reply.nodes_ok();
+  check.nodes_away = reply.nodes_away();
+  for (const wire::CheckTierReply::Step& step : reply.steps()) {
+    check.steps.push_back({step.name(), absl::Microseconds(static_cast<int64_t>(step.slowest_us())),
+                           step.slowest_node()});
+  }
+  for (const wire::CheckTierReply::Failure& failure : reply.failures()) {
+    check.failures.push_back(
+        {failure.node(), failure.step(),
+         absl::Status(static_cast<absl::StatusCode>(failure.code()), failure.error()),
+         failure.hint()});
+  }
+  return check;
 }
 
 BalanceInfo::Fill ToFill(const wire::RebalanceReply::Fill& fill) {
@@ -234,6 +266,46 @@ absl::StatusOr<AddedTarget> Admin::AddTarget(uint32_t node, const NewTarget& tar
                    impl_->Meta<wire::SetTargetReply>(wire::SET_TARGET, request, timeout, timeout));
   const wire::AddTargetReply& added = reply.added();
   return AddedTarget{added.target(), added.path(), added.capacity_bytes(), added.existed()};
+}
+
+absl::StatusOr<AddedTier> Admin::AddTier(const TierSpec& spec, const AddTierOptions& options) {
+  wire::AddTierRequest request;
+  request.mutable_spec()->set_name(spec.name);
+  request.mutable_spec()->set_location(spec.location);
+  for (const auto& [name, value] : spec.options) {
+    wire::TierOption* option = request.mutable_spec()->add_options();
+    option->set_name(name);
+    option->set_value(value);
+  }
+  request.set_unchecked(options.unchecked);
+  const absl::Duration timeout = std::max(impl_->options().timeout, kTierTimeout);
+  ASSIGN_OR_RETURN(const wire::AddTierReply reply,
+                   impl_->Meta<wire::AddTierReply>(wire::ADD_TIER, request, timeout, timeout));
+  return AddedTier{ToTierInfo(reply.tier()), reply.existed(), reply.nodes_ok()};
+}
+
+absl::StatusOr<std::vector<TierInfo>> Admin::Tiers() {
+  ASSIGN_OR_RETURN(const wire::ListTiersReply reply,
+                   impl_->Meta<wire::ListTiersReply>(wire::LIST_TIERS, wire::ListTiersRequest()));
+  std::vector<TierInfo> tiers;
+  for (const wire::TierInfo& tier : reply.tiers()) tiers.push_back(ToTierInfo(tier));
+  return tiers;
+}
+
+absl::StatusOr<TierCheck> Admin::CheckTier(std::string_view name) {
+  wire::CheckTierRequest request;
+  request.set_name(std::string(name));
+  const absl::Duration timeout = std::max(impl_->options().timeout, kTierTimeout);
+  ASSIGN_OR_RETURN(const wire::CheckTierReply reply,
+                   impl_->Meta<wire::CheckTierReply>(wire::CHECK_TIER, request, timeout, timeout));
+  return ToTierCheck(reply);
+}
+
+absl::Status Admin::RemoveTier(std::string_view name, bool dry_run) {
+  wire::RemoveTierRequest request;
+  request.set_name(std::string(name));
+  request.set_dry_run(dry_run);
+  return impl_->Meta<wire::RemoveTierReply>(wire::REMOVE_TIER, request).status();
 }
 
 absl::StatusOr<BalanceInfo> Admin::AskRebalance(int action, uint32_t threshold_percent) {

@@ -89,6 +89,7 @@ absl::Status Node::Open(const std::function<bool()>& stop_wanted) {
   RETURN_IF_ERROR(OpenMetrics());
   ASSIGN_OR_RETURN(slots_, TargetSlots(config_, directory_->identity()));
   target_pool_ = std::make_unique<BlockingPool>(1);
+  OpenTiers();
   RETURN_IF_ERROR(OpenCores());
   RETURN_IF_ERROR(OpenPeers());
   // The targets' ids come from the cluster.
@@ -392,6 +393,7 @@ Task<absl::Status> Node::StopServing() {
   if (scrub_ != nullptr) scrub_->RequestStop();
   if (cluster_examiner_ != nullptr) cluster_examiner_->RequestStop();
   if (fragment_maker_ != nullptr) fragment_maker_->Stop();
+  if (tier_worker_ != nullptr) tier_worker_->RequestStop();
   if (repair_peers_ != nullptr) co_await repair_peers_->Stop();
   if (member_ != nullptr) {
     co_await member_->Stop();
@@ -412,6 +414,7 @@ Task<absl::Status> Node::StopMetadata() {
   if (repair_net_ != nullptr) co_await repair_net_->Stop();
   member_service_.reset();
   operator_service_.reset();
+  tier_service_.reset();
   cluster_examiner_.reset();
   scrub_.reset();
   rebuild_.reset();

@@ -20,6 +20,7 @@
 #include "server/admin/node_examiner.h"
 #include "server/admin/operator_service.h"
 #include "server/admin/status_service.h"
+#include "server/admin/tier_service.h"
 #include "server/cluster/cluster_secret.h"
 #include "server/cluster/member.h"
 #include "server/cluster/peers.h"
@@ -37,6 +38,7 @@
 #include "server/service/member_service.h"
 #include "server/service/meta_service.h"
 #include "server/service/node_service.h"
+#include "server/tier/tier_worker.h"
 
 namespace cairn {
 
@@ -127,6 +129,13 @@ class Node {
   absl::Status ServeOperators();
   bool ServesClients() const;
 
+  // node_tier.cc: cold tiers.
+  void OpenTiers();
+  void ServeTiers();
+  Task<absl::StatusOr<wire::ProbeTierReply>> ProbeTierOn(wire::NodeInfo node,
+                                                         wire::ProbeTierRequest request,
+                                                         Deadline deadline);
+
   Task<absl::StatusOr<wire::StatusReply>> CollectStatus();
   Task<void> CollectMetadataStatus(wire::StatusReply* reply);
   static void ReportTarget(const TargetStatus& target, wire::StatusReply* reply);
@@ -149,6 +158,7 @@ class Node {
   std::unique_ptr<BlockingPool> meta_read_pool_;
   std::unique_ptr<BlockingPool> meta_walk_pool_;
   std::unique_ptr<BlockingPool> target_pool_;  // for targets that come and go
+  std::unique_ptr<BlockingPool> tier_pool_;
   std::vector<std::unique_ptr<Core>> cores_;
   // To other nodes: an endpoint of its own.
   std::unique_ptr<LibfabricNet> peer_net_;
@@ -171,6 +181,8 @@ class Node {
   std::unique_ptr<ScrubLoop> scrub_;
   std::unique_ptr<OperatorService> operator_service_;
   std::unique_ptr<ClusterExaminer> cluster_examiner_;
+  std::unique_ptr<TierWorker> tier_worker_;
+  std::unique_ptr<TierService> tier_service_;
   std::vector<TargetSlot> slots_;
   // Those that have not left the cluster. Once listening, core 0's.
   struct OwnTarget {

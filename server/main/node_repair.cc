@@ -94,6 +94,9 @@ NodeService::Work Node::RepairWork() {
   work.add_target = [this](const wire::AddTargetRequest& request, Deadline deadline) {
     return AddTarget(request, deadline);
   };
+  work.probe_tier = [this](wire::ProbeTierRequest request, Deadline deadline) {
+    return tier_worker_->Probe(std::move(request), deadline);
+  };
   return work;
 }
 
@@ -149,6 +152,7 @@ absl::Status Node::ServeOperators() {
   cluster.wall_now = [this] { return clock_.WallNow(); };
   cluster_examiner_ = std::make_unique<ClusterExaminer>(*peers_, std::move(cluster));
   cluster_examiner_->Register(cores_[0]->table());
+  ServeTiers();
   return absl::OkStatus();
 }
 

@@ -4,6 +4,7 @@
 
 #include "proto/disk/meta_log.pb.h"
 #include "proto/wire/meta.pb.h"
+#include "proto/wire/tier.pb.h"
 
 namespace cairn {
 
@@ -104,6 +105,30 @@ template <>
 struct Mutation<disk::SetClusterMap> : Answer<disk::SetClusterMapReply> {
   static auto* Body(disk::Command& command) { return command.mutable_set_cluster_map(); }
 };
+template <>
+struct Mutation<disk::AddTier> : Answer<disk::AddTierReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_add_tier(); }
+};
+template <>
+struct Mutation<disk::RemoveTier> : Answer<disk::RemoveTierReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_remove_tier(); }
+};
+template <>
+struct Mutation<disk::PlanColdObjects> : Answer<disk::PlanColdObjectsReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_plan_cold_objects(); }
+};
+template <>
+struct Mutation<disk::NoteColdObject> : Answer<disk::NoteColdObjectReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_note_cold_object(); }
+};
+template <>
+struct Mutation<disk::AbandonColdObjects> : Answer<disk::AbandonColdObjectsReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_abandon_cold_objects(); }
+};
+template <>
+struct Mutation<disk::ForgetColdObjects> : Answer<disk::ForgetColdObjectsReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_forget_cold_objects(); }
+};
 
 // Query<Request>::Reply: what reads the store and changes nothing.
 template <class Request>
@@ -129,6 +154,8 @@ template <>
 struct Query<wire::GetBucketRequest> : Answer<wire::GetBucketReply> {};
 template <>
 struct Query<wire::GetMapRequest> : Answer<wire::GetMapReply> {};
+template <>
+struct Query<wire::ListTiersRequest> : Answer<wire::ListTiersReply> {};
 
 }  // namespace meta_internal
 

@@ -8,6 +8,7 @@
 #include "common/base/crc32c.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "server/meta/cold.h"
 #include "server/meta/keys.h"
 #include "server/meta/pending_free.h"
 #include "server/meta/records.h"
@@ -103,6 +104,7 @@ absl::Status DropReference(Transaction& txn, uint64_t first_stripe) {
     return absl::OkStatus();
   }
   txn.Delete(kFamilyStripeRun, key);
+  if (run.cold()) RETURN_IF_ERROR(DropColdRun(txn, first_stripe));
   return QueueRun(txn, {first_stripe, run.stripe_count()}, run.length_bytes(), run.groups());
 }
 

@@ -34,7 +34,8 @@ absl::StatusOr<uint64_t> AddExtents(Transaction& txn, InodeId inode, uint64_t of
 absl::StatusOr<bool> HasExtents(const Transaction& txn, InodeId inode, const WireExtents& extents);
 
 // Removes up to `*budget` extents of a file and queues the stripes that lose their last reference
-// for reclaim. Takes what it did off the budget; the file has no extents left when some budget is.
+// for reclaim; what lay of them in cold tiers is not referred to any more. Takes what it did off
+// the budget; the file has no extents left when some budget is.
 absl::Status ReleaseExtents(Transaction& txn, InodeId inode, size_t* budget);
 
 // Takes `count` new stripe ids into `granted`, next to its last range where they follow it.

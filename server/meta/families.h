@@ -23,13 +23,14 @@ enum MetaFamily : ColumnFamily {
   kFamilyPendingFree,
   kFamilyCleanup,
   kFamilyRequest,
+  kFamilyCold,
   kMetaFamilyCount,
 };
 
 // What to open the metadata's Kv with.
 inline std::vector<std::string> MetaFamilyNames() {
   return {"system",       "inode", "dentry", "extent",       "stripe_run", "checkpoint", "attempt",
-          "attempt_rank", "lease", "policy", "pending_free", "cleanup",    "request"};
+          "attempt_rank", "lease", "policy", "pending_free", "cleanup",    "request",    "cold"};
 }
 
 }  // namespace cairn

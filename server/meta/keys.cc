@@ -95,6 +95,14 @@ std::string LeaseKey(LeaseId lease) { return U64(lease.value()); }
 
 std::string BucketKey(InodeId bucket) { return Tagged('b', bucket.value()); }
 std::string RetentionKey(InodeId directory) { return Tagged('r', directory.value()); }
+std::string TierPrefix() { return "t"; }
+std::string TierKey(std::string_view name) { return TierPrefix().append(name); }
+
+std::string ColdObjectRecordKey(uint64_t object) { return Tagged('o', object); }
+std::string ColdPlannedKey(uint64_t object) { return Tagged('p', object); }
+std::string ColdGarbageKey(uint64_t object) { return Tagged('g', object); }
+std::string ColdRunKey(uint64_t first_stripe) { return Tagged('r', first_stripe); }
+std::string ColdUsageKey(std::string_view tier) { return std::string("u").append(tier); }
 
 std::string SequenceKey(uint64_t sequence) { return U64(sequence); }
 

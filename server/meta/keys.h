@@ -60,9 +60,11 @@ std::string RankBitmapKey(AttemptId attempt, uint32_t chunk);
 // lease
 std::string LeaseKey(LeaseId lease);
 
-// policy: 'b' and a bucket's inode; 'r' and a directory's inode.
+// policy: 'b' and a bucket's inode; 'r' and a directory's inode; 't' and a tier's name.
 std::string BucketKey(InodeId bucket);
 std::string RetentionKey(InodeId directory);
+std::string TierPrefix();
+std::string TierKey(std::string_view name);
 
 // pending_free, cleanup: order of arrival.
 std::string SequenceKey(uint64_t sequence);
@@ -70,6 +72,14 @@ std::string SequenceKey(uint64_t sequence);
 // request: 'q', client and sequence; 'o' and the order of arrival.
 std::string RequestKey(uint64_t client, uint64_t sequence);
 std::string RequestOrderKey(uint64_t order);
+
+// cold: 'o' and an object's id; 'p' and the id of one that is planned; 'g' and the id of one
+// without a live byte; 'r' and the first stripe of a run; 'u' and a tier's name.
+std::string ColdObjectRecordKey(uint64_t object);
+std::string ColdPlannedKey(uint64_t object);
+std::string ColdGarbageKey(uint64_t object);
+std::string ColdRunKey(uint64_t first_stripe);
+std::string ColdUsageKey(std::string_view tier);
 
 // Takes keys apart. Every function returns false, and moves nothing, when too little is left.
 class KeyReader {

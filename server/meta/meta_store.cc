@@ -14,6 +14,7 @@
 #include "server/meta/prune.h"
 #include "server/meta/records.h"
 #include "server/meta/reply_size.h"
+#include "server/meta/tiers.h"
 #include "server/meta/tree.h"
 
 namespace cairn {
@@ -374,6 +375,9 @@ absl::StatusOr<wire::GetExtentsReply> MetaStore::Answer(const wire::GetExtentsRe
 }
 absl::StatusOr<wire::GetMapReply> MetaStore::Answer(const wire::GetMapRequest& request) {
   return LookAgain(kv_, [](const Transaction& txn) { return GetClusterMap(txn); });
+}
+absl::StatusOr<wire::ListTiersReply> MetaStore::Answer(const wire::ListTiersRequest& request) {
+  return LookAgain(kv_, [](const Transaction& txn) { return ListTiers(txn); });
 }
 
 absl::StatusOr<MetaCounters> MetaStore::Counters() {

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/ids.h"
 #include "proto/wire/meta.pb.h"
+#include "proto/wire/tier.pb.h"
 #include "server/kv/kv.h"
 #include "server/meta/pending_free.h"
 #include "server/meta/save_log.h"
@@ -40,6 +41,7 @@ class MetaStore {
   absl::StatusOr<wire::ListReply> Answer(const wire::ListRequest& request);
   absl::StatusOr<wire::GetExtentsReply> Answer(const wire::GetExtentsRequest& request);
   absl::StatusOr<wire::GetMapReply> Answer(const wire::GetMapRequest& request);
+  absl::StatusOr<wire::ListTiersReply> Answer(const wire::ListTiersRequest& request);
 
   absl::StatusOr<MetaCounters> Counters();
   absl::StatusOr<std::vector<LeaseId>> Leases();

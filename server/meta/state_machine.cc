@@ -8,6 +8,7 @@
 #include "server/meta/checkpoint.h"
 #include "server/meta/cleanup.h"
 #include "server/meta/cluster_map_record.h"
+#include "server/meta/cold.h"
 #include "server/meta/facts.h"
 #include "server/meta/file.h"
 #include "server/meta/namespace.h"
@@ -16,6 +17,7 @@
 #include "server/meta/records.h"
 #include "server/meta/requests.h"
 #include "server/meta/shard.h"
+#include "server/meta/tiers.h"
 
 namespace cairn {
 namespace {
@@ -70,6 +72,18 @@ absl::StatusOr<std::string> Dispatch(const disk::Command& command, Transaction& 
       return SerializeRecord(disk::FinishReclaimReply());
     case disk::Command::kSetClusterMap:
       return Serialize(SetClusterMap(txn, command.set_cluster_map()));
+    case disk::Command::kAddTier:
+      return Serialize(AddTier(txn, command.add_tier(), facts));
+    case disk::Command::kRemoveTier:
+      return Serialize(RemoveTier(txn, command.remove_tier()));
+    case disk::Command::kPlanColdObjects:
+      return Serialize(PlanColdObjects(txn, command.plan_cold_objects(), facts));
+    case disk::Command::kNoteColdObject:
+      return Serialize(NoteColdObject(txn, command.note_cold_object(), facts));
+    case disk::Command::kAbandonColdObjects:
+      return Serialize(AbandonColdObjects(txn, command.abandon_cold_objects(), facts));
+    case disk::Command::kForgetColdObjects:
+      return Serialize(ForgetColdObjects(txn, command.forget_cold_objects()));
     case disk::Command::BODY_NOT_SET:
       break;
   }

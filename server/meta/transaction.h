@@ -54,6 +54,7 @@ enum class Counter : uint8_t {
   // everything that has passed through it.
   kOldestPending = 11,
   kOldestCleanup = 12,
+  kNextColdObject = 13,
   kCheckpoints = 32,
   kFiles = 33,
   kOpenAttempts = 34,

@@ -24,6 +24,7 @@ void NodeService::Register(CallTable& table) {
   table.Add(wire::RESTORE_FRAGMENTS, this, &NodeService::RestoreFragments);
   table.Add(wire::EXAMINE_NODE, this, &NodeService::ExamineNode);
   table.Add(wire::ADD_TARGET, this, &NodeService::AddTarget);
+  table.Add(wire::PROBE_TIER, this, &NodeService::ProbeTier);
 }
 
 absl::Status NodeService::CheckIsNode(const CallContext& call) const {
@@ -98,6 +99,12 @@ Task<absl::StatusOr<wire::AddTargetReply>> NodeService::AddTarget(
     CallContext& call, const wire::AddTargetRequest& request) {
   CO_RETURN_IF_ERROR(CheckIsNode(call));
   co_return co_await work_.add_target(request, call.deadline());
+}
+
+Task<absl::StatusOr<wire::ProbeTierReply>> NodeService::ProbeTier(
+    CallContext& call, const wire::ProbeTierRequest& request) {
+  CO_RETURN_IF_ERROR(CheckIsNode(call));
+  co_return co_await work_.probe_tier(request, call.deadline());
 }
 
 }  // namespace cairn

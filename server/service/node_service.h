@@ -11,6 +11,7 @@
 #include "common/rpc/call_table.h"
 #include "proto/wire/cluster.pb.h"
 #include "proto/wire/examine.pb.h"
+#include "proto/wire/tier.pb.h"
 #include "server/cluster/cluster_secret.h"
 #include "server/meta/reclaim.h"
 
@@ -38,6 +39,9 @@ class NodeService {
     std::function<Task<absl::StatusOr<wire::AddTargetReply>>(const wire::AddTargetRequest&,
                                                              Deadline)>
         add_target;
+    // That of server/tier/tier_worker.h.
+    std::function<Task<absl::StatusOr<wire::ProbeTierReply>>(wire::ProbeTierRequest, Deadline)>
+        probe_tier;
   };
   // `cluster_id` answers "" until the node has joined.
   NodeService(ClusterSecret secret, std::function<std::string()> cluster_id, Work work);
@@ -62,6 +66,8 @@ class NodeService {
                                                            const wire::ExamineNodeRequest& request);
   Task<absl::StatusOr<wire::AddTargetReply>> AddTarget(CallContext& call,
                                                        const wire::AddTargetRequest& request);
+  Task<absl::StatusOr<wire::ProbeTierReply>> ProbeTier(CallContext& call,
+                                                       const wire::ProbeTierRequest& request);
 
  private:
   const ClusterSecret secret_;

@@ -40,6 +40,12 @@ TEST(MetaGolden, Keys) {
   text += GoldenLine("lease", LeaseKey(LeaseId(kNumber)));
   text += GoldenLine("bucket", BucketKey(inode));
   text += GoldenLine("retention", RetentionKey(inode));
+  text += GoldenLine("tier", TierKey("name"));
+  text += GoldenLine("cold_object", ColdObjectRecordKey(kNumber));
+  text += GoldenLine("cold_planned", ColdPlannedKey(kNumber));
+  text += GoldenLine("cold_garbage", ColdGarbageKey(kNumber));
+  text += GoldenLine("cold_run", ColdRunKey(kNumber));
+  text += GoldenLine("cold_usage", ColdUsageKey("name"));
   text += GoldenLine("sequence", SequenceKey(kNumber));
   text += GoldenLine("request", RequestKey(kNumber, 0x1112131415161718));
   text += GoldenLine("request_order", RequestOrderKey(kNumber));
@@ -131,6 +137,21 @@ std::vector<disk::Command> SomeOfEverything() {
   auto& pin = *add().mutable_pin_checkpoint();
   pin.set_path("bucket/run/step-5");
   pin.set_pinned(true);
+  auto& tier = *add().mutable_add_tier()->mutable_spec();
+  tier.set_name("archive");
+  tier.set_location("s3://bucket");
+  tier.add_options()->set_name("region");
+  tier.mutable_options(0)->set_value("us-east-1");
+  auto& plan = *add().mutable_plan_cold_objects();
+  plan.set_tier("archive");
+  plan.set_count(2);
+  auto& cold = *add().mutable_note_cold_object();
+  cold.set_object(1);
+  cold.set_size_bytes(200);
+  auto& piece = *cold.add_pieces();
+  piece.set_first_stripe(1);
+  piece.set_length_bytes(100);
+  piece.set_object_offset_bytes(64);
   return commands;
 }
 

@@ -13,6 +13,7 @@
 #include "proto/wire/examine.pb.h"
 #include "proto/wire/meta.pb.h"
 #include "proto/wire/rpc.pb.h"
+#include "proto/wire/tier.pb.h"
 #include "tests/compat/golden.h"
 #include "tests/compat/message_golden.h"
 
@@ -86,11 +87,11 @@ TEST(WireGolden, HelloFrames) {
 }
 
 // A message's own file has them all: rpc.proto, chunk.proto, meta.proto, cluster.proto,
-// examine.proto.
+// examine.proto, tier.proto.
 std::vector<const google::protobuf::FileDescriptor*> WireFiles() {
-  return {wire::RequestHeader::descriptor()->file(), wire::FragmentKey::descriptor()->file(),
-          wire::ClusterMap::descriptor()->file(), wire::JoinRequest::descriptor()->file(),
-          wire::ExamineNodeRequest::descriptor()->file()};
+  return {wire::RequestHeader::descriptor()->file(),      wire::FragmentKey::descriptor()->file(),
+          wire::ClusterMap::descriptor()->file(),         wire::JoinRequest::descriptor()->file(),
+          wire::ExamineNodeRequest::descriptor()->file(), wire::TierSpec::descriptor()->file()};
 }
 
 TEST(WireGolden, Messages) {

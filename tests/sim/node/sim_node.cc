@@ -255,6 +255,10 @@ NodeService::Work SimNode::RepairWork(Life& life) {
   work.add_target = [this, &life](const wire::AddTargetRequest&, Deadline) {
     return AddTarget(&life);
   };
+  work.probe_tier = [](wire::ProbeTierRequest,
+                       Deadline) -> Task<absl::StatusOr<wire::ProbeTierReply>> {
+    co_return absl::UnimplementedError("simulated nodes have no cold tiers");
+  };
   return work;
 }
 

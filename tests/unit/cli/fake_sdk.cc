@@ -508,6 +508,43 @@ absl::StatusOr<AddedTarget> Admin::AddTarget(uint32_t node, const NewTarget& tar
   return cluster.admin.added;
 }
 
+absl::StatusOr<AddedTier> Admin::AddTier(const TierSpec& spec, const AddTierOptions& options) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor("tier:" + spec.name));
+  cluster.admin.tier_options.push_back(options);
+  const auto [tier, is_new] =
+      cluster.admin.tiers.try_emplace(spec.name, TierInfo{spec, 1'000'000'000});
+  return AddedTier{tier->second, !is_new, options.unchecked ? 0u : 2u};
+}
+
+absl::StatusOr<std::vector<TierInfo>> Admin::Tiers() {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor("tiers"));
+  std::vector<TierInfo> tiers;
+  for (const auto& [name, tier] : cluster.admin.tiers) tiers.push_back(tier);
+  return tiers;
+}
+
+absl::StatusOr<TierCheck> Admin::CheckTier(std::string_view name) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor("tier:" + std::string(name)));
+  return cluster.admin.tier_check;
+}
+
+absl::Status Admin::RemoveTier(std::string_view name, bool dry_run) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor("tier:" + std::string(name)));
+  const auto found = cluster.admin.tiers.find(std::string(name));
+  if (found == cluster.admin.tiers.end())
+    return absl::NotFoundError("there is no tier \"" + std::string(name) + "\"");
+  if (!dry_run) cluster.admin.tiers.erase(found);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<BalanceInfo> Admin::Balance(uint32_t threshold_percent) {
   auto& cluster = FakeCluster::Get();
   std::lock_guard lock(cluster.mutex);

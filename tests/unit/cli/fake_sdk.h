@@ -42,6 +42,9 @@ struct FakeAdmin {
   };
   std::vector<Addition> additions;
   AddedTarget added = {7, "/dev/new", 1 << 30, false};
+  std::map<std::string, TierInfo> tiers;
+  std::vector<AddTierOptions> tier_options;  // of each addition
+  TierCheck tier_check;
   std::vector<std::string> balance_calls;   // "show 0", "start 2", "stop"
   std::vector<BalanceInfo> balance = {{}};  // of looks, one after the other; the last stays
   size_t balance_looks = 0;
@@ -71,8 +74,8 @@ struct FakeCluster {
   std::string status_json = "{}";
   FakeAdmin admin;
   // Errors to give: at Connect, and by path at any call on it ("read:PATH": at File::Read only;
-  // "node:ID", "target:ID", "add:NODE", "balance", "stop", "rebuild", "check:STRIPE", "examine": at
-  // those of Admin).
+  // "node:ID", "target:ID", "add:NODE", "tiers", "tier:NAME", "balance", "stop", "rebuild",
+  // "check:STRIPE", "examine": at those of Admin).
   absl::Status connect_status;
   std::map<std::string, absl::Status> errors;
   // Called, once, as the second ShowCheckpoint() of a command begins: what another client does.

@@ -1,17 +1,19 @@
-// For operators: nodes and targets that come and go, the making again of what was lost, how evenly
-// targets are filled, checks of what is stored, and what in the cluster is slow. Errors are
-// absl::Status, as in client.h.
+// For operators: nodes and targets that come and go, cold tiers, the making again of what was lost,
+// how evenly targets are filled, checks of what is stored, and what in the cluster is slow. Errors
+// are absl::Status, as in client.h.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cairn/admin_types.h"
 #include "cairn/client.h"
+#include "cairn/tier_types.h"
 
 namespace cairn {
 
@@ -42,6 +44,22 @@ class Admin {
   // FAILED_PRECONDITION: the node is down; or the device is in use, mounted, too small or, without
   // `wipe`, not blank, saying what is on it.
   absl::StatusOr<AddedTarget> AddTarget(uint32_t node, const NewTarget& target);
+
+  // Adds a cold tier, once all nodes that are up have written, read, listed and deleted a probe in
+  // it; an empty directory is made a store. The same once more is no error. Returns when that is
+  // written down, durably; may take the client's timeout or two minutes, whichever is longer.
+  // INVALID_ARGUMENT: the name, the location or an option. FAILED_PRECONDITION: nodes cannot use
+  // it, saying which and why (not with `unchecked`). ALREADY_EXISTS: another tier has the name or
+  // the location.
+  absl::StatusOr<AddedTier> AddTier(const TierSpec& spec, const AddTierOptions& options = {});
+  // By name.
+  absl::StatusOr<std::vector<TierInfo>> Tiers();
+  // Has all nodes that are up try the tier. What fails is in the result. May take the client's
+  // timeout or two minutes, whichever is longer. NOT_FOUND: there is no such tier.
+  absl::StatusOr<TierCheck> CheckTier(std::string_view name);
+  // Forgets a tier, durably; what is in its store stays there. With `dry_run`: only says whether it
+  // would be refused. NOT_FOUND: there is no such tier.
+  absl::Status RemoveTier(std::string_view name, bool dry_run = false);
 
   // How full targets are, and what would be moved until none is more than so many percent of its
   // capacity fuller than another, as near as that can be got. 0: moves are not asked for.

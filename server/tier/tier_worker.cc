@@ -1,0 +1,63 @@
+#include "server/tier/tier_worker.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "common/base/status_macros.h"
+#include "server/tier/call_bounds.h"
+#include "server/tier/open_cold_store.h"
+#include "server/tier/probe.h"
+#include "server/tier/tier_spec.h"
+
+namespace cairn {
+namespace {
+
+// Cleaning up after a probe that has run out of time takes so long at most (probe.h), and the
+// answer has to get back.
+constexpr absl::Duration kAnswerTime = absl::Seconds(17);
+
+void Tell(const std::string& name, absl::Duration took, const absl::Status& status,
+          const std::string& hint, wire::ProbeTierReply* reply) {
+  auto* step = reply->add_steps();
+  step->set_name(name);
+  step->set_took_us(static_cast<uint64_t>(absl::ToInt64Microseconds(took)));
+  step->set_code(static_cast<uint32_t>(status.code()));
+  step->set_error(std::string(status.message()));
+  if (!status.ok()) step->set_hint(hint);
+}
+
+}  // namespace
+
+Task<absl::StatusOr<wire::ProbeTierReply>> TierWorker::Probe(wire::ProbeTierRequest request,
+                                                             Deadline deadline) {
+  const absl::StatusOr<ColdStoreSpec> spec = ToColdStoreSpec(request.spec());
+  if (!spec.ok()) co_return spec.status();
+  wire::ProbeTierReply reply;
+  co_await runner_.Run([&] { reply = ProbeNow(request, deadline); });
+  co_return reply;
+}
+
+wire::ProbeTierReply TierWorker::ProbeNow(const wire::ProbeTierRequest& request,
+                                          Deadline deadline) {
+  wire::ProbeTierReply reply;
+  const MonoTime began = clock_.Now();
+  const absl::StatusOr<ColdStoreSpec> spec = ToColdStoreSpec(request.spec());
+  const auto open = [&]() -> absl::StatusOr<std::unique_ptr<ColdStore>> {
+    RETURN_IF_ERROR(spec.status());
+    if (request.prepare()) RETURN_IF_ERROR(PrepareColdStore(*spec, random_));
+    return OpenColdStore(*spec, clock_, random_);
+  };
+  const absl::StatusOr<std::unique_ptr<ColdStore>> store = open();
+  const bool is_directory = spec.ok() && spec->kind == ColdStoreSpec::Kind::kDirectory;
+  Tell("open", clock_.Now() - began, store.status(),
+       is_directory ? "on every node the same directory must be mounted there" : "", &reply);
+  if (!store.ok()) return reply;
+  const CallBounds bounds{Deadline(deadline.at() + -kAnswerTime), &stop_};
+  const ProbeReport report = ProbeColdStore(**store, ProbeOptions(), bounds, clock_, random_);
+  for (const ProbeStep& step : report.steps)
+    Tell(step.name, step.took, step.status, step.hint, &reply);
+  return reply;
+}
+
+}  // namespace cairn

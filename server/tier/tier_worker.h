@@ -1,0 +1,41 @@
+// What a node does with the cluster's cold tiers when it is asked: on threads of its own, as cold
+// stores block.
+#pragma once
+
+#include <atomic>
+
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/base/random.h"
+#include "common/task/blocking.h"
+#include "common/task/deadline.h"
+#include "proto/wire/tier.pb.h"
+
+namespace cairn {
+
+// Lives on one executor.
+class TierWorker {
+ public:
+  // All outlive it, and `clock` and `random` are thread-safe.
+  TierWorker(BlockingRunner& runner, const Clock& clock, Random& random)
+      : runner_(runner), clock_(clock), random_(random) {}
+
+  // Tries everything that is needed of the tier's store (probe.h), within `deadline` but for some
+  // seconds that are left for the answer. A step that fails is told in the reply. INVALID_ARGUMENT:
+  // the spec makes no sense, to this release at least.
+  Task<absl::StatusOr<wire::ProbeTierReply>> Probe(wire::ProbeTierRequest request,
+                                                   Deadline deadline);
+
+  // What is under way ends soon, with CANCELLED; nothing is begun any more.
+  void RequestStop() { stop_.store(true); }
+
+ private:
+  wire::ProbeTierReply ProbeNow(const wire::ProbeTierRequest& request, Deadline deadline);
+
+  BlockingRunner& runner_;
+  const Clock& clock_;
+  Random& random_;
+  std::atomic<bool> stop_ = false;
+};
+
+}  // namespace cairn
