@@ -52,7 +52,7 @@ wire::ProbeTierReply TierWorker::ProbeNow(const wire::ProbeTierRequest& request,
   const bool is_directory = spec.ok() && spec->kind == ColdStoreSpec::Kind::kDirectory;
   Tell("open", clock_.Now() - began, store.status(),
        is_directory ? "on every node the same directory must be mounted there" : "", &reply);
-  if (!store.ok()) return reply;
+  if (!store.ok() || request.prepare()) return reply;
   const CallBounds bounds{Deadline(deadline.at() + -kAnswerTime), &stop_};
   const ProbeReport report = ProbeColdStore(**store, ProbeOptions(), bounds, clock_, random_);
   for (const ProbeStep& step : report.steps)

@@ -21,8 +21,8 @@ class TierWorker {
       : runner_(runner), clock_(clock), random_(random) {}
 
   // Tries everything that is needed of the tier's store (probe.h), within `deadline` but for some
-  // seconds that are left for the answer. A step that fails is told in the reply. INVALID_ARGUMENT:
-  // the spec makes no sense, to this release at least.
+  // seconds that are left for the answer; or makes an empty directory a store. A step that fails is
+  // told in the reply. INVALID_ARGUMENT: the spec makes no sense, to this release at least.
   Task<absl::StatusOr<wire::ProbeTierReply>> Probe(wire::ProbeTierRequest request,
                                                    Deadline deadline);
 

@@ -71,6 +71,10 @@ class Tiers(ClusterTest):
         check = self.run_cli(cluster, "tier", "check", "archive", expect=1)
         self.assertEqual((check["nodes_ok"], check["failures"][0]["code"]), (0, "UNAVAILABLE"))
         self.assertTrue(check["failures"][0]["hint"])
+        # Whoever knows that it is only away may add it.
+        self.run_cli(cluster, "tier", "add", "later", "s3://cold/later", *options, expect=1)
+        later = self.run_cli(cluster, "tier", "add", "later", "s3://cold/later", *options, "--unchecked")
+        self.assertEqual((later["existed"], later["nodes_ok"]), (False, 0))
 
     def test_a_directory_that_one_node_lacks_is_refused(self):
         cluster = self.cluster(1)

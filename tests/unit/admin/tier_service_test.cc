@@ -40,6 +40,7 @@ class TierServiceTest : public MetaTest {
     wire::ProbeTierReply reply;
     reply.add_steps()->set_name("open");
     reply.mutable_steps(0)->set_took_us(10 * node.id());
+    if (request.prepare()) co_return reply;
     auto* put = reply.add_steps();
     put->set_name("put");
     put->set_took_us(100);
@@ -121,6 +122,7 @@ TEST_F(TierServiceTest, OneThatANodeCannotUseIsRefused) {
   EXPECT_THAT(Add("archive", "/mnt/archive"), Fails(kPrecondition, "node 2: no route"));
   EXPECT_THAT(Names(), IsEmpty());
   // Whoever wants it nonetheless has it.
+  refusing_ = {1, 2, 3};
   EXPECT_THAT(Add("archive", "/mnt/archive", /*unchecked=*/true), IsOk());
   EXPECT_THAT(Names(), ElementsAre("archive"));
 }

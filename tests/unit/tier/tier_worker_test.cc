@@ -69,7 +69,9 @@ TEST_F(TierWorkerTest, AnEmptyDirectoryIsMadeAStoreWhenThatIsAskedFor) {
   const auto refused = Failure(Probe(/*prepare=*/false));
   EXPECT_EQ(refused.name(), "open");
   EXPECT_THAT(refused.hint(), HasSubstr("same directory"));
-  EXPECT_THAT(Failure(Probe(/*prepare=*/true)).name(), IsEmpty());
+  const wire::ProbeTierReply prepared = Probe(/*prepare=*/true);
+  EXPECT_THAT(Failure(prepared).name(), IsEmpty());
+  EXPECT_EQ(prepared.steps_size(), 1) << "nothing is tried";
   const wire::ProbeTierReply again = Probe(/*prepare=*/false);
   EXPECT_THAT(Failure(again).name(), IsEmpty());
   EXPECT_GT(again.steps_size(), 5);
@@ -83,13 +85,15 @@ TEST_F(TierWorkerTest, ADirectoryThatHoldsSomethingElseIsRefused) {
 }
 
 TEST_F(TierWorkerTest, WithoutTimeItSaysSo) {
-  const auto failed = Failure(Probe(/*prepare=*/true, absl::Seconds(1)));
+  Probe(/*prepare=*/true);
+  const auto failed = Failure(Probe(/*prepare=*/false, absl::Seconds(1)));
   EXPECT_EQ(failed.code(), static_cast<uint32_t>(absl::StatusCode::kDeadlineExceeded));
 }
 
 TEST_F(TierWorkerTest, OneThatStopsTriesNothing) {
+  Probe(/*prepare=*/true);
   worker_.RequestStop();
-  const auto failed = Failure(Probe(/*prepare=*/true));
+  const auto failed = Failure(Probe(/*prepare=*/false));
   EXPECT_EQ(failed.code(), static_cast<uint32_t>(absl::StatusCode::kCancelled));
 }
 
