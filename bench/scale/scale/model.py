@@ -8,7 +8,7 @@ import subprocess
 from compare.processes import BenchError
 
 # A smaller study that still has the largest cluster in it.
-QUICK = ["--nodes", "8,256", "--ranks", "64,4096", "--shape", "405b", "--stripes-max", "200000"]
+QUICK = ["--nodes", "8,256", "--ranks", "64,4096", "--shape", "405b", "--stripes-max", "800000"]
 
 
 class Model:
