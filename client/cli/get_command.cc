@@ -42,15 +42,6 @@ absl::StatusOr<TransferResult> GetOne(Client& client, const FileCopy& item, Inte
   return result;
 }
 
-FileCopy ToCopy(const std::string& remote, const std::string& local, const Entry& entry) {
-  FileCopy copy;
-  copy.local = local;
-  copy.remote = remote;
-  copy.size_bytes = entry.size_bytes;
-  copy.crc32c = entry.crc32c;
-  return copy;
-}
-
 // Plans all below `root`, making the local directories on the way.
 absl::Status PlanTree(Context& context, Client& client, const std::string& root,
                       const fs::path& local_root, CopyPlan* plan) {
@@ -70,7 +61,7 @@ absl::Status PlanTree(Context& context, Client& client, const std::string& root,
       if (made)
         plan->failures.push_back({"cannot make", local.string(), ErrnoStatus(made.value())});
     } else if (found.entry.type == EntryType::kFile) {
-      plan->items.push_back(ToCopy(path, local.string(), found.entry));
+      plan->items.push_back({local.string(), path, found.entry.size_bytes, found.entry.crc32c});
     } else {
       plan->failures.push_back(
           {"cannot get", path, absl::InvalidArgumentError("it is a symlink; it is left out")});
@@ -94,7 +85,7 @@ absl::StatusOr<CopyPlan> MakePlan(Context& context, Client& client, const GetOpt
   const bool into = fs::is_directory(options.local, ignored) || options.local.ends_with('/');
   const fs::path local = into ? fs::path(options.local) / BaseName(path) : fs::path(options.local);
   if (!IsContainer(entry.type)) {
-    plan.items.push_back(ToCopy(path, local.string(), entry));
+    plan.items.push_back({local.string(), path, entry.size_bytes, entry.crc32c});
     return plan;
   }
   if (!options.recursive) {

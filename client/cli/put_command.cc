@@ -34,14 +34,6 @@ struct PutPlan : CopyPlan {
 
 absl::Status ErrorCodeStatus(const std::error_code& error) { return ErrnoStatus(error.value()); }
 
-FileCopy ToCopy(const std::string& local, const std::string& remote, uint64_t size_bytes) {
-  FileCopy copy;
-  copy.local = local;
-  copy.remote = remote;
-  copy.size_bytes = size_bytes;
-  return copy;
-}
-
 // Adds all below the local directory `root`. Symlinks to files are followed, those to directories
 // are not: they could lead in circles.
 void PlanDirectory(const fs::path& root, const std::string& remote_root, PutPlan* plan) {
@@ -54,7 +46,7 @@ void PlanDirectory(const fs::path& root, const std::string& remote_root, PutPlan
     std::error_code stat_error;
     const fs::file_status status = at->status(stat_error);
     if (fs::is_regular_file(status)) {
-      plan->items.push_back(ToCopy(local, remote, at->file_size(stat_error)));
+      plan->items.push_back({local, remote, at->file_size(stat_error)});
     } else if (fs::is_directory(status) && !at->is_symlink(stat_error)) {
       plan->directories.push_back(remote);
     } else {
@@ -72,7 +64,7 @@ void PlanDirectory(const fs::path& root, const std::string& remote_root, PutPlan
 void PlanSource(const std::string& local, const std::string& remote, bool recursive,
                 PutPlan* plan) {
   if (local == "-") {
-    plan->items.push_back(ToCopy(local, remote, 0));
+    plan->items.push_back({local, remote, 0});
     return;
   }
   std::error_code error;
@@ -87,7 +79,7 @@ void PlanSource(const std::string& local, const std::string& remote, bool recurs
   } else {
     // Pipes and devices have no size that means anything.
     const uint64_t size = fs::is_regular_file(status) ? fs::file_size(local, error) : 0;
-    plan->items.push_back(ToCopy(local, remote, error ? 0 : size));
+    plan->items.push_back({local, remote, error ? 0 : size});
   }
 }
 

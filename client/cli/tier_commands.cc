@@ -113,11 +113,15 @@ Json CheckJson(const TierCheck& check) {
 }
 
 std::string RenderCheck(const TierCheck& check, TextStyle style) {
-  std::string out = absl::StrCat(
-      TierName(check.tier.spec.name), " at ", Printable(check.tier.spec.location), ": ",
-      check.nodes_ok, " of ", check.nodes_asked, check.nodes_asked == 1 ? " node" : " nodes",
-      " can use it",
-      check.nodes_away == 0 ? "" : absl::StrCat(" (", check.nodes_away, " more are down)"), "\n");
+  std::string out =
+      absl::StrCat(TierName(check.tier.spec.name), " at ", Printable(check.tier.spec.location),
+                   ": ", check.nodes_ok, " of ", check.nodes_asked,
+                   check.nodes_asked == 1 ? " node" : " nodes", " can use it",
+                   check.nodes_away == 0
+                       ? ""
+                       : absl::StrCat(" (", check.nodes_away,
+                                      check.nodes_away == 1 ? " more is" : " more are", " down)"),
+                   "\n");
   if (!check.steps.empty()) {
     Table steps({{"SLOWEST", Align::kRight}, {"NODE", Align::kRight}, {"STEP"}});
     for (const TierCheck::Step& step : check.steps)

@@ -9,6 +9,7 @@
 #include "common/task/when_all.h"
 #include "server/cluster/diagnosis.h"
 #include "server/cluster/link_ring.h"
+#include "server/cluster/map_domains.h"
 
 namespace cairn {
 namespace {
@@ -28,10 +29,6 @@ const wire::NodeInfo* FindNode(const wire::ClusterMap& map, uint32_t id) {
   for (const wire::NodeInfo& node : map.nodes())
     if (node.id() == id) return &node;
   return nullptr;
-}
-
-bool IsAlive(const wire::NodeInfo& node) {
-  return node.state() == wire::NODE_UP || node.state() == wire::NODE_SUSPECT;
 }
 
 // Whom `node` is to try, among those that are alive.

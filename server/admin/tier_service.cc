@@ -1,14 +1,15 @@
 #include "server/admin/tier_service.h"
 
 #include <algorithm>
-#include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/task/when_all.h"
 #include "common/telemetry/log.h"
+#include "server/cluster/map_domains.h"
 #include "server/cluster/wording.h"
 #include "server/meta/paths.h"
 #include "server/meta/tiers.h"
@@ -17,15 +18,13 @@
 namespace cairn {
 namespace {
 
-// Of one node, the wait for its turn included.
+// Of one node.
 constexpr absl::Duration kProbeTimeout = absl::Seconds(60);
+// Whoever asks is told of the nodes that could be asked in time, instead of nothing.
+constexpr absl::Duration kAnswerTime = absl::Seconds(2);
 // Nodes that try it side by side, each with some 20 MiB up and down.
 constexpr int64_t kAtOnce = 16;
 constexpr int kFailuresTold = 32;
-
-bool IsAlive(const wire::NodeInfo& node) {
-  return node.state() == wire::NODE_UP || node.state() == wire::NODE_SUSPECT;
-}
 
 // Null: all went well.
 const wire::ProbeTierReply::Step* FirstFailure(const wire::ProbeTierReply& reply) {
@@ -77,8 +76,9 @@ Task<absl::StatusOr<wire::AddTierReply>> TierService::AddTier(CallContext& call,
   CO_ASSIGN_OR_RETURN(const wire::TierSpec spec, CompleteTierSpec(request.spec()));
   const Deadline deadline = call.deadline();
   // Before anything is made in a place that is another tier's.
-  CO_RETURN_IF_ERROR(co_await CheckIsNew(spec));
-  CO_RETURN_IF_ERROR(co_await Prepare(spec, deadline));
+  CO_ASSIGN_OR_RETURN(const bool is_new, co_await IsNew(spec));
+  // Of one that is there, an empty directory is a disk that is not mounted.
+  if (is_new) CO_RETURN_IF_ERROR(co_await Prepare(spec, deadline));
   wire::AddTierReply reply;
   if (!request.unchecked()) {
     const wire::CheckTierReply check = co_await CheckOnAll(spec, deadline);
@@ -86,7 +86,7 @@ Task<absl::StatusOr<wire::AddTierReply>> TierService::AddTier(CallContext& call,
     if (check.nodes_ok() < check.nodes_asked()) {
       co_return absl::FailedPreconditionError(StrCat(
           check.nodes_asked() - check.nodes_ok(), " of ", Counted(check.nodes_asked(), "node"),
-          " cannot use it: ", check.failures().empty() ? "" : Describe(check.failures(0))));
+          " cannot use it: ", Describe(check.failures(0))));
     }
   }
   disk::AddTier add;
@@ -101,14 +101,16 @@ Task<absl::StatusOr<wire::AddTierReply>> TierService::AddTier(CallContext& call,
 }
 
 // What AddTier() in the metadata would refuse is refused before stores are touched.
-Task<absl::Status> TierService::CheckIsNew(const wire::TierSpec& spec) {
+Task<absl::StatusOr<bool>> TierService::IsNew(const wire::TierSpec& spec) {
   const absl::StatusOr<wire::ListTiersReply> tiers = co_await meta_.Query(wire::ListTiersRequest());
   if (!tiers.ok()) co_return tiers.status();
+  bool is_new = true;
   for (const wire::TierInfo& tier : tiers->tiers()) {
     if (absl::Status conflict = CheckTiersDiffer(tier.spec(), spec); !conflict.ok())
       co_return conflict;
+    is_new = is_new && tier.spec().name() != spec.name();
   }
-  co_return absl::OkStatus();
+  co_return is_new;
 }
 
 Task<absl::Status> TierService::Prepare(const wire::TierSpec& spec, Deadline deadline) {
@@ -131,6 +133,7 @@ Task<absl::Status> TierService::Prepare(const wire::TierSpec& spec, Deadline dea
 }
 
 Task<wire::CheckTierReply> TierService::CheckOnAll(wire::TierSpec spec, Deadline deadline) {
+  deadline = Deadline(deadline.at() + -kAnswerTime);
   Semaphore turns(kAtOnce);
   std::vector<Task<Asked>> asked;
   wire::CheckTierReply reply;
@@ -202,14 +205,12 @@ Task<absl::StatusOr<wire::CheckTierReply>> TierService::CheckTier(
 
 Task<absl::StatusOr<wire::RemoveTierReply>> TierService::RemoveTier(
     CallContext& call, const wire::RemoveTierRequest& request) {
-  const absl::StatusOr<wire::TierInfo> tier = co_await Find(request.name());
-  if (!tier.ok()) co_return tier.status();
-  if (request.dry_run()) co_return wire::RemoveTierReply();
   disk::RemoveTier remove;
   remove.set_name(request.name());
+  remove.set_dry_run(request.dry_run());
   absl::StatusOr<disk::RemoveTierReply> removed = co_await meta_.Mutate(std::move(remove));
   if (!removed.ok()) co_return removed.status();
-  CAIRN_LOG_INFO("an operator has removed tier {}", request.name());
+  if (!request.dry_run()) CAIRN_LOG_INFO("an operator has removed tier {}", request.name());
   co_return wire::RemoveTierReply();
 }
 

@@ -4,7 +4,8 @@
 
 #include <cstdint>
 #include <functional>
-#include <vector>
+#include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "common/rpc/call_table.h"
@@ -41,7 +42,8 @@ class TierService {
   // NOT_FOUND. What fails is in the reply.
   Task<absl::StatusOr<wire::CheckTierReply>> CheckTier(CallContext& call,
                                                        const wire::CheckTierRequest& request);
-  // The tier is forgotten; what is in its store stays there. NOT_FOUND.
+  // The tier is forgotten; what is in its store stays there. Errors as RemoveTier()
+  // (server/meta/tiers.h), also of a dry run.
   Task<absl::StatusOr<wire::RemoveTierReply>> RemoveTier(CallContext& call,
                                                          const wire::RemoveTierRequest& request);
 
@@ -51,7 +53,8 @@ class TierService {
     absl::StatusOr<wire::ProbeTierReply> reply;
   };
   Task<absl::StatusOr<wire::TierInfo>> Find(std::string name);
-  Task<absl::Status> CheckIsNew(const wire::TierSpec& spec);
+  // False: it is there, the same. ALREADY_EXISTS as above.
+  Task<absl::StatusOr<bool>> IsNew(const wire::TierSpec& spec);
   Task<absl::Status> Prepare(const wire::TierSpec& spec, Deadline deadline);
   Task<wire::CheckTierReply> CheckOnAll(wire::TierSpec spec, Deadline deadline);
   Task<Asked> AskInTurn(wire::NodeInfo node, wire::TierSpec spec, Semaphore* turns,

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "common/base/byte_text.h"
 #include "common/base/check.h"
 #include "common/base/crc32c.h"
 #include "common/base/little_endian.h"
@@ -29,13 +30,8 @@ constexpr size_t kClusterAt = 68;
 constexpr size_t kSectorBytes = 512;
 static_assert(kClusterAt + kClusterIdBytesMax <= kSectorBytes);
 
-std::string_view AsText(ConstBytes bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 uint32_t SectorCrc(std::string_view block) {
-  const std::string_view covered = block.substr(kVersionAt, kSectorBytes - kVersionAt);
-  return Crc32c(std::as_bytes(std::span(covered.data(), covered.size())));
+  return Crc32c(AsBytes(block.substr(kVersionAt, kSectorBytes - kVersionAt)));
 }
 
 bool IsPlausible(const Superblock& superblock, uint32_t unit_bytes) {

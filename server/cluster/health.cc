@@ -26,10 +26,6 @@ constexpr char kStartAgain[] =
 constexpr char kMakeRoom[] =
     "remove checkpoints (cairn ckpt prune, cairn ckpt retention) or add a node";
 
-bool IsAlive(const wire::NodeInfo& node) {
-  return node.state() == wire::NODE_UP || node.state() == wire::NODE_SUSPECT;
-}
-
 wire::HealthItem Error(const char* code) { return MakeHealthItem(code, wire::HEALTH_ERROR); }
 
 wire::HealthItem Warning(const char* code) { return MakeHealthItem(code, wire::HEALTH_WARNING); }

@@ -2,6 +2,10 @@
 
 namespace cairn {
 
+bool IsAlive(const wire::NodeInfo& node) {
+  return node.state() == wire::NODE_UP || node.state() == wire::NODE_SUSPECT;
+}
+
 const char* DomainNoun(wire::DomainLevel level) {
   switch (level) {
     case wire::DOMAIN_TARGET:
@@ -53,8 +57,7 @@ bool MapDomains::IsReachable(uint32_t target) const {
   if (place == nullptr || place->node == nullptr) return false;
   const wire::NodeInfo& node = *place->node;
   const bool heard = heard_ != 0 && node.id() == heard_;
-  const bool alive = node.state() == wire::NODE_UP || node.state() == wire::NODE_SUSPECT;
-  return (heard || alive) && place->target->state() != wire::TARGET_FAILED;
+  return (heard || IsAlive(node)) && place->target->state() != wire::TARGET_FAILED;
 }
 
 bool MapDomains::IsUsable(uint32_t target) const {

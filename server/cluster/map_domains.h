@@ -13,6 +13,9 @@
 
 namespace cairn {
 
+// UP or SUSPECT.
+bool IsAlive(const wire::NodeInfo& node);
+
 // "node", "target" or "rack".
 const char* DomainNoun(wire::DomainLevel level);
 

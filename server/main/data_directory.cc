@@ -14,6 +14,7 @@
 #include <iterator>
 #include <sstream>
 
+#include "common/base/byte_text.h"
 #include "common/base/crc32c.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -25,10 +26,6 @@ constexpr std::string_view kMagic = "CAIRNID1";
 constexpr size_t kHeaderBytes = 16;  // magic, length, CRC32C
 // Paths of a few hundred targets.
 constexpr size_t kIdentityBytesMax = 256 * 1024;
-
-ConstBytes AsBytes(std::string_view text) {
-  return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
-}
 
 absl::Status SystemError(std::string_view what, std::string_view path, int error) {
   const std::string message = StrCat(what, " ", path, ": ", strerror(error));

@@ -125,6 +125,8 @@ bool FreesSpace(const disk::Command& command) {
     case disk::Command::kExpireLease:
     case disk::Command::kRunCleanup:
     case disk::Command::kFinishReclaim:
+    case disk::Command::kRemoveTier:
+    case disk::Command::kForgetColdObjects:
       return true;
     case disk::Command::kPinCheckpoint:
       // What has to be unpinned before it can be removed.

@@ -118,7 +118,7 @@ absl::StatusOr<disk::RemoveTierReply> RemoveTier(Transaction& txn,
     return absl::FailedPreconditionError(
         StrCat("tier ", request.name(), " holds ", usage.objects(), " objects of files"));
   }
-  txn.Delete(kFamilyPolicy, key);
+  if (!request.dry_run()) txn.Delete(kFamilyPolicy, key);
   return disk::RemoveTierReply();
 }
 

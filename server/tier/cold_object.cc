@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "common/base/byte_text.h"
 #include "common/base/check.h"
 #include "common/base/little_endian.h"
 #include "common/base/strings.h"
@@ -33,13 +34,6 @@ constexpr size_t kTrailerVersionAt = 12;
 constexpr size_t kTrailerCrcAt = 20;
 constexpr size_t kTrailerMagicAt = 24;
 static_assert(kTrailerMagicAt + kTrailerMagic.size() == kColdTrailerBytes);
-
-ConstBytes AsBytes(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-std::string_view AsText(ConstBytes bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
 
 absl::Status Damaged(std::string_view what) {
   return absl::DataLossError(StrCat("cold object: ", what));

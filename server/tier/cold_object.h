@@ -42,11 +42,12 @@ struct ColdIndexPlace {
 };
 absl::StatusOr<ColdIndexPlace> DecodeColdTrailer(ConstBytes trailer, uint64_t size_bytes);
 // All pieces lie between header and index, one behind the other, with a checksum for each block.
-// DATA_LOSS: they do not, or the bytes do not match their checksum.
+// DATA_LOSS: they do not, or the bytes do not match their checksum. REQUIRES: `place` is of
+// DecodeColdTrailer().
 absl::StatusOr<disk::ColdIndex> DecodeColdIndex(ConstBytes bytes, const ColdIndexPlace& place);
 
 // `bytes` are those of the piece from block `first_block` on, whole blocks but for the piece's
-// last. DATA_LOSS: they are not.
+// last. DATA_LOSS: they are not. REQUIRES: `piece` is of DecodeColdIndex().
 absl::Status CheckColdBlocks(const disk::ColdPiece& piece, uint64_t first_block, ConstBytes bytes);
 
 // Lays out an object over bytes that are the caller's.
@@ -61,7 +62,7 @@ class ColdObjectBuilder {
   // Its next bytes. Kept unchanged by the caller for as long as what Finish() returns is used.
   // REQUIRES: a piece has been begun.
   void Add(ConstBytes bytes);
-  // So many bytes the object would have if it were finished now, about; never more.
+  // Of the object if it were finished now, but for its index.
   uint64_t size_bytes() const { return kColdHeaderBytes + payload_bytes_ + kColdTrailerBytes; }
 
   // The whole object, in order; valid as long as the builder. Pieces without bytes are left out. Is

@@ -31,29 +31,28 @@ void Tell(const std::string& name, absl::Duration took, const absl::Status& stat
 
 Task<absl::StatusOr<wire::ProbeTierReply>> TierWorker::Probe(wire::ProbeTierRequest request,
                                                              Deadline deadline) {
-  const absl::StatusOr<ColdStoreSpec> spec = ToColdStoreSpec(request.spec());
-  if (!spec.ok()) co_return spec.status();
+  CO_ASSIGN_OR_RETURN(const ColdStoreSpec spec, ToColdStoreSpec(request.spec()));
   wire::ProbeTierReply reply;
-  co_await runner_.Run([&] { reply = ProbeNow(request, deadline); });
+  co_await runner_.Run([&] { reply = ProbeNow(spec, request.prepare(), deadline); });
   co_return reply;
 }
 
-wire::ProbeTierReply TierWorker::ProbeNow(const wire::ProbeTierRequest& request,
+wire::ProbeTierReply TierWorker::ProbeNow(const ColdStoreSpec& spec, bool prepare,
                                           Deadline deadline) {
   wire::ProbeTierReply reply;
+  const CallBounds bounds{Deadline(deadline.at() + -kAnswerTime), &stop_};
   const MonoTime began = clock_.Now();
-  const absl::StatusOr<ColdStoreSpec> spec = ToColdStoreSpec(request.spec());
   const auto open = [&]() -> absl::StatusOr<std::unique_ptr<ColdStore>> {
-    RETURN_IF_ERROR(spec.status());
-    if (request.prepare()) RETURN_IF_ERROR(PrepareColdStore(*spec, random_));
-    return OpenColdStore(*spec, clock_, random_);
+    // It may have waited long for its turn.
+    RETURN_IF_ERROR(CheckBounds(bounds, clock_));
+    if (prepare) RETURN_IF_ERROR(PrepareColdStore(spec, random_));
+    return OpenColdStore(spec, clock_, random_);
   };
   const absl::StatusOr<std::unique_ptr<ColdStore>> store = open();
-  const bool is_directory = spec.ok() && spec->kind == ColdStoreSpec::Kind::kDirectory;
+  const bool is_directory = spec.kind == ColdStoreSpec::Kind::kDirectory;
   Tell("open", clock_.Now() - began, store.status(),
        is_directory ? "on every node the same directory must be mounted there" : "", &reply);
-  if (!store.ok() || request.prepare()) return reply;
-  const CallBounds bounds{Deadline(deadline.at() + -kAnswerTime), &stop_};
+  if (!store.ok() || prepare) return reply;
   const ProbeReport report = ProbeColdStore(**store, ProbeOptions(), bounds, clock_, random_);
   for (const ProbeStep& step : report.steps)
     Tell(step.name, step.took, step.status, step.hint, &reply);

@@ -10,6 +10,7 @@
 #include "common/task/blocking.h"
 #include "common/task/deadline.h"
 #include "proto/wire/tier.pb.h"
+#include "server/tier/cold_store_spec.h"
 
 namespace cairn {
 
@@ -30,7 +31,7 @@ class TierWorker {
   void RequestStop() { stop_.store(true); }
 
  private:
-  wire::ProbeTierReply ProbeNow(const wire::ProbeTierRequest& request, Deadline deadline);
+  wire::ProbeTierReply ProbeNow(const ColdStoreSpec& spec, bool prepare, Deadline deadline);
 
   BlockingRunner& runner_;
   const Clock& clock_;

@@ -4,16 +4,13 @@
 
 #include <string>
 
+#include "common/base/byte_text.h"
 #include "server/tier/cold_object.h"
 #include "tests/compat/golden.h"
 #include "tests/compat/message_golden.h"
 
 namespace cairn {
 namespace {
-
-ConstBytes AsBytes(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
 
 TEST(ColdGolden, Object) {
   ColdObjectBuilder builder({"01020304-0506-4708-890a-0b0c0d0e0f10", 0x0102030405060708});
@@ -23,8 +20,7 @@ TEST(ColdGolden, Object) {
   builder.BeginPiece(0x2122232425262728, 4 * kMiB);
   builder.Add(AsBytes("and another"));
   std::string object;
-  for (const ConstBytes part : builder.Finish())
-    object.append(reinterpret_cast<const char*>(part.data()), part.size());
+  for (const ConstBytes part : builder.Finish()) object += AsText(part);
   std::string text = GoldenLine("key", ColdObjectKey("cluster", 0x0102030405060708));
   text += GoldenLine("object", object);
   text += MessageLines(disk::ColdIndex::descriptor()->file());

@@ -41,7 +41,7 @@ class Tiers(ClusterTest):
         cluster.restart(FOUNDER)
         cluster.wait_ready(1, 2, 3)
         self.assertEqual(self.tiers(cluster)["archive"]["options"]["endpoint"], service.url)
-        # A node that is down is not asked; a service that is down is told of by each that is.
+        # A node that is down is not asked.
         cluster.kill(3)
         cluster.wait_state(3, "NODE_DOWN")
         check = self.run_cli(cluster, "tier", "check", "archive")
@@ -76,7 +76,7 @@ class Tiers(ClusterTest):
         later = self.run_cli(cluster, "tier", "add", "later", "s3://cold/later", *options, "--unchecked")
         self.assertEqual((later["existed"], later["nodes_ok"]), (False, 0))
 
-    def test_a_directory_that_one_node_lacks_is_refused(self):
+    def test_a_directory_that_is_not_there_or_not_the_store_is_refused(self):
         cluster = self.cluster(1)
         directory = os.path.join(self.dir, "archive")
         self.assertIn(directory, self.run_cli(cluster, "tier", "add", "disks", directory, expect=1)["error"]["why"])
@@ -89,6 +89,7 @@ class Tiers(ClusterTest):
         os.mkdir(directory)
         check = self.run_cli(cluster, "tier", "check", "disks", expect=1)
         self.assertEqual(check["failures"][0]["step"], "open")
+        self.run_cli(cluster, "tier", "add", "disks", directory, expect=1)
         self.assertEqual(os.listdir(directory), [])
 
     def test_moto_is_taken_as_well(self):

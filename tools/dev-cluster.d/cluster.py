@@ -88,10 +88,12 @@ def _wait(condition: Callable[[], Any], limit_s: float) -> Any:
     return result
 
 
-def _free_port() -> int:
+def _free_port(given: set[int]) -> int:
     """Nobody listens on it now, and none will by chance while a node that has it is restarted."""
     for _ in range(1000):
         port = random.choice(_FREE_PORTS)
+        if port in given:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
@@ -214,7 +216,8 @@ class Cluster:
     def _address(self, number: int) -> str:
         if self.choices.netns:
             return f"{self.network.address(number)}:{self.choices.port}"
-        return f"127.0.0.1:{self.choices.port + number - 1 if self.choices.port else _free_port()}"
+        given = {int(node.listen.rpartition(":")[2]) for node in self.nodes.values()}
+        return f"127.0.0.1:{self.choices.port + number - 1 if self.choices.port else _free_port(given)}"
 
     def _metrics_address(self, number: int) -> str:
         if self.choices.netns:

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/task/stop.h"
 #include "tests/sim/sim_net.h"
 #include "tests/unit/meta/meta_fixture.h"
 
@@ -34,9 +35,15 @@ class TierServiceTest : public MetaTest {
   }
 
   Task<absl::StatusOr<wire::ProbeTierReply>> Answer(wire::NodeInfo node,
-                                                    wire::ProbeTierRequest request) {
+                                                    wire::ProbeTierRequest request,
+                                                    Deadline deadline) {
     probed_.push_back(StrCat(node.id(), request.prepare() ? " prepares" : ""));
     if (unreachable_.contains(node.id())) co_return absl::UnavailableError("no route");
+    if (slow_.contains(node.id())) {
+      StopSource never;
+      (void)co_await SleepUntil(deadline, never);
+      co_return absl::DeadlineExceededError("silent");
+    }
     wire::ProbeTierReply reply;
     reply.add_steps()->set_name("open");
     reply.mutable_steps(0)->set_took_us(10 * node.id());
@@ -54,7 +61,7 @@ class TierServiceTest : public MetaTest {
 
   CallContext Call() {
     return CallContext(*net_, PeerId(1), SessionId(1),
-                       Deadline::After(executor_.clock(), absl::Minutes(2)), RequestId(), {});
+                       Deadline::After(executor_.clock(), patience_), RequestId(), {});
   }
   absl::StatusOr<wire::AddTierReply> Add(const std::string& name, const std::string& location,
                                          bool unchecked = false) {
@@ -93,11 +100,14 @@ class TierServiceTest : public MetaTest {
   std::vector<std::string> probed_;
   std::set<uint32_t> unreachable_;
   std::set<uint32_t> refusing_;
-  TierService service_{*engine_,
-                       {[this]() -> const wire::ClusterMap& { return map_; },
-                        [this](wire::NodeInfo node, wire::ProbeTierRequest request, Deadline) {
-                          return Answer(std::move(node), std::move(request));
-                        }}};
+  std::set<uint32_t> slow_;
+  absl::Duration patience_ = absl::Minutes(2);
+  TierService service_{
+      *engine_,
+      {[this]() -> const wire::ClusterMap& { return map_; },
+       [this](wire::NodeInfo node, wire::ProbeTierRequest request, Deadline deadline) {
+         return Answer(std::move(node), std::move(request), deadline);
+       }}};
 };
 
 TEST_F(TierServiceTest, ATierIsNotedOnceAllNodesHaveTriedIt) {
@@ -110,7 +120,10 @@ TEST_F(TierServiceTest, ATierIsNotedOnceAllNodesHaveTriedIt) {
   EXPECT_EQ(probed_[0], "1 prepares");
   EXPECT_THAT(probed_, UnorderedElementsAre("1 prepares", "1", "2", "3"));
   EXPECT_THAT(Names(), ElementsAre("archive"));
+  // What is there is not made a store again: it may only not be mounted.
+  probed_.clear();
   EXPECT_TRUE(Add("archive", "dir:///mnt/archive")->existed());
+  EXPECT_THAT(probed_, UnorderedElementsAre("1", "2", "3"));
 }
 
 TEST_F(TierServiceTest, OneThatANodeCannotUseIsRefused) {
@@ -180,6 +193,30 @@ TEST_F(TierServiceTest, OfManyNodesThatFailSomeAreTold) {
   EXPECT_EQ(check->nodes_asked(), 256u);
   EXPECT_EQ(check->nodes_ok(), 100u);
   EXPECT_EQ(check->failures_size(), 32);
+}
+
+TEST_F(TierServiceTest, NodesThatTakeTooLongAreToldOfInTime) {
+  ASSERT_THAT(Add("archive", "/mnt/archive"), IsOk());
+  slow_ = {2};
+  patience_ = absl::Seconds(30);
+  const MonoTime began = executor_.clock().Now();
+  const auto check = Check("archive");
+  ASSERT_THAT(check, IsOk());
+  EXPECT_LT(executor_.clock().Now() - began, patience_) << "while somebody still waits";
+  EXPECT_EQ(check->nodes_ok(), 2u);
+  ASSERT_EQ(check->failures_size(), 1);
+  EXPECT_EQ(check->failures(0).node(), 2u);
+}
+
+TEST_F(TierServiceTest, OneThatHoldsSomethingStaysAndADryRunSaysSo) {
+  ASSERT_THAT(Add("archive", "/mnt/archive"), IsOk());
+  disk::PlanColdObjects plan;
+  plan.set_tier("archive");
+  plan.set_count(1);
+  ASSERT_THAT(Do(plan), IsOk());
+  EXPECT_THAT(RemoveTier("archive", /*dry_run=*/true), Fails(kPrecondition, "holds 1 objects"));
+  EXPECT_THAT(RemoveTier("archive", /*dry_run=*/false), Fails(kPrecondition, "holds 1 objects"));
+  EXPECT_THAT(Names(), ElementsAre("archive"));
 }
 
 TEST_F(TierServiceTest, OneThatIsRemovedIsForgotten) {

@@ -91,6 +91,8 @@ TEST_F(TierCommandTest, ACheckShowsTheSlowestAndWhatFailed) {
   EXPECT_EQ(as_json.code, 1);
   EXPECT_EQ(as_json.json()["failures"][0]["code"], "PERMISSION_DENIED");
   EXPECT_EQ(as_json.json()["steps"][1]["slowest_us"], 40'000);
+  check.nodes_away = 1;
+  EXPECT_THAT(Run({"tier", "check", "archive"}).out, HasSubstr("(1 more is down)"));
   cluster_.errors["tier:archive"] = absl::NotFoundError("there is no tier");
   EXPECT_THAT(Run({"tier", "check", "archive"}).err, HasSubstr("'cairn tier ls' lists the tiers"));
 }

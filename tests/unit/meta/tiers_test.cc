@@ -62,6 +62,17 @@ TEST_F(TiersTest, WhatIsAddedStaysUntilItIsRemoved) {
   EXPECT_THAT(Tiers(), ElementsAre("a dir:///mnt"));
 }
 
+TEST_F(TiersTest, ADryRunRemovesNothing) {
+  ASSERT_THAT(Add(Spec("a", "/x")), IsOk());
+  disk::RemoveTier request;
+  request.set_name("a");
+  request.set_dry_run(true);
+  EXPECT_THAT(Do(request), IsOk());
+  EXPECT_THAT(Tiers(), ElementsAre("a /x"));
+  request.set_name("b");
+  EXPECT_THAT(Do(request), Fails(kNotFound, "\"b\""));
+}
+
 TEST_F(TiersTest, TheSameOnceMoreIsNoError) {
   const auto first = Add(Spec("a", "s3://x", {{"region", "r"}}));
   ASSERT_THAT(first, IsOk());

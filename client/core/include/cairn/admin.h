@@ -58,7 +58,8 @@ class Admin {
   // timeout or two minutes, whichever is longer. NOT_FOUND: there is no such tier.
   absl::StatusOr<TierCheck> CheckTier(std::string_view name);
   // Forgets a tier, durably; what is in its store stays there. With `dry_run`: only says whether it
-  // would be refused. NOT_FOUND: there is no such tier.
+  // would be refused. NOT_FOUND: there is no such tier. FAILED_PRECONDITION: it holds parts of
+  // files.
   absl::Status RemoveTier(std::string_view name, bool dry_run = false);
 
   // How full targets are, and what would be moved until none is more than so many percent of its
