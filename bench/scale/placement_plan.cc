@@ -194,8 +194,9 @@ absl::Status PlacementPlan::MakeRestore(uint32_t rank, const std::vector<bool>& 
   const WantedRange range{0, memory.bytes()};
   const std::vector<wire::ExtentRun> extents = ExtentsOf(rank);
   const auto redundancy_of = [this](PgId) { return absl::StatusOr<Redundancy>(shape_.redundancy); };
+  std::vector<ColdRead> cold;  // nothing here is
   ASSIGN_OR_RETURN(const std::vector<FragmentRead> reads,
-                   PlanReads(extents, shape_.rank_bytes, std::span(&range, 1), redundancy_of));
+                   PlanReads(extents, shape_.rank_bytes, {&range, 1}, redundancy_of, &cold));
   const uint64_t first = 1 + rank * kDefaultGrant;
   for (const FragmentRead& read : reads) {
     const uint64_t stripe = read.stripe.value() - first;

@@ -9,7 +9,7 @@
 #include "bench/scale/hardware.h"
 #include "bench/scale/topology.h"
 #include "bench/scale/work.h"
-#include "client/core/include/cairn/client.h"
+#include "cairn/client.h"
 #include "common/buffer/slab_pool.h"
 #include "common/rpc/session_table.h"
 #include "common/task/turn_line.h"

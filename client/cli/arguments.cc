@@ -251,6 +251,7 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   AddGlobalOptions(line.get());
   AddClusterCommands(app, chosen);
   AddDoctorCommand(app, chosen);
+  AddDfCommand(app, chosen);
   AddTierCommands(app, chosen);
   AddRebalanceCommand(app, chosen);
   AddRebuildCommands(app, chosen);
@@ -268,8 +269,8 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   GroupCommands(app, "Files", {"put", "get", "cat", "ls", "stat", "rm", "mv", "mkdir"});
   GroupCommands(app, "Checkpoints and buckets", {"ckpt", "bucket"});
   GroupCommands(app, "The cluster",
-                {"status", "health", "doctor", "node", "target", "tier", "rebuild", "rebalance",
-                 "fsck", "scrub", "bench"});
+                {"status", "health", "doctor", "df", "node", "target", "tier", "rebuild",
+                 "rebalance", "fsck", "scrub", "bench"});
   GroupCommands(app, "This command", {"config", "completion", "man", "version"});
   return line;
 }

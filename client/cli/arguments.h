@@ -69,10 +69,13 @@ int ForEachPath(Context& context, const std::vector<std::string>& paths, const s
 
 void AddClusterCommands(CLI::App* app, Command* chosen);
 void AddHealthCommand(CLI::App* app, Command* chosen);
+void AddDfCommand(CLI::App* app, Command* chosen);
 void AddDoctorCommand(CLI::App* app, Command* chosen);
 void AddNodeCommands(CLI::App* node, Command* chosen);
 void AddTargetCommands(CLI::App* target, Command* chosen);
 void AddTierCommands(CLI::App* app, Command* chosen);
+void AddTierPolicyCommands(CLI::App* tier, Command* chosen);
+void AddTierMoveCommands(CLI::App* tier, Command* chosen);
 void AddRebalanceCommand(CLI::App* app, Command* chosen);
 void AddRebuildCommands(CLI::App* app, Command* chosen);
 void AddStorageCheckCommands(CLI::App* app, Command* chosen);

@@ -98,6 +98,12 @@ std::string ClockTime(absl::Duration duration) {
   return absl::StrFormat("%d:%02d:%02d", whole / 3600, whole / 60 % 60, whole % 60);
 }
 
+std::string PercentText(uint64_t part, uint64_t whole) {
+  if (whole == 0) return "-";
+  return absl::StrCat(
+      static_cast<int>(100.0 * static_cast<double>(part) / static_cast<double>(whole) + 0.5), "%");
+}
+
 std::string HumanAge(absl::Time then, absl::Time now) {
   if (then <= absl::UnixEpoch()) return "-";
   const int64_t seconds = absl::ToInt64Seconds(now - then);

@@ -24,6 +24,9 @@ std::string HumanDuration(absl::Duration duration);
 // The remaining time of a progress bar: "0:07", "12:34", "3:07:02".
 std::string ClockTime(absl::Duration duration);
 
+// "42%", rounded; "-" of nothing.
+std::string PercentText(uint64_t part, uint64_t whole);
+
 // How long ago `then` was: "now", "35s", "12m", "5h", "3d", "2y"; "-" when it is not set (the
 // epoch).
 std::string HumanAge(absl::Time then, absl::Time now);

@@ -71,4 +71,13 @@ Json RetentionJson(const RetentionPolicy& policy) {
           {"keep_newer_than_seconds", absl::ToInt64Seconds(policy.keep_newer_than)}};
 }
 
+Json BucketJson(const BucketInfo& info) {
+  return {{"name", info.name},
+          {"redundancy", info.redundancy},
+          {"size_bytes", info.size_bytes},
+          {"files", info.files},
+          {"checkpoints", info.checkpoints},
+          {"quota_bytes", info.quota_bytes == 0 ? Json() : Json(info.quota_bytes)}};
+}
+
 }  // namespace cairn::cli

@@ -17,5 +17,6 @@ Json RetentionJson(const RetentionPolicy& policy);
 
 // "file", "directory", "checkpoint", "symlink".
 std::string EntryTypeName(EntryType type);
+Json BucketJson(const BucketInfo& info);
 
 }  // namespace cairn::cli

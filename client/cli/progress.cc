@@ -26,7 +26,10 @@ std::string Bar(double fraction, size_t cells) {
 
 std::string Amount(uint64_t amount, ProgressUnit unit) {
   if (unit == ProgressUnit::kBytes) return HumanBytes(amount);
-  return absl::StrCat(amount, unit == ProgressUnit::kNodes ? " nodes" : " stripes");
+  const char* word = unit == ProgressUnit::kNodes   ? " nodes"
+                     : unit == ProgressUnit::kFiles ? " files"
+                                                    : " stripes";
+  return absl::StrCat(amount, word);
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ enum class ProgressMode {
 inline constexpr absl::Duration kProgressDelay = absl::Milliseconds(700);
 
 // What is counted. Rates are told of bytes only.
-enum class ProgressUnit { kBytes, kStripes, kNodes };
+enum class ProgressUnit { kBytes, kStripes, kNodes, kFiles };
 
 // "put model.bin   42% [========>           ] 1.20 GiB of 2.85 GiB  1.10 GB/s  eta 0:01", never
 // wider than `width`. Without a total: the bytes and the rate only.

@@ -95,12 +95,6 @@ std::string StateOf(const Json& target) {
   return state.empty() ? "unknown" : state;
 }
 
-std::string Percent(uint64_t part, uint64_t whole) {
-  if (whole == 0) return "-";
-  return absl::StrCat(
-      static_cast<int>(100.0 * static_cast<double>(part) / static_cast<double>(whole) + 0.5), "%");
-}
-
 std::vector<uint64_t> Numbers(const Json& object, const std::string& name) {
   std::vector<uint64_t> result;
   const Json* value = Find(object, name);
@@ -276,7 +270,7 @@ Table TargetTable(const Json& status) {
     targets.AddRow({absl::StrCat(target["id"].get<uint64_t>()),
                     absl::StrCat(target["node"].get<uint64_t>()),
                     Cell(StateCell(target), ToneOf(target)), HumanBytes(size), HumanBytes(taken),
-                    Percent(taken, size), absl::StrCat(target["fragments"].get<uint64_t>()),
+                    PercentText(taken, size), absl::StrCat(target["fragments"].get<uint64_t>()),
                     DoingCell(target), target["path"].get<std::string>()});
   }
   return targets;
@@ -335,7 +329,7 @@ std::string RenderStatus(const Json& status, TextStyle style) {
       {"stored", absl::StrCat(number("checkpoints"), " checkpoints, ", number("files"), " files, ",
                               number("open_attempts"), " being written")},
       {"space", absl::StrCat(HumanBytes(used), " of ", HumanBytes(capacity), " used (",
-                             Percent(used, capacity), "), ",
+                             PercentText(used, capacity), "), ",
                              HumanBytes(number("reclaim_pending_bytes")), " to be reclaimed")}};
   std::string out = RenderProperties(lines, style);
   for (const Json& warning : status["warnings"]) {

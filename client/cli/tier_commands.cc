@@ -16,6 +16,7 @@
 #include "client/cli/format.h"
 #include "client/cli/json_list.h"
 #include "client/cli/table.h"
+#include "client/cli/tier_text.h"
 
 namespace cairn::cli {
 namespace {
@@ -60,6 +61,11 @@ Json TierJson(const TierInfo& tier) {
   return {{"name", tier.spec.name},
           {"location", tier.spec.location},
           {"options", options},
+          {"objects", tier.objects},
+          {"stored_bytes", tier.stored_bytes},
+          {"live_bytes", tier.live_bytes},
+          {"archive_paused", tier.control.archive_paused},
+          {"recall_paused", tier.control.recall_paused},
           {"added_at", UtcTime(absl::FromUnixNanos(tier.added_at_ns))}};
 }
 
@@ -169,11 +175,15 @@ int RunList(Context& context) {
     list.Finish();
     return kExitOk;
   }
-  Table table({{"TIER"}, {"AGE", Align::kRight}, {"LOCATION"}});
+  Table table({{"TIER"},
+               {"AGE", Align::kRight},
+               {"OBJECTS", Align::kRight},
+               {"SIZE", Align::kRight},
+               {"LOCATION"}});
   for (const TierInfo& tier : *tiers) {
     table.AddRow({tier.spec.name,
                   HumanAge(absl::FromUnixNanos(tier.added_at_ns), context.clock().WallNow()),
-                  tier.spec.location});
+                  absl::StrCat(tier.objects), HumanBytes(tier.stored_bytes), tier.spec.location});
   }
   context.Print(table.Render(context.style()));
   return kExitOk;
@@ -195,6 +205,12 @@ int RunShow(Context& context, const std::string& name) {
                                                               {"location", tier.spec.location}};
     lines.insert(lines.end(), tier.spec.options.begin(), tier.spec.options.end());
     lines.emplace_back("added", UtcTime(absl::FromUnixNanos(tier.added_at_ns)));
+    lines.emplace_back("holds",
+                       absl::StrCat(tier.objects, " objects, ", HumanBytes(tier.stored_bytes),
+                                    ", of which files use ", HumanBytes(tier.live_bytes)));
+    lines.emplace_back("archive", tier.control.archive_paused ? "paused" : "on");
+    lines.emplace_back("fetch", tier.control.recall_paused ? "paused" : "on");
+    lines.emplace_back("bandwidth", DescribeLimits(tier.control.limits));
     context.Print(RenderProperties(lines, context.style()));
     return kExitOk;
   }
@@ -302,7 +318,8 @@ Examples:
 }  // namespace
 
 void AddTierCommands(CLI::App* app, Command* chosen) {
-  CLI::App* tier = app->add_subcommand("tier", "Name the cold stores that the cluster may use");
+  CLI::App* tier = app->add_subcommand(
+      "tier", "Manage cold tiers: where they are, what goes there, and what comes back");
   tier->require_subcommand(1);
   tier->footer(
       "Examples:\n  cairn tier add archive s3://checkpoints --region eu-central-1\n"
@@ -333,6 +350,8 @@ void AddTierCommands(CLI::App* app, Command* chosen) {
   rm->callback([removed, chosen] {
     *chosen = [removed](Context& context) { return RunRemove(context, *removed); };
   });
+  AddTierPolicyCommands(tier, chosen);
+  AddTierMoveCommands(tier, chosen);
 }
 
 }  // namespace cairn::cli

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "client/core/client_impl.h"
+#include "client/core/convert.h"
+#include "client/core/tier_convert.h"
 #include "common/base/status_macros.h"
 #include "proto/wire/cluster.pb.h"
 #include "proto/wire/examine.pb.h"
@@ -44,16 +46,6 @@ wire::TargetAction ActionOf(TargetAction action) {
       return wire::TARGET_REPLACE;
   }
   return wire::TARGET_ACTION_UNSPECIFIED;  // which the service refuses
-}
-
-TierInfo ToTierInfo(const wire::TierInfo& tier) {
-  TierInfo info;
-  info.spec.name = tier.spec().name();
-  info.spec.location = tier.spec().location();
-  for (const wire::TierOption& option : tier.spec().options())
-    info.spec.options.emplace_back(option.name(), option.value());
-  info.added_at_ns = tier.added_at_ns();
-  return info;
 }
 
 TierCheck ToTierCheck(const wire::CheckTierReply& reply) {
@@ -290,6 +282,26 @@ absl::StatusOr<std::vector<TierInfo>> Admin::Tiers() {
   std::vector<TierInfo> tiers;
   for (const wire::TierInfo& tier : reply.tiers()) tiers.push_back(ToTierInfo(tier));
   return tiers;
+}
+
+absl::StatusOr<UsageInfo> Admin::Usage(std::string_view path) {
+  wire::GetUsageRequest request;
+  request.set_path(std::string(path));
+  ASSIGN_OR_RETURN(const wire::GetUsageReply reply,
+                   impl_->Meta<wire::GetUsageReply>(wire::GET_USAGE, request));
+  return UsageInfo{reply.path(), client_internal::ToEntryType(reply.type()), reply.size_bytes(),
+                   reply.files(), reply.checkpoints()};
+}
+
+absl::StatusOr<PlacesStep> Admin::Places(std::string_view path, std::string_view from) {
+  wire::GetUsageRequest request;
+  request.set_path(std::string(path));
+  request.set_with_places(true);
+  request.set_start_after(std::string(from));
+  ASSIGN_OR_RETURN(const wire::GetUsageReply reply,
+                   impl_->Meta<wire::GetUsageReply>(wire::GET_USAGE, request));
+  return PlacesStep{reply.page_files(), reply.page_bytes(), reply.page_hot_bytes(),
+                    reply.page_cold_bytes(), reply.next()};
 }
 
 absl::StatusOr<TierCheck> Admin::CheckTier(std::string_view name) {

@@ -11,6 +11,7 @@
 #include "client/io/map_index.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/placement/redundancy.h"
 
 namespace cairn {
 
@@ -158,6 +159,11 @@ wire::DomainLevel LevelOf(BucketOptions::Spread spread) {
   return spread == BucketOptions::Spread::kTargets ? wire::DOMAIN_TARGET : wire::DOMAIN_NODE;
 }
 
+absl::Status NoQuotas() {
+  return absl::UnimplementedError(
+      "the cluster runs a release without quotas; update cairnd on its nodes");
+}
+
 }  // namespace
 
 absl::Status Client::MakeBucket(std::string_view name, const BucketOptions& options) {
@@ -165,7 +171,10 @@ absl::Status Client::MakeBucket(std::string_view name, const BucketOptions& opti
   request.set_name(std::string(name));
   request.set_redundancy(options.redundancy);
   request.set_level(LevelOf(options.spread));
-  return impl_->Meta<wire::MakeBucketReply>(wire::MAKE_BUCKET, request).status();
+  request.set_quota_bytes(options.quota_bytes.value_or(0));
+  ASSIGN_OR_RETURN(const wire::MakeBucketReply reply,
+                   impl_->Meta<wire::MakeBucketReply>(wire::MAKE_BUCKET, request));
+  return reply.quota_bytes() == request.quota_bytes() ? absl::OkStatus() : NoQuotas();
 }
 
 absl::Status Client::SetBucket(std::string_view name, const BucketOptions& options) {
@@ -173,7 +182,16 @@ absl::Status Client::SetBucket(std::string_view name, const BucketOptions& optio
   request.set_name(std::string(name));
   request.set_redundancy(options.redundancy);
   request.set_level(LevelOf(options.spread));
-  return impl_->Meta<wire::SetBucketReply>(wire::SET_BUCKET, request).status();
+  if (options.redundancy.empty()) {
+    // For a node of a release that does not know of keeping it.
+    ASSIGN_OR_RETURN(const BucketInfo info, ShowBucket(name));
+    request.set_redundancy(info.redundancy);
+    request.set_keep_redundancy(true);
+  }
+  if (options.quota_bytes.has_value()) request.set_quota_bytes(*options.quota_bytes);
+  ASSIGN_OR_RETURN(const wire::SetBucketReply reply,
+                   impl_->Meta<wire::SetBucketReply>(wire::SET_BUCKET, request));
+  return request.has_quota_bytes() && reply.redundancy().empty() ? NoQuotas() : absl::OkStatus();
 }
 
 absl::StatusOr<BucketInfo> Client::ShowBucket(std::string_view name) {
@@ -181,7 +199,12 @@ absl::StatusOr<BucketInfo> Client::ShowBucket(std::string_view name) {
   request.set_name(std::string(name));
   ASSIGN_OR_RETURN(const wire::GetBucketReply reply,
                    impl_->Meta<wire::GetBucketReply>(wire::GET_BUCKET, request));
-  return BucketInfo{std::string(name), reply.redundancy()};
+  BucketInfo info{std::string(name),  reply.redundancy(), reply.quota_bytes(),
+                  reply.size_bytes(), reply.files(),      reply.checkpoints()};
+  // One of a later release is shown as it is named.
+  const absl::StatusOr<Redundancy> redundancy = ParseRedundancy(info.redundancy);
+  if (redundancy.ok()) info.overhead = redundancy->overhead();
+  return info;
 }
 
 namespace {

@@ -4,23 +4,23 @@
 
 namespace cairn::client_internal {
 
+EntryType ToEntryType(wire::EntryType type) {
+  switch (type) {
+    case wire::ENTRY_DIRECTORY:
+      return EntryType::kDirectory;
+    case wire::ENTRY_CHECKPOINT:
+      return EntryType::kCheckpoint;
+    case wire::ENTRY_SYMLINK:
+      return EntryType::kSymlink;
+    default:
+      return EntryType::kFile;
+  }
+}
+
 Entry ToEntry(const wire::Entry& entry) {
   Entry result;
   result.name = entry.name();
-  switch (entry.type()) {
-    case wire::ENTRY_DIRECTORY:
-      result.type = EntryType::kDirectory;
-      break;
-    case wire::ENTRY_CHECKPOINT:
-      result.type = EntryType::kCheckpoint;
-      break;
-    case wire::ENTRY_SYMLINK:
-      result.type = EntryType::kSymlink;
-      break;
-    default:
-      result.type = EntryType::kFile;
-      break;
-  }
+  result.type = ToEntryType(entry.type());
   result.size_bytes = entry.size_bytes();
   result.modified = absl::FromUnixNanos(entry.modified_at_ns());
   result.mode = entry.mode();

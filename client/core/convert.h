@@ -6,6 +6,7 @@
 
 namespace cairn::client_internal {
 
+EntryType ToEntryType(wire::EntryType type);
 Entry ToEntry(const wire::Entry& entry);
 CheckpointInfo ToCheckpointInfo(const wire::CheckpointInfo& info);
 ShardInfo ToShardInfo(const wire::ShardInfo& shard);

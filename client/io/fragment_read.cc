@@ -84,6 +84,7 @@ Task<absl::Status> ReadFrom(const Delivery& to, const FragmentRead& read, uint32
   request.mutable_key()->set_index(index);
   request.set_offset_bytes(read.offset_bytes);
   request.set_length_bytes(read.length_bytes);
+  request.set_background(to.session.background());
   CallOptions options{Earlier(deadline, Deadline::After(clock, kTryTimeout)), {}, {}};
   for (const ReadPiece& piece : read.pieces) {
     BulkDescriptor bulk = to.regions[piece.range]->descriptor();

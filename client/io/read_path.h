@@ -25,8 +25,16 @@ struct OpenedFile {
 // on, retries included, and the wait for a turn while no transfer of the session ends well.
 // DATA_LOSS: bytes that do not match their checksum, twice, or a fragment that its target has lost;
 // the message names the stripe. FAILED_PRECONDITION: the file was replaced or removed since it was
-// opened.
+// opened. Extents that have changed since, because bytes have gone to a cold tier or have come from
+// one, are asked for anew, and told in `newer` (null: nobody wants to know).
 Task<absl::Status> ReadRanges(Session& session, OpenedFile file, std::vector<WantedRange> ranges,
-                              absl::Duration timeout);
+                              absl::Duration timeout,
+                              std::vector<wire::ExtentRun>* newer = nullptr);
+
+// All extents of an opened file, as they are now. NOT_FOUND: it was replaced or removed.
+Task<absl::StatusOr<std::vector<wire::ExtentRun>>> FetchExtents(Session& session, uint64_t inode,
+                                                                uint64_t version,
+                                                                uint64_t size_bytes,
+                                                                Deadline deadline);
 
 }  // namespace cairn

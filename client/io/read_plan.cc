@@ -25,13 +25,43 @@ bool Continues(const FragmentRead& read, StripeId stripe, uint32_t index, uint64
          read.offset_bytes + read.length_bytes == offset && read.pieces.size() < kReadPiecesMax;
 }
 
+// The last of `reads` goes on at `place`.
+bool Continues(const std::vector<ColdRead>& reads, const wire::ColdPlace& place) {
+  if (reads.empty()) return false;
+  const ColdRead& last = reads.back();
+  return last.place.object() == place.object() && last.place.tier() == place.tier() &&
+         last.place.cluster_id() == place.cluster_id() &&
+         last.place.offset_bytes() + last.length_bytes == place.offset_bytes() &&
+         last.length_bytes < kColdReadBytesMax && last.pieces.size() < kReadPiecesMax;
+}
+
+// Bytes of a cold run from `in_run` on, as far as one call reads them. Returns how many.
+uint64_t AppendCold(const wire::ExtentRun& run, uint64_t in_run, ReadPiece piece,
+                    std::vector<ColdRead>& reads) {
+  wire::ColdPlace place = run.cold();
+  place.set_offset_bytes(place.offset_bytes() + in_run);
+  if (!Continues(reads, place)) reads.push_back({std::move(place), 0, {}});
+  ColdRead& read = reads.back();
+  const uint64_t length = std::min<uint64_t>(
+      {run.length_bytes() - in_run, piece.bytes.size(), kColdReadBytesMax - read.length_bytes});
+  piece.bytes = piece.bytes.first(length);
+  read.pieces.push_back(piece);
+  read.length_bytes += length;
+  return length;
+}
+
 absl::Status AppendRange(std::span<const wire::ExtentRun> extents, const WantedRange& range,
                          size_t index, RedundancyOfGroup redundancy_of,
-                         std::vector<FragmentRead>& reads) {
+                         std::vector<FragmentRead>& reads, std::vector<ColdRead>& cold) {
   uint64_t done = 0;
   while (done < range.destination.size()) {
     const uint64_t position = range.offset_bytes + done;
     const wire::ExtentRun* run = FindRun(extents, position);
+    if (run != nullptr && run->has_cold()) {
+      done += AppendCold(*run, position - run->offset_bytes(),
+                         {index, done, range.destination.subspan(done)}, cold);
+      continue;
+    }
     if (run == nullptr || run->stripe_bytes() == 0 || run->groups_size() == 0) {
       return absl::DataLossError(StrCat("the file's extents have a hole at byte ", position));
     }
@@ -70,7 +100,8 @@ absl::Status AppendRange(std::span<const wire::ExtentRun> extents, const WantedR
 absl::StatusOr<std::vector<FragmentRead>> PlanReads(std::span<const wire::ExtentRun> extents,
                                                     uint64_t size_bytes,
                                                     std::span<const WantedRange> ranges,
-                                                    RedundancyOfGroup redundancy_of) {
+                                                    RedundancyOfGroup redundancy_of,
+                                                    std::vector<ColdRead>* cold) {
   std::vector<size_t> order(ranges.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(),
@@ -84,7 +115,7 @@ absl::StatusOr<std::vector<FragmentRead>> PlanReads(std::span<const wire::Extent
           StrCat("bytes [", range.offset_bytes, ", +", range.destination.size(),
                  ") are past the end of a file of ", size_bytes, " bytes"));
     }
-    RETURN_IF_ERROR(AppendRange(extents, range, index, redundancy_of, reads));
+    RETURN_IF_ERROR(AppendRange(extents, range, index, redundancy_of, reads, *cold));
   }
   return reads;
 }

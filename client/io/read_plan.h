@@ -43,14 +43,25 @@ struct FragmentRead {
   std::vector<ReadPiece> pieces;
 };
 
+// One READ_COLD: consecutive bytes of one cold object, scattered over pieces.
+struct ColdRead {
+  wire::ColdPlace place;
+  uint64_t length_bytes = 0;
+  std::vector<ReadPiece> pieces;
+};
+// What a node reads from a store at once, at most (server/tiering/cold_reader.h).
+inline constexpr uint64_t kColdReadBytesMax = 8 * kMiB;
+
 // What the cluster map says of a group.
 using RedundancyOfGroup = absl::FunctionRef<absl::StatusOr<Redundancy>(PgId)>;
 
 // `extents` cover [0, size_bytes) in order. OUT_OF_RANGE when a range ends past the file; DATA_LOSS
-// when the extents have a hole; an error of `redundancy_of`.
+// when the extents have a hole; an error of `redundancy_of`. What lies in a cold tier alone is
+// added to `cold`.
 absl::StatusOr<std::vector<FragmentRead>> PlanReads(std::span<const wire::ExtentRun> extents,
                                                     uint64_t size_bytes,
                                                     std::span<const WantedRange> ranges,
-                                                    RedundancyOfGroup redundancy_of);
+                                                    RedundancyOfGroup redundancy_of,
+                                                    std::vector<ColdRead>* cold);
 
 }  // namespace cairn

@@ -199,6 +199,12 @@ void Rotation::Forgive(absl::FunctionRef<bool(TargetId)> is_back) {
   if (forgiven > 0) Choose();
 }
 
+void Rotation::ForgiveFull() {
+  const size_t forgiven = std::erase_if(
+      refused_, [](const auto& refusal) { return absl::IsResourceExhausted(refusal.second); });
+  if (forgiven > 0) Choose();
+}
+
 std::vector<TargetId> Rotation::Avoided() const {
   std::vector<TargetId> avoided;
   for (const auto& [target, why] : refused_) avoided.push_back(target);

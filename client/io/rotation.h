@@ -36,6 +36,8 @@ class Rotation {
   void Refuse(TargetId target, absl::Status why);
   // Targets that were silent, and of which `is_back` says that they are not any more.
   void Forgive(absl::FunctionRef<bool(TargetId)> is_back);
+  // Targets that were full: space may have come back.
+  void ForgiveFull();
   // It has refused, or a map has said that it is not up.
   bool IsAvoided(TargetId target) const { return refused_.contains(target); }
   // Whether stripes could go on without the target.

@@ -9,6 +9,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "proto/wire/cluster.pb.h"
+#include "proto/wire/tier.pb.h"
 
 namespace cairn {
 namespace {
@@ -36,8 +37,20 @@ constexpr absl::Duration kWatchInterval = absl::Seconds(1);
 constexpr absl::Duration kPingTimeout = absl::Seconds(2);
 // A third of what the service keeps groups for that were wished for.
 constexpr absl::Duration kWishInterval = absl::Seconds(20);
+// Between two questions whether space is coming: thousands of ranks ask.
+constexpr absl::Duration kSpacePause = absl::Seconds(1);
+constexpr int kSpaceAsks = 3;
 constexpr absl::Duration kBackoffMin = absl::Milliseconds(10);
 constexpr absl::Duration kBackoffMax = absl::Milliseconds(500);
+
+// splitmix64's finish: every bit of the result hangs on every bit of the number.
+uint64_t Mix(uint64_t number) {
+  number ^= number >> 30;
+  number *= 0xbf58476d1ce4e5b9;
+  number ^= number >> 27;
+  number *= 0x94d049bb133111eb;
+  return number ^ number >> 31;
+}
 
 bool WorthRetrying(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
@@ -143,6 +156,37 @@ Task<absl::Status> Session::MakeGroupsWithout(std::string redundancy, std::vecto
   if (!made.ok()) co_return made.status();
   if (map_ != nullptr && map_->version() >= made->map_version()) co_return absl::OkStatus();
   co_return co_await RefreshMap(deadline);
+}
+
+Task<bool> Session::WaitForSpace() {
+  if (options_.background) co_return false;
+  const Clock& clock = Executor::Current().clock();
+  const absl::Status turn =
+      co_await asking_for_space_->Acquire(1, Deadline::After(clock, kMetaTryTimeout));
+  if (!turn.ok()) co_return false;
+  if (clock.Now() - space_asked_at_ >= kSpacePause) {
+    space_is_coming_ = co_await AskForSpace();
+    space_asked_at_ = clock.Now();
+  }
+  asking_for_space_->Release(1);
+  if (!space_is_coming_) co_return false;
+  const absl::Status paused = co_await Pause(kSpacePause);
+  co_return paused.ok();
+}
+
+// What is coming may not be known yet when the targets are full already: a commit that lets go of
+// an older checkpoint, say.
+Task<bool> Session::AskForSpace() {
+  for (int i = 0; i < kSpaceAsks; ++i) {
+    const absl::StatusOr<wire::AskForSpaceReply> reply = co_await Meta<wire::AskForSpaceReply>(
+        wire::ASK_FOR_SPACE, wire::AskForSpaceRequest(),
+        Deadline::After(Executor::Current().clock(), kMetaTryTimeout));
+    if (!reply.ok()) co_return false;
+    if (reply->coming()) co_return true;
+    const absl::Status paused = co_await Pause(kSpacePause);
+    if (!paused.ok()) co_return false;
+  }
+  co_return false;
 }
 
 void Session::StillWantGroupsWithout(const std::string& redundancy, std::vector<TargetId> avoid) {
@@ -396,6 +440,30 @@ Task<absl::StatusOr<TargetRoute>> Session::RouteBy(const MapIndex& map,
         StrCat("core ", core, " of node ", node_id, " is not at ", endpoint, " any more"));
   }
   co_return TargetRoute{*std::move(node), core, target_id, std::move(use), map.version()};
+}
+
+Task<absl::StatusOr<Session::NodeRoute>> Session::RouteToAnyNode(uint64_t choice, uint32_t skip,
+                                                                 Deadline deadline) {
+  const absl::StatusOr<std::shared_ptr<const MapIndex>> map = co_await Map(deadline);
+  if (!map.ok()) co_return map.status();
+  // By rendezvous: a node that goes or comes changes little for others.
+  std::vector<std::pair<uint64_t, const wire::NodeInfo*>> nodes;
+  for (const wire::NodeInfo& node : (*map)->map().nodes()) {
+    const bool away = node.state() == wire::NODE_DOWN || node.state() == wire::NODE_OUT;
+    if (!away) nodes.emplace_back(Mix(choice ^ Mix(node.id())), &node);
+  }
+  if (nodes.empty()) co_return absl::UnavailableError("no node is up");
+  std::sort(nodes.begin(), nodes.end());
+  const wire::NodeInfo& chosen = *nodes[skip % nodes.size()].second;
+  std::string endpoint = options_.endpoints[preferred_endpoint_];
+  if ((*map)->map().nodes_size() > 1) endpoint = chosen.endpoint();
+  RouteUse use(&routes_in_use_);
+  WatchCalls();
+  absl::StatusOr<std::shared_ptr<NodeConnection>> node =
+      co_await NodeInHaste(endpoint, kHastyDialTimeout, deadline);
+  if (!node.ok()) co_return node.status();
+  const auto cores = static_cast<uint32_t>((*node)->hello().core_addresses_size());
+  co_return NodeRoute{*std::move(node), cores - 1, std::move(use)};
 }
 
 void Session::WatchCalls() {

@@ -66,6 +66,7 @@ class Session {
     std::vector<std::string> endpoints;  // HOST:PORT of nodes to ask first, at least one
     std::string name;                    // host:pid, for operators
     int64_t window = 8;                  // fragments under way at once, all nodes together
+    bool background = false;             // for the service itself: no client waits for it
   };
   Session(Net& net, Random& random, Options options);
   ~Session();
@@ -118,6 +119,16 @@ class Session {
   // taken over. NOT_FOUND: there is none.
   Task<absl::StatusOr<TargetRoute>> RouteToFormer(PgId group, uint32_t index, Deadline deadline,
                                                   Reach reach = Reach::kPatiently);
+  // Some node that is up, and the same one for the same `choice` while nodes stay; `skip` of them
+  // are passed by. UNAVAILABLE: it cannot be reached.
+  struct NodeRoute {
+    std::shared_ptr<NodeConnection> node;
+    uint32_t last_core = 0;
+    RouteUse use;
+  };
+  Task<absl::StatusOr<NodeRoute>> RouteToAnyNode(uint64_t choice, uint32_t skip, Deadline deadline);
+  bool background() const { return options_.background; }
+
   // There is a connection to its node.
   bool IsConnected(TargetId target) const;
   // Its node could not be reached the last time, a few seconds ago at most.
@@ -139,6 +150,9 @@ class Session {
   // Tells the service of a stripe that was read around something, so that it is mended. In the
   // background; what does not get through is forgotten: the scrub finds it, too.
   void ReportStripe(StripeId stripe);
+  // For a writer that finds all targets full: says so to the service, and waits for a second.
+  // False: no space is coming; for a session in the background, at once.
+  Task<bool> WaitForSpace();
   // What parity of all this client's shards is made in.
   ParityPool& parity() { return parity_; }
 
@@ -184,6 +198,7 @@ class Session {
   // `map` stays alive meanwhile.
   Task<absl::StatusOr<TargetRoute>> RouteBy(const MapIndex& map, const wire::TargetInfo& target,
                                             Deadline deadline, Reach reach);
+  Task<bool> AskForSpace();
   Task<void> RepeatWish(std::string redundancy, std::vector<TargetId> avoid);
   Task<void> SendReports();
   // While calls to targets are under way and none gets through, or nodes cannot be reached, looks
@@ -224,6 +239,10 @@ class Session {
   StopSource stop_;
   Scope scope_;
   bool renewing_ = false;
+  // The last that was heard of space, by one for all of this client's writers.
+  std::unique_ptr<Semaphore> asking_for_space_ = std::make_unique<Semaphore>(1);
+  MonoTime space_asked_at_;
+  bool space_is_coming_ = false;
   size_t routes_in_use_ = 0;
   bool watching_calls_ = false;
   MonoTime unreachable_at_;                    // a node, last

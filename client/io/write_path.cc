@@ -24,6 +24,8 @@ constexpr absl::Duration kRetryPause = absl::Milliseconds(50);
 constexpr int kLossesMax = 8;
 // Room on a target comes back when others seal, or when deleted space is reclaimed.
 constexpr absl::Duration kRoomPause = absl::Milliseconds(500);
+// For so long, at least, a write that finds all targets full goes on asking while space is coming.
+constexpr absl::Duration kRoomPatience = absl::Minutes(5);
 // Stripes that one seal names: well below what a server takes in one call.
 constexpr size_t kSealStripesMax = 16'384;
 // A node that has been gone for so long when a try ends is avoided, where there are others. One
@@ -140,6 +142,16 @@ absl::StatusOr<PlacedStripe> WritePath::Place(uint64_t length_bytes) {
   return PlacedStripe{id, rotation_->GroupOf(id), length_bytes};
 }
 
+Task<bool> WritePath::RoomHasCome() {
+  if (!absl::IsResourceExhausted(rotation_->Usable())) co_return false;
+  const MonoTime now = Executor::Current().clock().Now();
+  if (!full_since_.has_value()) full_since_ = now;
+  if (now - *full_since_ > std::max(timeout_, kRoomPatience)) co_return false;
+  const bool coming = co_await session_.WaitForSpace();
+  if (coming) rotation_->ForgiveFull();
+  co_return coming;
+}
+
 absl::Status WritePath::Move(Stripe* stripe) {
   ASSIGN_OR_RETURN(stripe->placed, Place(stripe->placed.length_bytes));
   for (uint32_t i = 0; i < stripe->fragments.size(); ++i) {
@@ -174,7 +186,11 @@ Task<absl::Status> WritePath::Launch() {
   uint64_t length = 0;
   for (const Segment& segment : segments) length += segment.bytes.size();
   absl::StatusOr<PlacedStripe> placed = Place(length);
-  if (!placed.ok()) co_return placed.status();
+  while (!placed.ok()) {
+    const bool room = co_await RoomHasCome();
+    if (!room) co_return placed.status();
+    placed = Place(length);
+  }
   absl::Status admitted = co_await session_.TakeTurn(session_.window(), timeout_);
   if (!admitted.ok()) co_return admitted;
   Stripe& stripe = unsealed_.emplace_back();
@@ -206,7 +222,12 @@ Task<absl::Status> WritePath::Send(Stripe* stripe) {
     // The shard has failed elsewhere or was abandoned: nobody waits for this stripe any more.
     if (!failure_.ok()) co_return failure_;
     if (!sent.move) co_return sent.status;
-    CO_RETURN_IF_ERROR(Move(stripe));
+    absl::Status moved = Move(stripe);
+    while (!moved.ok()) {
+      const bool room = co_await RoomHasCome();
+      if (!room) co_return moved;
+      moved = Move(stripe);
+    }
     if (rotation_->IsCrowdedForSilence())
       session_.StillWantGroupsWithout(FormatRedundancy(redundancy_), rotation_->Avoided());
   }
@@ -349,6 +370,7 @@ Task<absl::Status> WritePath::SendOnce(Stripe* stripe, uint32_t index,
   request.set_lease(ids_->lease().value());
   request.set_length_bytes(redundancy_.FragmentLength(stripe->placed.length_bytes, index));
   for (uint32_t crc : CrcsOf(*stripe, index)) request.add_block_crcs(crc);
+  request.set_background(session_.background());
   CallOptions options{
       Earlier(deadline, Deadline::After(clock, kTryTimeout)), BulksOf(*stripe, index, parity), {}};
   absl::StatusOr<wire::WriteFragmentReply> reply =
@@ -361,6 +383,7 @@ Task<absl::Status> WritePath::SendOnce(Stripe* stripe, uint32_t index,
     seal_wanted_ = true;
   } else {
     fragment.state = Fragment::State::kWritten;
+    full_since_.reset();
   }
   co_return absl::OkStatus();
 }

@@ -119,6 +119,8 @@ class WritePath {
   Task<absl::Status> Start();
   Task<absl::Status> Launch();
   absl::StatusOr<PlacedStripe> Place(uint64_t length_bytes);
+  // All targets are full, and space is coming: they may be asked again.
+  Task<bool> RoomHasCome();
   // Gives the stripe to other targets, under a new id. The error when none are left.
   absl::Status Move(Stripe* stripe);
   Task<void> SendInWindow(Stripe* stripe);
@@ -156,6 +158,7 @@ class WritePath {
   std::optional<ErasureCode> code_;
   std::unique_ptr<Rotation> rotation_;
   MonoTime next_wish_;  // for other groups
+  std::optional<MonoTime> full_since_;
   uint64_t stripe_bytes_ = 0;
   std::unique_ptr<StripeCutter> cutter_;
   std::vector<std::unique_ptr<MemoryRegion>> regions_;

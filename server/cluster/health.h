@@ -18,6 +18,11 @@
 //   TARGET_FULL       error     one                 95 % of some targets is used, or more
 //   TARGET_JOINING    warning   one a target        has no groups yet, though its node is up
 //   TARGET_NEARFULL   warning   one                 85 % of some targets is used, or more
+//   TIER_FULL         error     one a tier         it takes no more
+//   TIER_HOT_FULL     warning   one                above a watermark, and nothing may be let go of
+//   TIER_LATE         warning   one                a step of tiering has waited for over an hour
+//   TIER_REFUSES      error     one a tier         credentials, rights, or the store itself
+//   TIER_UNREACHABLE  error     one a tier         it does not answer
 //   WRITES_CROWDED    warning   one a redundancy    written with several fragments in a domain
 //   WRITES_REFUSED    error     one a redundancy    nowhere to write to
 //

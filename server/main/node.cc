@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "common/base/human.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/fabric/host_port.h"
@@ -18,7 +19,6 @@
 #include "server/kv/rocks_kv.h"
 #include "server/main/config_file.h"
 #include "server/main/host_name.h"
-#include "server/main/human.h"
 #include "server/main/sizes.h"
 #include "server/meta/families.h"
 
@@ -326,7 +326,11 @@ absl::Status Node::Listen() {
       return core->Serve(*sessions_, rpc, [this](LeaseId lease) { return LeaseIsLive(lease); });
     }));
   }
-  return cores_[0]->thread().RunBlocking<absl::Status>([this] { return StartListening(); });
+  RETURN_IF_ERROR(
+      cores_[0]->thread().RunBlocking<absl::Status>([this] { return StartListening(); }));
+  RETURN_IF_ERROR(
+      cores_.back()->thread().RunBlocking<absl::Status>([this] { return StartTierNode(); }));
+  return cores_[0]->thread().RunBlocking<absl::Status>([this] { return StartLoops(); });
 }
 
 absl::Status Node::ServeMetadata() {
@@ -362,8 +366,14 @@ Task<absl::Status> Node::StartListening() {
     if (node.id() == directory_->identity().node_id()) node.set_endpoint(endpoint_);
   }
   StartMembership();
+  co_return absl::OkStatus();
+}
+
+// What goes on by itself, once all is there.
+Task<absl::Status> Node::StartLoops() {
   if (rebuild_ != nullptr) rebuild_->Start();
   if (scrub_ != nullptr) scrub_->Start();
+  if (tier_loop_ != nullptr) tier_loop_->Start();
   co_return absl::OkStatus();
 }
 
@@ -393,7 +403,7 @@ Task<absl::Status> Node::StopServing() {
   if (scrub_ != nullptr) scrub_->RequestStop();
   if (cluster_examiner_ != nullptr) cluster_examiner_->RequestStop();
   if (fragment_maker_ != nullptr) fragment_maker_->Stop();
-  if (tier_worker_ != nullptr) tier_worker_->RequestStop();
+  co_await RequestTierStop();
   if (repair_peers_ != nullptr) co_await repair_peers_->Stop();
   if (member_ != nullptr) {
     co_await member_->Stop();
@@ -405,6 +415,8 @@ Task<absl::Status> Node::StopServing() {
 
 Task<absl::Status> Node::StopMetadata() {
   if (member_service_ != nullptr) co_await member_service_->Stop();
+  if (tier_loop_ != nullptr) co_await tier_loop_->Stop();
+  co_await StopTierNode();
   if (rebuild_ != nullptr) co_await rebuild_->Stop();
   if (scrub_ != nullptr) co_await scrub_->Stop();
   if (cluster_examiner_ != nullptr) co_await cluster_examiner_->Stop();
@@ -415,6 +427,8 @@ Task<absl::Status> Node::StopMetadata() {
   member_service_.reset();
   operator_service_.reset();
   tier_service_.reset();
+  tiering_service_.reset();
+  tier_loop_.reset();
   cluster_examiner_.reset();
   scrub_.reset();
   rebuild_.reset();

@@ -21,6 +21,7 @@
 #include "server/admin/operator_service.h"
 #include "server/admin/status_service.h"
 #include "server/admin/tier_service.h"
+#include "server/admin/tiering_service.h"
 #include "server/cluster/cluster_secret.h"
 #include "server/cluster/member.h"
 #include "server/cluster/peers.h"
@@ -38,7 +39,10 @@
 #include "server/service/member_service.h"
 #include "server/service/meta_service.h"
 #include "server/service/node_service.h"
+#include "server/tier/cold_stores.h"
 #include "server/tier/tier_worker.h"
+#include "server/tiering/tier_loop.h"
+#include "server/tiering/tier_node.h"
 
 namespace cairn {
 
@@ -81,6 +85,7 @@ class Node {
   absl::Status Listen();
   Task<absl::Status> StartMetadata();
   Task<absl::Status> StartListening();
+  Task<absl::Status> StartLoops();
   Task<absl::Status> StopServing();
   Task<absl::Status> StopMetadata();
 
@@ -130,14 +135,29 @@ class Node {
   bool ServesClients() const;
 
   // node_tier.cc: cold tiers.
+  class Tiers;
   void OpenTiers();
   void ServeTiers();
+  Task<absl::Status> StartTierNode();
+  template <class Reply>
+  Task<absl::StatusOr<Reply>> OnTierNode(
+      std::function<Task<absl::StatusOr<Reply>>(TierNode&)> work);
+  Task<absl::StatusOr<wire::PutColdReply>> PutCold(wire::PutColdRequest request, Deadline deadline);
+  Task<absl::StatusOr<wire::CheckColdReply>> CheckCold(wire::CheckColdRequest request,
+                                                       Deadline deadline);
+  Task<absl::StatusOr<wire::DeleteColdReply>> DeleteCold(wire::DeleteColdRequest request,
+                                                         Deadline deadline);
+  Task<absl::StatusOr<wire::RecallColdReply>> RecallCold(wire::RecallColdRequest request,
+                                                         Deadline deadline);
+  Task<void> RequestTierStop();
+  Task<void> StopTierNode();
   Task<absl::StatusOr<wire::ProbeTierReply>> ProbeTierOn(wire::NodeInfo node,
                                                          wire::ProbeTierRequest request,
                                                          Deadline deadline);
 
   Task<absl::StatusOr<wire::StatusReply>> CollectStatus();
   Task<void> CollectMetadataStatus(wire::StatusReply* reply);
+  void AddTierHealth(wire::StatusReply* reply) const;
   static void ReportTarget(const TargetStatus& target, wire::StatusReply* reply);
 
   // node_metrics.cc: what it tells whoever scrapes its metrics.
@@ -159,6 +179,9 @@ class Node {
   std::unique_ptr<BlockingPool> meta_walk_pool_;
   std::unique_ptr<BlockingPool> target_pool_;  // for targets that come and go
   std::unique_ptr<BlockingPool> tier_pool_;
+  std::unique_ptr<BlockingPool> move_pool_;
+  std::unique_ptr<BlockingPool> cold_read_pool_;
+  std::unique_ptr<ColdStores> cold_stores_;
   std::vector<std::unique_ptr<Core>> cores_;
   // To other nodes: an endpoint of its own.
   std::unique_ptr<LibfabricNet> peer_net_;
@@ -182,7 +205,11 @@ class Node {
   std::unique_ptr<OperatorService> operator_service_;
   std::unique_ptr<ClusterExaminer> cluster_examiner_;
   std::unique_ptr<TierWorker> tier_worker_;
+  std::unique_ptr<TierNode> tier_node_;  // on the last core
+  std::unique_ptr<TierNodes> tiers_;
+  std::unique_ptr<TierLoop> tier_loop_;
   std::unique_ptr<TierService> tier_service_;
+  std::unique_ptr<TieringService> tiering_service_;
   std::vector<TargetSlot> slots_;
   // Those that have not left the cluster. Once listening, core 0's.
   struct OwnTarget {

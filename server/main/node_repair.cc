@@ -97,6 +97,18 @@ NodeService::Work Node::RepairWork() {
   work.probe_tier = [this](wire::ProbeTierRequest request, Deadline deadline) {
     return tier_worker_->Probe(std::move(request), deadline);
   };
+  work.put_cold = [this](wire::PutColdRequest request, Deadline deadline) {
+    return PutCold(std::move(request), deadline);
+  };
+  work.check_cold = [this](wire::CheckColdRequest request, Deadline deadline) {
+    return CheckCold(std::move(request), deadline);
+  };
+  work.delete_cold = [this](wire::DeleteColdRequest request, Deadline deadline) {
+    return DeleteCold(std::move(request), deadline);
+  };
+  work.recall_cold = [this](wire::RecallColdRequest request, Deadline deadline) {
+    return RecallCold(std::move(request), deadline);
+  };
   return work;
 }
 

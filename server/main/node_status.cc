@@ -1,13 +1,14 @@
 // What a node says of itself: the board that cairnd prints, and the answer to `cairn status`.
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
+#include "common/base/human.h"
 #include "common/base/strings.h"
 #include "common/task/call_on.h"
 #include "server/admin/fit_status.h"
 #include "server/cluster/health.h"
-#include "server/main/human.h"
 #include "server/main/node.h"
 
 namespace cairn {
@@ -82,9 +83,20 @@ Task<absl::StatusOr<wire::StatusReply>> Node::CollectStatus() {
   if (meta_ != nullptr) {
     for (wire::HealthItem& item : JudgeHealth(reply.map(), meta_->Health().warnings))
       *reply.add_health() = std::move(item);
+    AddTierHealth(&reply);
   }
   FitStatus(kStatusBytesMax, &reply);
   co_return reply;
+}
+
+// Errors first, as the others are.
+void Node::AddTierHealth(wire::StatusReply* reply) const {
+  if (tier_loop_ == nullptr) return;
+  for (wire::HealthItem& item : tier_loop_->Health()) *reply->add_health() = std::move(item);
+  std::stable_sort(reply->mutable_health()->begin(), reply->mutable_health()->end(),
+                   [](const wire::HealthItem& a, const wire::HealthItem& b) {
+                     return a.severity() > b.severity();
+                   });
 }
 
 void Node::ReportTarget(const TargetStatus& target, wire::StatusReply* reply) {

@@ -12,6 +12,7 @@
 #include "server/meta/keys.h"
 #include "server/meta/paths.h"
 #include "server/meta/records.h"
+#include "server/meta/usage.h"
 
 namespace cairn {
 namespace {
@@ -64,6 +65,7 @@ absl::Status WasAborted(std::string_view path, const disk::AttemptRecord& record
 struct Before {
   std::optional<disk::AttemptRecord> head;
   uint64_t newest = 0;  // the highest attempt number seen
+  uint64_t committed_bytes = 0;
   bool head_is_open = false;
   bool head_has_expired = false;
 };
@@ -80,6 +82,7 @@ absl::StatusOr<Before> LookBefore(Transaction& txn, const Place& place, std::str
     ASSIGN_OR_RETURN(const auto committed, Load<disk::CheckpointRecord>(
                                                txn, kFamilyCheckpoint, CheckpointKey(node->inode)));
     before.newest = committed.attempt();
+    before.committed_bytes = committed.size_bytes();
   }
   ASSIGN_OR_RETURN(before.head, Find<disk::AttemptRecord>(txn, kFamilyAttempt,
                                                           AttemptKey(place.parent, place.name)));
@@ -212,6 +215,7 @@ absl::StatusOr<wire::BeginCheckpointReply> BeginCheckpoint(
                    ResolvePlace(txn, request.path(), Missing::kCreate, facts.now_ns()));
   ASSIGN_OR_RETURN(const Before before, LookBefore(txn, place, request.path(), facts));
   RETURN_IF_ERROR(CheckJob(request, before));
+  RETURN_IF_ERROR(CheckQuotaLeft(txn, request.path(), before.committed_bytes));
   ASSIGN_OR_RETURN(const Decision decision, Decide(txn, request, before));
 
   Attempt attempt{place.parent, std::string(place.name), {}};

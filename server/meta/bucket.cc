@@ -47,10 +47,11 @@ absl::StatusOr<disk::BucketRecord> LoadBucket(const Transaction& txn, InodeId bu
 }  // namespace
 
 absl::StatusOr<InodeId> AddBucket(Transaction& txn, std::string_view name,
-                                  std::string_view redundancy, int64_t now_ns) {
+                                  const BucketPolicy& policy, int64_t now_ns) {
   ASSIGN_OR_RETURN(const InodeId bucket, LinkNewDirectory(txn, kRootInode, name, now_ns));
   disk::BucketRecord record;
-  record.set_redundancy(std::string(redundancy));
+  record.set_redundancy(std::string(policy.redundancy));
+  record.set_quota_bytes(policy.quota_bytes);
   Store(txn, kFamilyPolicy, BucketKey(bucket), record);
   return bucket;
 }
@@ -66,8 +67,11 @@ absl::StatusOr<wire::MakeBucketReply> MakeBucket(Transaction& txn,
                                            " already; `cairn bucket set` changes what new files "
                                            "in it get"));
   }
-  RETURN_IF_ERROR(AddBucket(txn, name, redundancy, facts.now_ns()).status());
-  return wire::MakeBucketReply();
+  RETURN_IF_ERROR(
+      AddBucket(txn, name, {redundancy, request.quota_bytes()}, facts.now_ns()).status());
+  wire::MakeBucketReply reply;
+  reply.set_quota_bytes(request.quota_bytes());
+  return reply;
 }
 
 absl::StatusOr<wire::SetBucketReply> SetBucket(Transaction& txn,
@@ -76,10 +80,15 @@ absl::StatusOr<wire::SetBucketReply> SetBucket(Transaction& txn,
   ASSIGN_OR_RETURN(const std::string redundancy, CheckRedundancy(request.redundancy()));
   ASSIGN_OR_RETURN(const InodeId bucket, FindBucket(txn, name));
   ASSIGN_OR_RETURN(disk::BucketRecord record, LoadBucket(txn, bucket));
-  if (record.redundancy() == redundancy) return wire::SetBucketReply();
-  record.set_redundancy(redundancy);
-  Store(txn, kFamilyPolicy, BucketKey(bucket), record);
-  return wire::SetBucketReply();
+  const disk::BucketRecord before = record;
+  if (!request.keep_redundancy()) record.set_redundancy(redundancy);
+  if (request.has_quota_bytes()) record.set_quota_bytes(request.quota_bytes());
+  if (record.redundancy() != before.redundancy() || record.quota_bytes() != before.quota_bytes())
+    Store(txn, kFamilyPolicy, BucketKey(bucket), record);
+  wire::SetBucketReply reply;
+  reply.set_redundancy(record.redundancy());
+  reply.set_quota_bytes(record.quota_bytes());
+  return reply;
 }
 
 absl::StatusOr<wire::GetBucketReply> GetBucket(const Transaction& txn,
@@ -87,9 +96,23 @@ absl::StatusOr<wire::GetBucketReply> GetBucket(const Transaction& txn,
   ASSIGN_OR_RETURN(const std::string_view name, CheckBucketName(request.name()));
   ASSIGN_OR_RETURN(const InodeId bucket, FindBucket(txn, name));
   ASSIGN_OR_RETURN(const disk::BucketRecord record, LoadBucket(txn, bucket));
+  ASSIGN_OR_RETURN(const Content content, ContentOf(txn, {bucket, disk::INODE_DIRECTORY}));
   wire::GetBucketReply reply;
   reply.set_redundancy(record.redundancy());
+  reply.set_quota_bytes(record.quota_bytes());
+  reply.set_size_bytes(content.size_bytes);
+  reply.set_files(content.files);
+  reply.set_checkpoints(content.checkpoints);
   return reply;
+}
+
+absl::StatusOr<BucketState> FindBucketOf(const Transaction& txn, std::string_view path) {
+  ASSIGN_OR_RETURN(const std::vector<std::string_view> components, SplitPath(path));
+  ASSIGN_OR_RETURN(const InodeId bucket, FindBucket(txn, components[0]));
+  ASSIGN_OR_RETURN(const disk::BucketRecord record, LoadBucket(txn, bucket));
+  BucketState state{components[0], record.quota_bytes(), {}};
+  ASSIGN_OR_RETURN(state.content, ContentOf(txn, {bucket, disk::INODE_DIRECTORY}));
+  return state;
 }
 
 absl::StatusOr<std::string> RedundancyAt(const Transaction& txn, std::string_view path) {

@@ -12,7 +12,9 @@
 #include "server/meta/paths.h"
 #include "server/meta/pins.h"
 #include "server/meta/records.h"
+#include "server/meta/tier_subject.h"
 #include "server/meta/tree.h"
+#include "server/meta/usage.h"
 
 namespace cairn {
 namespace {
@@ -68,12 +70,15 @@ absl::StatusOr<disk::CheckpointRecord> MakeVisible(Transaction& txn, Attempt att
   const InodeId inode(attempt.record.inode());
   ASSIGN_OR_RETURN(disk::CheckpointRecord record, LoadCheckpoint(txn, inode));
   ASSIGN_OR_RETURN(const std::optional<InodeId> older, FindOlderVersion(txn, attempt, path));
+  Content replaced;
   if (older.has_value()) {
+    ASSIGN_OR_RETURN(replaced, ContentOf(txn, {*older, disk::INODE_CHECKPOINT}));
     // The pin is on the name: who pinned "best" wants no version of it pruned.
     ASSIGN_OR_RETURN(const disk::CheckpointRecord older_record, LoadCheckpoint(txn, *older));
     record.set_pinned(older_record.pinned());
     RETURN_IF_ERROR(DropCheckpoint(txn, *older));
   }
+  RETURN_IF_ERROR(CheckQuota(txn, path, {attempt.record.size_bytes(), replaced.size_bytes}));
   ASSIGN_OR_RETURN(const uint64_t sequence, txn.Add(Counter::kNextCommit, 1));
   record.set_committed(true);
   record.set_committed_at_ns(facts.now_ns());
@@ -82,7 +87,10 @@ absl::StatusOr<disk::CheckpointRecord> MakeVisible(Transaction& txn, Attempt att
   record.set_size_bytes(attempt.record.size_bytes());
   StoreCheckpoint(txn, inode, record);
   Link(txn, attempt.parent, attempt.name, {inode, disk::INODE_CHECKPOINT});
+  RETURN_IF_ERROR(NoteWritten(txn, {inode, disk::INODE_CHECKPOINT}, attempt.parent, attempt.name));
   if (record.pinned()) RETURN_IF_ERROR(NotePin(txn, path));
+  const Content added{record.size_bytes(), record.shard_count(), 1};
+  RETURN_IF_ERROR(ChangeUsage(txn, attempt.parent, added, replaced));
   RETURN_IF_ERROR(TouchDirectory(txn, attempt.parent, facts.now_ns()));
   RETURN_IF_ERROR(txn.Add(Counter::kCheckpoints, 1).status());
   RETURN_IF_ERROR(txn.Add(Counter::kFiles, record.shard_count()).status());
@@ -132,6 +140,7 @@ absl::StatusOr<wire::PinCheckpointReply> PinCheckpoint(Transaction& txn,
   ASSIGN_OR_RETURN(disk::CheckpointRecord record, LoadCheckpoint(txn, resolved.node.inode));
   record.set_pinned(request.pinned());
   StoreCheckpoint(txn, resolved.node.inode, record);
+  RETURN_IF_ERROR(WakeSubject(txn, resolved.node.inode));
   RETURN_IF_ERROR(request.pinned() ? NotePin(txn, resolved.path) : ForgetPin(txn, resolved.path));
   return wire::PinCheckpointReply();
 }
@@ -159,12 +168,14 @@ absl::Status DropCheckpoint(Transaction& txn, InodeId inode) {
   txn.Delete(kFamilyCheckpoint,
              CheckpointIndexKey(InodeId(record.parent()), record.commit_sequence()));
   RETURN_IF_ERROR(txn.Subtract(Counter::kCheckpoints, 1));
+  RETURN_IF_ERROR(DropSubject(txn, inode));
   return QueueTree(txn, inode, CountedFiles::kYes);
 }
 
 absl::Status RemoveCheckpoint(Transaction& txn, InodeId inode, int64_t now_ns) {
   ASSIGN_OR_RETURN(const disk::CheckpointRecord record, LoadCheckpoint(txn, inode));
   const InodeId parent(record.parent());
+  RETURN_IF_ERROR(LeaveUsage(txn, parent, {inode, disk::INODE_CHECKPOINT}));
   RETURN_IF_ERROR(DropCheckpoint(txn, inode));
   Unlink(txn, parent, record.name(), {inode, disk::INODE_CHECKPOINT});
   RETURN_IF_ERROR(ForgetCommittedAttempt(txn, record));

@@ -15,7 +15,10 @@
 #include "server/meta/pending_free.h"
 #include "server/meta/prune.h"
 #include "server/meta/records.h"
+#include "server/meta/tier_control.h"
+#include "server/meta/tier_subject.h"
 #include "server/meta/tree.h"
+#include "server/meta/usage.h"
 
 namespace cairn {
 namespace {
@@ -50,6 +53,7 @@ absl::StatusOr<Progress> FreeFile(Transaction& txn, InodeId inode, CountedFiles 
   RETURN_IF_ERROR(ReleaseExtents(txn, inode, budget));
   if (*budget == 0) return Progress::kMore;
   --*budget;
+  RETURN_IF_ERROR(DropSubject(txn, inode));
   txn.Delete(kFamilyInode, InodeKey(inode));
   if (counted == CountedFiles::kYes) RETURN_IF_ERROR(txn.Subtract(Counter::kFiles, 1));
   return Progress::kDone;
@@ -82,6 +86,14 @@ absl::Status AbortInside(Transaction& txn, InodeId directory, const Transaction:
   return NoteForgotten(txn, number);
 }
 
+absl::Status DropTierPolicy(Transaction& txn, InodeId directory) {
+  const std::string key = TierPolicyKey(directory);
+  ASSIGN_OR_RETURN(const auto policy, txn.Get(kFamilyPolicy, key));
+  if (!policy.has_value()) return absl::OkStatus();
+  txn.Delete(kFamilyPolicy, key);
+  return txn.Subtract(Counter::kTierPolicies, 1);
+}
+
 absl::StatusOr<Progress> FreeDirectory(Transaction& txn, InodeId inode, CountedFiles counted,
                                        size_t* budget, const CommandFacts& facts) {
   ASSIGN_OR_RETURN(const auto entries, Collect(txn, kFamilyDentry, DentryPrefix(inode), *budget));
@@ -103,6 +115,8 @@ absl::StatusOr<Progress> FreeDirectory(Transaction& txn, InodeId inode, CountedF
   txn.Delete(kFamilyInode, InodeKey(inode));
   txn.Delete(kFamilyPolicy, BucketKey(inode));
   txn.Delete(kFamilyPolicy, RetentionKey(inode));
+  RETURN_IF_ERROR(DropTierPolicy(txn, inode));
+  ForgetUsage(txn, inode);
   --*budget;
   return Progress::kDone;
 }
@@ -157,6 +171,14 @@ absl::StatusOr<Progress> Prune(Transaction& txn, const disk::CleanupRecord::Prun
   return *budget > 0 ? Progress::kDone : Progress::kMore;
 }
 
+// Goes on from where the task's record says, which it moves on.
+absl::StatusOr<Progress> Visit(Transaction& txn, uint64_t sequence, disk::CleanupRecord task,
+                               size_t* budget) {
+  ASSIGN_OR_RETURN(const bool done, GoOnVisiting(txn, task.mutable_visit(), budget));
+  if (!done) Store(txn, kFamilyCleanup, SequenceKey(sequence), task);
+  return done ? Progress::kDone : Progress::kMore;
+}
+
 struct QueuedTask {
   uint64_t sequence = 0;
   std::string record;
@@ -181,10 +203,10 @@ bool Contains(const google::protobuf::RepeatedField<uint64_t>& sequences, uint64
   return std::find(sequences.begin(), sequences.end(), sequence) != sequences.end();
 }
 
-absl::StatusOr<Progress> RunTask(Transaction& txn, const std::string& record, size_t* budget,
+absl::StatusOr<Progress> RunTask(Transaction& txn, const QueuedTask& queued, size_t* budget,
                                  const CommandFacts& facts) {
   disk::CleanupRecord task;
-  RETURN_IF_ERROR(ParseRecord(kFamilyCleanup, record, task));
+  RETURN_IF_ERROR(ParseRecord(kFamilyCleanup, queued.record, task));
   switch (task.work_case()) {
     case disk::CleanupRecord::kTree:
       return FreeTree(txn, task.tree(), budget, facts);
@@ -192,6 +214,8 @@ absl::StatusOr<Progress> RunTask(Transaction& txn, const std::string& record, si
       return ForgetRanks(txn, AttemptId(task.attempt().id()), budget);
     case disk::CleanupRecord::kPrune:
       return Prune(txn, task.prune(), budget, facts);
+    case disk::CleanupRecord::kVisit:
+      return Visit(txn, queued.sequence, std::move(task), budget);
     case disk::CleanupRecord::WORK_NOT_SET:
       break;
   }
@@ -220,6 +244,12 @@ absl::Status QueuePrune(Transaction& txn, InodeId directory, const disk::Retenti
   return Queue(txn, record);
 }
 
+absl::Status QueueVisit(Transaction& txn, const disk::CleanupRecord::Visit& visit) {
+  disk::CleanupRecord record;
+  *record.mutable_visit() = visit;
+  return Queue(txn, record);
+}
+
 absl::StatusOr<disk::RunCleanupReply> RunCleanup(Transaction& txn, const disk::RunCleanup& request,
                                                  const CommandFacts& facts) {
   size_t budget = std::clamp<size_t>(request.max_items(), 1, kMaxItems);
@@ -235,7 +265,7 @@ absl::StatusOr<disk::RunCleanupReply> RunCleanup(Transaction& txn, const disk::R
       continue;
     }
     const Transaction::Savepoint before = txn.Mark();
-    const absl::StatusOr<Progress> progress = RunTask(txn, queued->record, &budget, facts);
+    const absl::StatusOr<Progress> progress = RunTask(txn, *queued, &budget, facts);
     if (!progress.ok()) {
       RETURN_IF_ERROR(txn.store_error());
       txn.RollBack(before);

@@ -24,6 +24,9 @@ absl::Status QueueEndedAttempt(Transaction& txn, AttemptId attempt);
 // `policy` null: the one that is set when it is done.
 absl::Status QueuePrune(Transaction& txn, InodeId directory, const disk::RetentionRecord* policy);
 
+// Look at all checkpoints and files below a directory (tier_control.h).
+absl::Status QueueVisit(Transaction& txn, const disk::CleanupRecord::Visit& visit);
+
 // Handles about `max_items` records of the oldest tasks. A task that fails (a damaged record) is
 // left as it was and named in the reply: the caller has the next ones skip it.
 absl::StatusOr<disk::RunCleanupReply> RunCleanup(Transaction& txn, const disk::RunCleanup& request,

@@ -129,6 +129,54 @@ template <>
 struct Mutation<disk::ForgetColdObjects> : Answer<disk::ForgetColdObjectsReply> {
   static auto* Body(disk::Command& command) { return command.mutable_forget_cold_objects(); }
 };
+template <>
+struct Mutation<wire::ControlTierRequest> : Answer<wire::ControlTierReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_control_tier(); }
+};
+template <>
+struct Mutation<wire::SetTierPolicyRequest> : Answer<wire::SetTierPolicyReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_set_tier_policy(); }
+};
+template <>
+struct Mutation<wire::AskTierRequest> : Answer<wire::AskTierReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_ask_tier(); }
+};
+template <>
+struct Mutation<disk::RunTiering> : Answer<disk::RunTieringReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_run_tiering(); }
+};
+template <>
+struct Mutation<disk::FinishTierStep> : Answer<disk::FinishTierStepReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_finish_tier_step(); }
+};
+template <>
+struct Mutation<disk::ReleaseRuns> : Answer<disk::ReleaseRunsReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_release_runs(); }
+};
+template <>
+struct Mutation<disk::BeginRecall> : Answer<disk::BeginRecallReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_begin_recall(); }
+};
+template <>
+struct Mutation<disk::RecallExtent> : Answer<disk::RecallExtentReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_recall_extent(); }
+};
+template <>
+struct Mutation<disk::EndRecall> : Answer<disk::EndRecallReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_end_recall(); }
+};
+template <>
+struct Mutation<disk::NoteReads> : Answer<disk::NoteReadsReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_note_reads(); }
+};
+template <>
+struct Mutation<disk::LoseColdObject> : Answer<disk::LoseColdObjectReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_lose_cold_object(); }
+};
+template <>
+struct Mutation<disk::ImportCold> : Answer<disk::ImportColdReply> {
+  static auto* Body(disk::Command& command) { return command.mutable_import_cold(); }
+};
 
 // Query<Request>::Reply: what reads the store and changes nothing.
 template <class Request>
@@ -153,9 +201,27 @@ struct Query<wire::GetExtentsRequest> : Answer<wire::GetExtentsReply> {};
 template <>
 struct Query<wire::GetBucketRequest> : Answer<wire::GetBucketReply> {};
 template <>
+struct Query<wire::GetUsageRequest> : Answer<wire::GetUsageReply> {
+  static constexpr bool kWalks = true;
+};
+template <>
 struct Query<wire::GetMapRequest> : Answer<wire::GetMapReply> {};
 template <>
 struct Query<wire::ListTiersRequest> : Answer<wire::ListTiersReply> {};
+template <>
+struct Query<wire::ListTierPoliciesRequest> : Answer<wire::ListTierPoliciesReply> {};
+template <>
+struct Query<wire::TestTierPolicyRequest> : Answer<wire::TestTierPolicyReply> {
+  static constexpr bool kWalks = true;
+};
+template <>
+struct Query<wire::TierQueueRequest> : Answer<wire::TierQueueReply> {};
+template <>
+struct Query<wire::ExplainTierRequest> : Answer<wire::ExplainTierReply> {};
+template <>
+struct Query<wire::TierProgressRequest> : Answer<wire::TierProgressReply> {
+  static constexpr bool kWalks = true;
+};
 
 }  // namespace meta_internal
 

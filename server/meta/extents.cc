@@ -105,6 +105,8 @@ absl::Status DropReference(Transaction& txn, uint64_t first_stripe) {
   }
   txn.Delete(kFamilyStripeRun, key);
   if (run.cold()) RETURN_IF_ERROR(DropColdRun(txn, first_stripe));
+  // Its stripes have been queued when it was released.
+  if (run.released()) return txn.Subtract(Counter::kReleasedRuns, 1);
   return QueueRun(txn, {first_stripe, run.stripe_count()}, run.length_bytes(), run.groups());
 }
 

@@ -24,13 +24,15 @@ enum MetaFamily : ColumnFamily {
   kFamilyCleanup,
   kFamilyRequest,
   kFamilyCold,
+  kFamilyTier,
   kMetaFamilyCount,
 };
 
 // What to open the metadata's Kv with.
 inline std::vector<std::string> MetaFamilyNames() {
-  return {"system",       "inode", "dentry", "extent",       "stripe_run", "checkpoint", "attempt",
-          "attempt_rank", "lease", "policy", "pending_free", "cleanup",    "request",    "cold"};
+  return {"system",       "inode",   "dentry",       "extent", "stripe_run",
+          "checkpoint",   "attempt", "attempt_rank", "lease",  "policy",
+          "pending_free", "cleanup", "request",      "cold",   "tier"};
 }
 
 }  // namespace cairn

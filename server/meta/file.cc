@@ -12,8 +12,11 @@
 #include "server/meta/keys.h"
 #include "server/meta/paths.h"
 #include "server/meta/pending_free.h"
+#include "server/meta/recall.h"
 #include "server/meta/records.h"
+#include "server/meta/tier_subject.h"
 #include "server/meta/tree.h"
+#include "server/meta/usage.h"
 
 namespace cairn {
 namespace {
@@ -59,6 +62,7 @@ absl::StatusOr<wire::CommitFileReply> AnswerWithoutLease(Transaction& txn,
 
 absl::Status ReplaceFile(Transaction& txn, const wire::CommitFileRequest& request,
                          const Place& place, InodeId inode, int64_t now_ns) {
+  Content replaced;
   ASSIGN_OR_RETURN(const std::optional<Node> older, FindEntry(txn, place.parent, place.name));
   RETURN_IF_ERROR(CheckReplaceable(older, request.path()));
   RETURN_IF_ERROR(CheckNotBeingWritten(txn, place, request.path()));
@@ -66,9 +70,12 @@ absl::Status ReplaceFile(Transaction& txn, const wire::CommitFileRequest& reques
     if (request.create_only()) {
       return absl::AlreadyExistsError(StrCat(Quoted(request.path()), " exists"));
     }
+    ASSIGN_OR_RETURN(replaced, ContentOf(txn, *older));
     RETURN_IF_ERROR(QueueTree(txn, older->inode, CountedFiles::kYes));
   }
+  RETURN_IF_ERROR(CheckQuota(txn, request.path(), {request.size_bytes(), replaced.size_bytes}));
   Link(txn, place.parent, place.name, {inode, disk::INODE_FILE});
+  RETURN_IF_ERROR(ChangeUsage(txn, place.parent, {request.size_bytes(), 1, 0}, replaced));
   RETURN_IF_ERROR(txn.Add(Counter::kFiles, 1).status());
   return TouchDirectory(txn, place.parent, now_ns);
 }
@@ -83,6 +90,11 @@ absl::StatusOr<wire::BeginFileReply> BeginFile(Transaction& txn,
   ASSIGN_OR_RETURN(const std::optional<Node> node, FindEntry(txn, place.parent, place.name));
   RETURN_IF_ERROR(CheckReplaceable(node, request.path()));
   RETURN_IF_ERROR(CheckNotBeingWritten(txn, place, request.path()));
+  Content replaced;
+  if (node.has_value()) {
+    ASSIGN_OR_RETURN(replaced, ContentOf(txn, *node));
+  }
+  RETURN_IF_ERROR(CheckQuotaLeft(txn, request.path(), replaced.size_bytes));
 
   ASSIGN_OR_RETURN(const uint64_t lease, txn.Add(Counter::kNextLease, 1));
   ASSIGN_OR_RETURN(NewNode file, NewInode(txn, disk::INODE_FILE, facts.now_ns()));
@@ -142,6 +154,7 @@ absl::StatusOr<wire::CommitFileReply> CommitFile(Transaction& txn,
   file.set_modified_at_ns(facts.now_ns());
   file.set_changed_at_ns(facts.now_ns());
   StoreInode(txn, inode, file);
+  RETURN_IF_ERROR(NoteWritten(txn, {inode, disk::INODE_FILE}, place.parent, place.name));
   EndLease(txn, lease);
   RETURN_IF_ERROR(QueueGranted(txn, write));
   return wire::CommitFileReply();
@@ -170,6 +183,10 @@ absl::StatusOr<disk::ExpireLeaseReply> ExpireLease(Transaction& txn,
   }
   if (record->has_file()) {
     RETURN_IF_ERROR(DropFileWrite(txn, lease, record->file()));
+    return disk::ExpireLeaseReply();
+  }
+  if (record->has_recall()) {
+    RETURN_IF_ERROR(DropRecall(txn, lease, record->recall()));
     return disk::ExpireLeaseReply();
   }
   const disk::LeaseRecord::Attempt& holder = record->attempt();

@@ -9,6 +9,7 @@
 #include "server/meta/keys.h"
 #include "server/meta/records.h"
 #include "server/meta/tree.h"
+#include "server/meta/usage.h"
 
 namespace cairn {
 namespace {
@@ -18,7 +19,8 @@ absl::Status Format(Kv& kv, const std::string& cluster_id, int64_t now_ns) {
   ASSIGN_OR_RETURN(const NewNode root, NewInode(txn, disk::INODE_DIRECTORY, now_ns));
   CAIRN_CHECK(root.id == kRootInode);
   StoreInode(txn, root.id, root.record);
-  RETURN_IF_ERROR(AddBucket(txn, "default", "replica:1", now_ns).status());
+  RETURN_IF_ERROR(AddBucket(txn, "default", {}, now_ns).status());
+  RETURN_IF_ERROR(txn.Raise(Counter::kUsageCounted, 1));
   disk::SystemRecord system;
   system.set_format_version(kMetaFormatVersion);
   system.set_cluster_id(cluster_id);
@@ -48,6 +50,7 @@ absl::StatusOr<std::string> OpenStore(Kv& kv, const std::string& cluster_id, int
     return absl::FailedPreconditionError(
         StrCat("the metadata belongs to cluster ", system->cluster_id(), ", not to ", cluster_id));
   }
+  RETURN_IF_ERROR(CountUsageIfNeeded(kv));
   return system->cluster_id();
 }
 

@@ -19,6 +19,12 @@ std::string Tagged(char tag, uint64_t number) {
   return key;
 }
 
+std::string Tagged(char tag, uint64_t first, uint64_t second) {
+  std::string key = Tagged(tag, first);
+  AppendU64(key, second);
+  return key;
+}
+
 std::string Pair(uint64_t a, uint64_t b) {
   std::string key = U64(a);
   AppendU64(key, b);
@@ -95,14 +101,46 @@ std::string LeaseKey(LeaseId lease) { return U64(lease.value()); }
 
 std::string BucketKey(InodeId bucket) { return Tagged('b', bucket.value()); }
 std::string RetentionKey(InodeId directory) { return Tagged('r', directory.value()); }
+std::string UsageKey(InodeId directory) { return Tagged('u', directory.value()); }
 std::string TierPrefix() { return "t"; }
 std::string TierKey(std::string_view name) { return TierPrefix().append(name); }
+std::string TierPolicyPrefix() { return "p"; }
+std::string TierPolicyKey(InodeId directory) { return Tagged('p', directory.value()); }
 
 std::string ColdObjectRecordKey(uint64_t object) { return Tagged('o', object); }
 std::string ColdPlannedKey(uint64_t object) { return Tagged('p', object); }
 std::string ColdGarbageKey(uint64_t object) { return Tagged('g', object); }
 std::string ColdRunKey(uint64_t first_stripe) { return Tagged('r', first_stripe); }
+std::string ColdManifestGarbageKey(uint64_t object) { return Tagged('m', object); }
+std::string ColdSparseKey(uint64_t object) { return Tagged('x', object); }
+std::string ColdForeignKey(uint64_t object, std::string_view cluster_id) {
+  return Tagged('f', object).append(cluster_id);
+}
+std::string ColdPartPrefix(uint64_t object) { return Tagged('k', object); }
+std::string ColdPartKey(uint64_t object, uint64_t first_stripe) {
+  return Tagged('k', object, first_stripe);
+}
 std::string ColdUsageKey(std::string_view tier) { return std::string("u").append(tier); }
+
+std::string TierSubjectKey(InodeId inode) { return Tagged('s', inode.value()); }
+// Times before 1970 are a clock's fault, and sort last: nothing waits for them in vain.
+std::string TierDueKey(int64_t due_ns, InodeId inode) {
+  return Tagged('d', static_cast<uint64_t>(due_ns), inode.value());
+}
+std::string TierStepKey(uint32_t priority, int64_t since_ns, InodeId inode) {
+  std::string key(1, 'w');
+  AppendU32(key, priority);
+  AppendU64(key, static_cast<uint64_t>(since_ns));
+  AppendU64(key, inode.value());
+  return key;
+}
+std::string TierSparePrefix(uint64_t policy) { return Tagged('h', policy); }
+std::string TierSpareKey(uint64_t policy, int64_t order_ns, InodeId inode) {
+  std::string key = Tagged('h', policy, static_cast<uint64_t>(order_ns));
+  AppendU64(key, inode.value());
+  return key;
+}
+std::string TierImportKey(InodeId inode) { return Tagged('i', inode.value()); }
 
 std::string SequenceKey(uint64_t sequence) { return U64(sequence); }
 

@@ -60,10 +60,14 @@ std::string RankBitmapKey(AttemptId attempt, uint32_t chunk);
 // lease
 std::string LeaseKey(LeaseId lease);
 
-// policy: 'b' and a bucket's inode; 'r' and a directory's inode; 't' and a tier's name.
+// policy: 'b' and a bucket's inode; 'r' or 'u' and a directory's inode; 't' and a tier's name; 'p'
+// and the inode of a directory that has a tier policy.
 std::string BucketKey(InodeId bucket);
 std::string RetentionKey(InodeId directory);
+std::string UsageKey(InodeId directory);
 std::string TierPrefix();
+std::string TierPolicyPrefix();
+std::string TierPolicyKey(InodeId directory);
 std::string TierKey(std::string_view name);
 
 // pending_free, cleanup: order of arrival.
@@ -74,12 +78,29 @@ std::string RequestKey(uint64_t client, uint64_t sequence);
 std::string RequestOrderKey(uint64_t order);
 
 // cold: 'o' and an object's id; 'p' and the id of one that is planned; 'g' and the id of one
-// without a live byte; 'r' and the first stripe of a run; 'u' and a tier's name.
+// without a live byte, 'm' when it is a manifest; 'x' and the id of one with few; 'f', the id
+// that another cluster gave one, and that cluster's; 'r' and the first stripe of a run; 'k', an
+// object's id, and the first stripe of a run that has parts in it; 'u' and a tier's name.
 std::string ColdObjectRecordKey(uint64_t object);
 std::string ColdPlannedKey(uint64_t object);
 std::string ColdGarbageKey(uint64_t object);
 std::string ColdRunKey(uint64_t first_stripe);
+std::string ColdManifestGarbageKey(uint64_t object);
+std::string ColdSparseKey(uint64_t object);
+std::string ColdForeignKey(uint64_t object, std::string_view cluster_id);
+std::string ColdPartPrefix(uint64_t object);
+std::string ColdPartKey(uint64_t object, uint64_t first_stripe);
 std::string ColdUsageKey(std::string_view tier);
+
+// tier: 's' and the inode of a subject; 'd', when it is due, and its inode; 'w', priority, since
+// when, and the inode of one for which a step waits; 'h', the inode of a policy's directory, order,
+// and the inode of one that may be let go of when space is short; 'i' and an inode under import.
+std::string TierSubjectKey(InodeId inode);
+std::string TierDueKey(int64_t due_ns, InodeId inode);
+std::string TierStepKey(uint32_t priority, int64_t since_ns, InodeId inode);
+std::string TierSparePrefix(uint64_t policy);
+std::string TierSpareKey(uint64_t policy, int64_t order_ns, InodeId inode);
+std::string TierImportKey(InodeId inode);
 
 // Takes keys apart. Every function returns false, and moves nothing, when too little is left.
 class KeyReader {

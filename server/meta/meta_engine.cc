@@ -21,6 +21,8 @@ constexpr uint32_t kCleanupItems = 256;
 // What is refused is mostly a full queue, which is short soon, or a full disk, which is not.
 constexpr absl::Duration kCleanupPause = absl::Seconds(5);
 constexpr size_t kMaxSetAside = 1000;
+// Writers in need ask again every second or so.
+constexpr absl::Duration kHurry = absl::Seconds(10);
 
 }  // namespace
 
@@ -126,6 +128,7 @@ void MetaEngine::OnCommitted(const Effects& effects) {
   for (const LeaseId lease : effects.ended_leases) leases_.End(lease);
   for (const SaveEvent& event : effects.saves) saves_.Note(event);
   if (effects.cleanup_queued) cleanup_wanted_.Set();
+  if (effects.tiering_wanted && wake_tiering_) wake_tiering_();
 }
 
 wire::RenewLeasesReply MetaEngine::RenewLeases(const wire::RenewLeasesRequest& request) {
@@ -200,8 +203,82 @@ Task<absl::StatusOr<LeaseId>> MetaEngine::LeaseBound() {
   co_return bound;
 }
 
+Task<absl::StatusOr<TierPage>> MetaEngine::TierFiles(InodeId subject, TierCursor from,
+                                                     size_t runs_max) {
+  absl::StatusOr<TierPage> page;
+  absl::AnyInvocable<void()> work = [this, &page, &from, subject, runs_max] {
+    page = store_.TierFiles(subject, from, runs_max);
+  };
+  absl::Status ran = co_await RunQuery(walks_, std::move(work));
+  if (!ran.ok()) co_return ran;
+  co_return page;
+}
+
+Task<absl::StatusOr<std::vector<TierTask>>> MetaEngine::TierTasks(TierTaskFilter filter,
+                                                                  size_t limit) {
+  absl::StatusOr<std::vector<TierTask>> tasks;
+  absl::AnyInvocable<void()> work = [this, &tasks, &filter, limit] {
+    tasks = store_.TierTasks(filter, limit);
+  };
+  absl::Status ran = co_await RunQuery(reads_, std::move(work));
+  if (!ran.ok()) co_return ran;
+  co_return tasks;
+}
+
+Task<absl::StatusOr<std::vector<ColdObjectFound>>> MetaEngine::ColdObjects(ColdQueue queue,
+                                                                           uint64_t from,
+                                                                           size_t limit) {
+  absl::StatusOr<std::vector<ColdObjectFound>> found;
+  absl::AnyInvocable<void()> work = [this, &found, queue, from, limit] {
+    found = store_.ColdObjects(queue, from, limit);
+  };
+  absl::Status ran = co_await RunQuery(reads_, std::move(work));
+  if (!ran.ok()) co_return ran;
+  co_return found;
+}
+
+Task<absl::StatusOr<std::vector<ColdPartOf>>> MetaEngine::ColdParts(uint64_t object) {
+  absl::StatusOr<std::vector<ColdPartOf>> parts;
+  absl::AnyInvocable<void()> work = [this, &parts, object] { parts = store_.ColdParts(object); };
+  absl::Status ran = co_await RunQuery(reads_, std::move(work));
+  if (!ran.ok()) co_return ran;
+  co_return parts;
+}
+
+Task<absl::StatusOr<InodeId>> MetaEngine::TierSubjectAt(std::string path) {
+  absl::StatusOr<InodeId> subject;
+  absl::AnyInvocable<void()> work = [this, &subject, &path] {
+    subject = store_.TierSubjectAt(path);
+  };
+  absl::Status ran = co_await RunQuery(reads_, std::move(work));
+  if (!ran.ok()) co_return ran;
+  co_return subject;
+}
+
+Task<absl::StatusOr<std::optional<disk::TierSubjectRecord>>> MetaEngine::TierSubject(
+    InodeId subject) {
+  absl::StatusOr<std::optional<disk::TierSubjectRecord>> record;
+  absl::AnyInvocable<void()> work = [this, &record, subject] {
+    record = store_.TierSubject(subject);
+  };
+  absl::Status ran = co_await RunQuery(reads_, std::move(work));
+  if (!ran.ok()) co_return ran;
+  co_return record;
+}
+
+Task<absl::StatusOr<std::string>> MetaEngine::TierPath(InodeId subject) {
+  absl::StatusOr<std::string> path;
+  absl::AnyInvocable<void()> work = [this, &path, subject] { path = store_.TierPath(subject); };
+  absl::Status ran = co_await RunQuery(reads_, std::move(work));
+  if (!ran.ok()) co_return ran;
+  co_return path;
+}
+
+void MetaEngine::HurryReclaim() { hurry_until_ = clock_.Now() + kHurry; }
+
 uint64_t MetaEngine::ReclaimableBelow(uint64_t next_sequence) {
   const MonoTime now = clock_.Now();
+  if (now < hurry_until_) return next_sequence;
   if (grace_marks_.empty() ||
       now - grace_marks_.back().at >= options_.reclaim_grace / kGraceMarks) {
     grace_marks_.push_back({now, next_sequence});

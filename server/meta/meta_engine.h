@@ -3,7 +3,9 @@
 // the queries (meta_store.h) and the lease table together, and runs the two background loops.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,12 +18,14 @@
 #include "common/task/stop.h"
 #include "common/task/task.h"
 #include "server/kv/kv.h"
+#include "server/meta/cold.h"
 #include "server/meta/command_clock.h"
 #include "server/meta/commands.h"
 #include "server/meta/commit.h"
 #include "server/meta/lease.h"
 #include "server/meta/meta_store.h"
 #include "server/meta/save_log.h"
+#include "server/meta/tier_files.h"
 
 namespace cairn {
 
@@ -127,6 +131,27 @@ class MetaEngine {
   // See stripe_walk.h.
   Task<absl::StatusOr<StripePage>> Stripes(uint64_t from, uint64_t stripes_max, bool with_pending);
 
+  // See tier_files.h, cold.h and meta_store.h.
+  Task<absl::StatusOr<TierPage>> TierFiles(InodeId subject, TierCursor from, size_t runs_max);
+  Task<absl::StatusOr<std::vector<TierTask>>> TierTasks(TierTaskFilter filter, size_t limit);
+  Task<absl::StatusOr<std::vector<ColdObjectFound>>> ColdObjects(ColdQueue queue, uint64_t from,
+                                                                 size_t limit);
+  Task<absl::StatusOr<std::vector<ColdPartOf>>> ColdParts(uint64_t object);
+  Task<absl::StatusOr<std::string>> TierPath(InodeId subject);
+  // Of the checkpoint or file at a path, or of the checkpoint that it is part of.
+  Task<absl::StatusOr<InodeId>> TierSubjectAt(std::string path);
+  // nullopt: nothing is known of it.
+  Task<absl::StatusOr<std::optional<disk::TierSubjectRecord>>> TierSubject(InodeId subject);
+  // Called when a checkpoint or file is due, or a step waits.
+  void OnTieringWanted(std::function<void()> wake) { wake_tiering_ = std::move(wake); }
+  // A lease of the service's own stays alive.
+  bool RenewLease(LeaseId lease) { return leases_.Renew(lease); }
+  // Writers find all targets full: for some seconds what nothing refers to is freed at once, at the
+  // expense of readers that have opened it before.
+  void HurryReclaim();
+  CommandTime WallTime() { return LookAtClock(); }
+  int64_t UnixNow() const { return absl::ToUnixNanos(clock_.WallNow()); }
+
   absl::Duration lease_ttl() const { return options_.lease_ttl; }
 
   // Clients decide how many queries come, and a pool's queue has an end that is not for them. Of
@@ -165,6 +190,8 @@ class MetaEngine {
   SaveLog saves_;
   GroupCommitter committer_;
   std::string cluster_id_;
+  std::function<void()> wake_tiering_;
+  MonoTime hurry_until_;
 
   bool started_ = false;
   StopSource stop_;

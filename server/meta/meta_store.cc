@@ -5,17 +5,23 @@
 
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/base/units.h"
 #include "server/meta/bucket.h"
 #include "server/meta/checkpoint.h"
 #include "server/meta/cluster_map_record.h"
+#include "server/meta/cold.h"
+#include "server/meta/entry_type.h"
 #include "server/meta/keys.h"
 #include "server/meta/listing.h"
 #include "server/meta/paths.h"
 #include "server/meta/prune.h"
 #include "server/meta/records.h"
 #include "server/meta/reply_size.h"
+#include "server/meta/tier_queries.h"
+#include "server/meta/tier_subject.h"
 #include "server/meta/tiers.h"
 #include "server/meta/tree.h"
+#include "server/meta/usage_query.h"
 
 namespace cairn {
 namespace {
@@ -30,21 +36,6 @@ auto LookAgain(Kv& kv, Look look) {
     const Transaction txn(kv);
     auto answer = look(txn);
     if (i == kLooks || !absl::IsInternal(answer.status())) return answer;
-  }
-}
-
-wire::EntryType ToWire(disk::InodeType type) {
-  switch (type) {
-    case disk::INODE_FILE:
-      return wire::ENTRY_FILE;
-    case disk::INODE_DIRECTORY:
-      return wire::ENTRY_DIRECTORY;
-    case disk::INODE_CHECKPOINT:
-      return wire::ENTRY_CHECKPOINT;
-    case disk::INODE_SYMLINK:
-      return wire::ENTRY_SYMLINK;
-    default:
-      return wire::ENTRY_TYPE_UNSPECIFIED;
   }
 }
 
@@ -77,11 +68,45 @@ struct ExtentPage {
   bool more = false;
 };
 
+// What a client is told of a run that is in a cold tier alone: one run for each part of it there.
+absl::StatusOr<std::vector<wire::ExtentRun>> ColdRuns(const Transaction& txn,
+                                                      const wire::ExtentRun& run) {
+  ASSIGN_OR_RETURN(const auto cold, FindColdRun(txn, run.first_stripe()));
+  if (!cold.has_value()) return absl::InternalError("metadata: a released run lies nowhere");
+  std::vector<wire::ExtentRun> runs;
+  for (const disk::ColdRunRecord::Part& part : cold->parts()) {
+    wire::ExtentRun& of_part = runs.emplace_back();
+    of_part.set_offset_bytes(run.offset_bytes() + part.run_offset_bytes());
+    of_part.set_length_bytes(part.length_bytes());
+    of_part.set_first_stripe(run.first_stripe() + part.run_offset_bytes() / run.stripe_bytes());
+    of_part.set_stripe_count(
+        static_cast<uint32_t>(DivideUp(part.length_bytes(), uint64_t{run.stripe_bytes()})));
+    of_part.set_stripe_bytes(run.stripe_bytes());
+    ASSIGN_OR_RETURN(*of_part.mutable_cold(), PlaceOf(txn, part));
+  }
+  return runs;
+}
+
+// `run`, or what it is in a cold tier.
+absl::StatusOr<std::vector<wire::ExtentRun>> WhereItIs(const Transaction& txn, bool any_released,
+                                                       wire::ExtentRun run) {
+  if (any_released) {
+    ASSIGN_OR_RETURN(
+        const auto record,
+        Load<disk::StripeRunRecord>(txn, kFamilyStripeRun, StripeRunKey(run.first_stripe())));
+    if (record.released()) return ColdRuns(txn, run);
+  }
+  std::vector<wire::ExtentRun> runs;
+  runs.push_back(std::move(run));
+  return runs;
+}
+
 // The runs that touch [offset_bytes, end_bytes), as many as fit a page.
 absl::StatusOr<ExtentPage> ReadExtents(const Transaction& txn, InodeId inode, uint64_t offset_bytes,
                                        uint64_t end_bytes) {
   ExtentPage page;
   ReplyBudget budget;
+  ASSIGN_OR_RETURN(const uint64_t released, txn.Read(Counter::kReleasedRuns));
   // The run that holds the first byte may start before it.
   uint64_t from = offset_bytes;
   ASSIGN_OR_RETURN(const auto before, txn.FindLast(kFamilyExtent, ExtentKey(inode, 0),
@@ -109,14 +134,34 @@ absl::StatusOr<ExtentPage> ReadExtents(const Transaction& txn, InodeId inode, ui
     run.set_stripe_count(extent.stripe_count());
     run.set_stripe_bytes(extent.stripe_bytes());
     *run.mutable_groups() = extent.groups();
-    if (!budget.Take(run)) {
-      page.more = true;
-      return page;
+    ASSIGN_OR_RETURN(std::vector<wire::ExtentRun> runs,
+                     WhereItIs(txn, released > 0, std::move(run)));
+    for (wire::ExtentRun& each : runs) {
+      const bool is_wanted = each.offset_bytes() + each.length_bytes() > offset_bytes &&
+                             each.offset_bytes() < end_bytes;
+      if (!is_wanted) continue;
+      if (!budget.Take(each)) {
+        page.more = true;
+        return page;
+      }
+      *page.runs.Add() = std::move(each);
     }
-    *page.runs.Add() = std::move(run);
   }
   RETURN_IF_ERROR(scan.status());
   return page;
+}
+
+// How policies know a file, and what they say of reading it.
+absl::Status DescribeTiering(const Transaction& txn, const Resolved& file, wire::StatReply* reply) {
+  ASSIGN_OR_RETURN(const uint64_t subjects, txn.Read(Counter::kTierSubjects));
+  if (subjects == 0) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const InodeId subject, SubjectAt(txn, file.path));
+  reply->set_subject(subject.value());
+  ASSIGN_OR_RETURN(const auto record, FindSubject(txn, subject));
+  if (!record.has_value()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto above, FindPolicyAbove(txn, InodeId(record->parent())));
+  if (above.has_value()) reply->set_recall(above->policy.recall());
+  return absl::OkStatus();
 }
 
 absl::StatusOr<wire::StatReply> Stat(const Transaction& txn, const wire::StatRequest& request) {
@@ -133,6 +178,7 @@ absl::StatusOr<wire::StatReply> Stat(const Transaction& txn, const wire::StatReq
                      ReadExtents(txn, resolved.node.inode, 0, reply.entry().size_bytes()));
     reply.set_more_extents(page.more);
     if (!page.more) *reply.mutable_extents() = std::move(page.runs);
+    RETURN_IF_ERROR(DescribeTiering(txn, resolved, &reply));
   }
   return reply;
 }
@@ -373,11 +419,32 @@ absl::StatusOr<wire::ListReply> MetaStore::Answer(const wire::ListRequest& reque
 absl::StatusOr<wire::GetExtentsReply> MetaStore::Answer(const wire::GetExtentsRequest& request) {
   return LookAgain(kv_, [&](const Transaction& txn) { return GetExtents(txn, request); });
 }
+absl::StatusOr<wire::GetUsageReply> MetaStore::Answer(const wire::GetUsageRequest& request) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return GetUsage(txn, request); });
+}
 absl::StatusOr<wire::GetMapReply> MetaStore::Answer(const wire::GetMapRequest& request) {
   return LookAgain(kv_, [](const Transaction& txn) { return GetClusterMap(txn); });
 }
 absl::StatusOr<wire::ListTiersReply> MetaStore::Answer(const wire::ListTiersRequest& request) {
   return LookAgain(kv_, [](const Transaction& txn) { return ListTiers(txn); });
+}
+absl::StatusOr<wire::ListTierPoliciesReply> MetaStore::Answer(
+    const wire::ListTierPoliciesRequest& request) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return ListTierPolicies(txn, request); });
+}
+absl::StatusOr<wire::TestTierPolicyReply> MetaStore::Answer(
+    const wire::TestTierPolicyRequest& request) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return TestTierPolicy(txn, request); });
+}
+absl::StatusOr<wire::TierQueueReply> MetaStore::Answer(const wire::TierQueueRequest& request) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return TierQueue(txn, request); });
+}
+absl::StatusOr<wire::ExplainTierReply> MetaStore::Answer(const wire::ExplainTierRequest& request) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return ExplainTier(txn, request); });
+}
+absl::StatusOr<wire::TierProgressReply> MetaStore::Answer(
+    const wire::TierProgressRequest& request) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return TierProgress(txn, request); });
 }
 
 absl::StatusOr<MetaCounters> MetaStore::Counters() {
@@ -389,6 +456,8 @@ absl::StatusOr<MetaCounters> MetaStore::Counters() {
   ASSIGN_OR_RETURN(counters.pending_free_bytes, txn.Read(Counter::kPendingFreeBytes));
   ASSIGN_OR_RETURN(counters.next_pending_sequence, txn.Read(Counter::kNextPending));
   ASSIGN_OR_RETURN(counters.cleanup_backlog, txn.Read(Counter::kCleanupBacklog));
+  ASSIGN_OR_RETURN(counters.tier_policies, txn.Read(Counter::kTierPolicies));
+  ASSIGN_OR_RETURN(counters.tier_subjects, txn.Read(Counter::kTierSubjects));
   return counters;
 }
 
@@ -436,6 +505,43 @@ absl::StatusOr<std::vector<ReclaimItem>> MetaStore::Reclaimable(ReclaimPosition 
 absl::StatusOr<StripePage> MetaStore::Stripes(uint64_t from, uint64_t stripes_max,
                                               bool with_pending) {
   return WalkStripes(Transaction(kv_), from, stripes_max, with_pending);
+}
+
+absl::StatusOr<TierPage> MetaStore::TierFiles(InodeId subject, const TierCursor& from,
+                                              size_t runs_max) {
+  return LookAgain(
+      kv_, [&](const Transaction& txn) { return ReadTierFiles(txn, subject, from, runs_max); });
+}
+
+absl::StatusOr<std::vector<TierTask>> MetaStore::TierTasks(const TierTaskFilter& filter,
+                                                           size_t limit) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return NextTierTasks(txn, filter, limit); });
+}
+
+absl::StatusOr<std::vector<ColdObjectFound>> MetaStore::ColdObjects(ColdQueue queue, uint64_t from,
+                                                                    size_t limit) {
+  return LookAgain(
+      kv_, [&](const Transaction& txn) { return ListColdObjects(txn, queue, from, limit); });
+}
+
+absl::StatusOr<std::vector<ColdPartOf>> MetaStore::ColdParts(uint64_t object) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return ListColdParts(txn, object); });
+}
+
+absl::StatusOr<InodeId> MetaStore::TierSubjectAt(const std::string& path) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return SubjectAt(txn, path); });
+}
+
+absl::StatusOr<std::optional<disk::TierSubjectRecord>> MetaStore::TierSubject(InodeId subject) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return FindSubject(txn, subject); });
+}
+
+absl::StatusOr<std::string> MetaStore::TierPath(InodeId subject) {
+  return LookAgain(kv_, [&](const Transaction& txn) -> absl::StatusOr<std::string> {
+    ASSIGN_OR_RETURN(const auto record, FindSubject(txn, subject));
+    if (!record.has_value()) return PathOfDirectory(txn, subject);
+    return PathOfSubject(txn, subject, *record);
+  });
 }
 
 absl::StatusOr<LeaseId> MetaStore::NextLease() {

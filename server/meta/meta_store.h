@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,9 +12,11 @@
 #include "proto/wire/meta.pb.h"
 #include "proto/wire/tier.pb.h"
 #include "server/kv/kv.h"
+#include "server/meta/cold.h"
 #include "server/meta/pending_free.h"
 #include "server/meta/save_log.h"
 #include "server/meta/stripe_walk.h"
+#include "server/meta/tier_files.h"
 
 namespace cairn {
 
@@ -24,6 +27,8 @@ struct MetaCounters {
   uint64_t pending_free_bytes = 0;  // known to be written and not reclaimed yet
   uint64_t next_pending_sequence = 0;
   uint64_t cleanup_backlog = 0;  // put-off tasks
+  uint64_t tier_policies = 0;
+  uint64_t tier_subjects = 0;  // checkpoints and files that tiering knows
 };
 
 // Thread-safe as its Kv is. Each answer is of one moment per record, not of one moment in all: a
@@ -40,8 +45,14 @@ class MetaStore {
   absl::StatusOr<wire::StatReply> Answer(const wire::StatRequest& request);
   absl::StatusOr<wire::ListReply> Answer(const wire::ListRequest& request);
   absl::StatusOr<wire::GetExtentsReply> Answer(const wire::GetExtentsRequest& request);
+  absl::StatusOr<wire::GetUsageReply> Answer(const wire::GetUsageRequest& request);
   absl::StatusOr<wire::GetMapReply> Answer(const wire::GetMapRequest& request);
   absl::StatusOr<wire::ListTiersReply> Answer(const wire::ListTiersRequest& request);
+  absl::StatusOr<wire::ListTierPoliciesReply> Answer(const wire::ListTierPoliciesRequest& request);
+  absl::StatusOr<wire::TestTierPolicyReply> Answer(const wire::TestTierPolicyRequest& request);
+  absl::StatusOr<wire::TierQueueReply> Answer(const wire::TierQueueRequest& request);
+  absl::StatusOr<wire::ExplainTierReply> Answer(const wire::ExplainTierRequest& request);
+  absl::StatusOr<wire::TierProgressReply> Answer(const wire::TierProgressRequest& request);
 
   absl::StatusOr<MetaCounters> Counters();
   absl::StatusOr<std::vector<LeaseId>> Leases();
@@ -51,6 +62,17 @@ class MetaStore {
                                                        uint64_t below_sequence, size_t limit);
   // See stripe_walk.h.
   absl::StatusOr<StripePage> Stripes(uint64_t from, uint64_t stripes_max, bool with_pending);
+  // See tier_files.h.
+  absl::StatusOr<TierPage> TierFiles(InodeId subject, const TierCursor& from, size_t runs_max);
+  absl::StatusOr<std::vector<TierTask>> TierTasks(const TierTaskFilter& filter, size_t limit);
+  // See cold.h.
+  absl::StatusOr<std::vector<ColdObjectFound>> ColdObjects(ColdQueue queue, uint64_t from,
+                                                           size_t limit);
+  absl::StatusOr<std::vector<ColdPartOf>> ColdParts(uint64_t object);
+  absl::StatusOr<InodeId> TierSubjectAt(const std::string& path);
+  absl::StatusOr<std::optional<disk::TierSubjectRecord>> TierSubject(InodeId subject);
+  // "bucket/dir/name" of a subject, or of the directory of a policy.
+  absl::StatusOr<std::string> TierPath(InodeId subject);
   // No lease from here on has been granted.
   absl::StatusOr<LeaseId> NextLease();
 

@@ -13,7 +13,9 @@
 #include "server/meta/paths.h"
 #include "server/meta/pins.h"
 #include "server/meta/records.h"
+#include "server/meta/tier_subject.h"
 #include "server/meta/tree.h"
+#include "server/meta/usage.h"
 
 namespace cairn {
 namespace {
@@ -96,6 +98,23 @@ absl::Status MoveCheckpointRecord(Transaction& txn, InodeId inode, const Place& 
   return absl::OkStatus();
 }
 
+// What lies in cold tiers is called so there, too, and other policies may hold for it.
+absl::Status TellTiersOfMove(Transaction& txn, const Node& node, const Place& to) {
+  if (node.type == disk::INODE_DIRECTORY) {
+    RETURN_IF_ERROR(MoveDirectory(txn, node.inode, to.parent, to.name));
+    ASSIGN_OR_RETURN(const uint64_t policies, txn.Read(Counter::kTierPolicies));
+    ASSIGN_OR_RETURN(const uint64_t subjects, txn.Read(Counter::kTierSubjects));
+    if (policies == 0 && subjects == 0) return absl::OkStatus();
+    disk::CleanupRecord::Visit visit;
+    visit.set_directory(node.inode.value());
+    visit.set_moved(true);
+    return QueueVisit(txn, visit);
+  }
+  ASSIGN_OR_RETURN(const auto known, FindSubject(txn, node.inode));
+  return known.has_value() ? MoveSubject(txn, node.inode, to.parent, to.name)
+                           : NoteWritten(txn, node, to.parent, to.name);
+}
+
 absl::Status IsPinned(std::string_view path) {
   return absl::FailedPreconditionError(StrCat("the checkpoint ", Quoted(path),
                                               " is pinned; unpin it first: cairn ckpt unpin ",
@@ -108,9 +127,30 @@ absl::Status CheckNoPinBelow(const Transaction& txn, InodeId directory, const st
   return pinned.has_value() ? IsPinned(*pinned) : absl::OkStatus();
 }
 
+// The name is gone already.
+absl::Status Release(Transaction& txn, InodeId parent, const Node& node) {
+  RETURN_IF_ERROR(LeaveUsage(txn, parent, node));
+  return QueueTree(txn, node.inode, CountedFiles::kYes);
+}
+
+// Between buckets, what moves is new to the one that gets it.
+absl::Status CheckQuotaOfMove(const Transaction& txn, const Node& source,
+                              const std::optional<Node>& target,
+                              const wire::RenameRequest& request) {
+  ASSIGN_OR_RETURN(const std::vector<std::string_view> from, SplitPath(request.from()));
+  ASSIGN_OR_RETURN(const std::vector<std::string_view> to, SplitPath(request.to()));
+  if (from[0] == to[0]) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Content moved, ContentOf(txn, source));
+  Content replaced;
+  if (target.has_value()) {
+    ASSIGN_OR_RETURN(replaced, ContentOf(txn, *target));
+  }
+  return CheckQuota(txn, request.to(), {moved.size_bytes, replaced.size_bytes});
+}
+
 absl::Status UnlinkTop(Transaction& txn, const Resolved& top, int64_t now_ns) {
   Unlink(txn, top.parent, top.name(), top.node);
-  RETURN_IF_ERROR(QueueTree(txn, top.node.inode, CountedFiles::kYes));
+  RETURN_IF_ERROR(Release(txn, top.parent, top.node));
   return TouchDirectory(txn, top.parent, now_ns);
 }
 
@@ -122,7 +162,7 @@ absl::StatusOr<wire::MakeDirectoryReply> MakeDirectory(Transaction& txn,
   ASSIGN_OR_RETURN(const std::vector<std::string_view> components, SplitPath(request.path()));
   ASSIGN_OR_RETURN(const std::optional<Node> bucket, FindEntry(txn, kRootInode, components[0]));
   if (!bucket.has_value() && (components.size() == 1 || request.parents())) {
-    RETURN_IF_ERROR(AddBucket(txn, components[0], "replica:1", facts.now_ns()).status());
+    RETURN_IF_ERROR(AddBucket(txn, components[0], {}, facts.now_ns()).status());
   }
   if (components.size() == 1) return wire::MakeDirectoryReply();
   ASSIGN_OR_RETURN(
@@ -177,18 +217,21 @@ absl::StatusOr<wire::RenameReply> Rename(Transaction& txn, const wire::RenameReq
   RETURN_IF_ERROR(CheckNotBeingWritten(txn, to, request.to()));
   ASSIGN_OR_RETURN(const std::optional<Node> target, FindEntry(txn, to.parent, to.name));
   RETURN_IF_ERROR(CheckReplacement(txn, source.node, target, request));
+  RETURN_IF_ERROR(CheckQuotaOfMove(txn, source.node, target, request));
   if (target.has_value()) {
     Unlink(txn, to.parent, to.name, *target);
-    RETURN_IF_ERROR(QueueTree(txn, target->inode, CountedFiles::kYes));
+    RETURN_IF_ERROR(Release(txn, to.parent, *target));
   }
   ASSIGN_OR_RETURN(const bool leads_to_pin, LeadsToPin(txn, source.parent, source.name()));
   if (leads_to_pin) RETURN_IF_ERROR(ForgetPin(txn, request.from()));
   Unlink(txn, source.parent, source.name(), source.node);
   Link(txn, to.parent, to.name, source.node);
+  RETURN_IF_ERROR(MoveUsage(txn, source.node, source.parent, to.parent));
   if (leads_to_pin) RETURN_IF_ERROR(NotePin(txn, request.to()));
   if (source.node.type == disk::INODE_CHECKPOINT) {
     RETURN_IF_ERROR(MoveCheckpointRecord(txn, source.node.inode, to));
   }
+  RETURN_IF_ERROR(TellTiersOfMove(txn, source.node, to));
   RETURN_IF_ERROR(TouchDirectory(txn, source.parent, facts.now_ns()));
   RETURN_IF_ERROR(TouchDirectory(txn, to.parent, facts.now_ns()));
   return wire::RenameReply();

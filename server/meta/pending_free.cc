@@ -56,7 +56,7 @@ absl::StatusOr<LiveRuns> FindLive(const Transaction& txn, uint64_t entry_first, 
       return absl::DataLossError("metadata: a key of family \"stripe_run\" is damaged");
     }
     span.count = run.stripe_count();
-    if (span.end() <= range.first) continue;
+    if (span.end() <= range.first || run.released()) continue;
     if (live.spans.size() == limit) {
       live.known_below = std::max(span.first, range.first);
       return live;

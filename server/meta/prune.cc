@@ -13,6 +13,7 @@
 #include "server/meta/records.h"
 #include "server/meta/reply_size.h"
 #include "server/meta/retention.h"
+#include "server/meta/tier_control.h"
 #include "server/meta/tree.h"
 
 namespace cairn {
@@ -93,6 +94,8 @@ absl::StatusOr<wire::SetRetentionReply> SetRetention(Transaction& txn,
   ASSIGN_OR_RETURN(const Resolved directory, FindPlainDirectory(txn, request.path()));
   const std::string key = RetentionKey(directory.node.inode);
   const disk::RetentionRecord policy = ToDisk(request.policy());
+  if (!ToRules(policy).empty())
+    RETURN_IF_ERROR(CheckRetentionAgrees(txn, directory.node.inode, policy));
   if (ToRules(policy).empty()) {
     txn.Delete(kFamilyPolicy, key);
   } else {

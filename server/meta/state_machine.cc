@@ -14,9 +14,14 @@
 #include "server/meta/namespace.h"
 #include "server/meta/pending_free.h"
 #include "server/meta/prune.h"
+#include "server/meta/recall.h"
 #include "server/meta/records.h"
 #include "server/meta/requests.h"
 #include "server/meta/shard.h"
+#include "server/meta/tier_control.h"
+#include "server/meta/tier_evaluate.h"
+#include "server/meta/tier_import.h"
+#include "server/meta/tier_steps.h"
 #include "server/meta/tiers.h"
 
 namespace cairn {
@@ -26,6 +31,51 @@ template <class Reply>
 absl::StatusOr<std::string> Serialize(const absl::StatusOr<Reply>& reply) {
   if (!reply.ok()) return reply.status();
   return SerializeRecord(*reply);
+}
+
+absl::StatusOr<std::string> DispatchTiering(const disk::Command& command, Transaction& txn,
+                                            const CommandFacts& facts) {
+  switch (command.body_case()) {
+    case disk::Command::kAddTier:
+      return Serialize(AddTier(txn, command.add_tier(), facts));
+    case disk::Command::kRemoveTier:
+      return Serialize(RemoveTier(txn, command.remove_tier()));
+    case disk::Command::kPlanColdObjects:
+      return Serialize(PlanColdObjects(txn, command.plan_cold_objects(), facts));
+    case disk::Command::kNoteColdObject:
+      return Serialize(NoteColdObject(txn, command.note_cold_object(), facts));
+    case disk::Command::kAbandonColdObjects:
+      return Serialize(AbandonColdObjects(txn, command.abandon_cold_objects(), facts));
+    case disk::Command::kForgetColdObjects:
+      return Serialize(ForgetColdObjects(txn, command.forget_cold_objects()));
+    case disk::Command::kLoseColdObject:
+      return Serialize(LoseColdObject(txn, command.lose_cold_object()));
+    case disk::Command::kControlTier:
+      return Serialize(ControlTier(txn, command.control_tier()));
+    case disk::Command::kSetTierPolicy:
+      return Serialize(SetTierPolicy(txn, command.set_tier_policy(), facts));
+    case disk::Command::kAskTier:
+      return Serialize(AskTier(txn, command.ask_tier(), facts));
+    case disk::Command::kRunTiering:
+      return Serialize(RunTiering(txn, command.run_tiering(), facts));
+    case disk::Command::kFinishTierStep:
+      return Serialize(FinishTierStep(txn, command.finish_tier_step(), facts));
+    case disk::Command::kReleaseRuns:
+      return Serialize(ReleaseRuns(txn, command.release_runs()));
+    case disk::Command::kBeginRecall:
+      return Serialize(BeginRecall(txn, command.begin_recall()));
+    case disk::Command::kRecallExtent:
+      return Serialize(RecallExtent(txn, command.recall_extent()));
+    case disk::Command::kEndRecall:
+      return Serialize(EndRecall(txn, command.end_recall()));
+    case disk::Command::kNoteReads:
+      return Serialize(NoteReads(txn, command.note_reads()));
+    case disk::Command::kImportCold:
+      return Serialize(ImportCold(txn, command.import_cold(), facts));
+    default:
+      break;
+  }
+  return absl::UnimplementedError("this build does not know that command");
 }
 
 absl::StatusOr<std::string> Dispatch(const disk::Command& command, Transaction& txn) {
@@ -72,22 +122,9 @@ absl::StatusOr<std::string> Dispatch(const disk::Command& command, Transaction& 
       return SerializeRecord(disk::FinishReclaimReply());
     case disk::Command::kSetClusterMap:
       return Serialize(SetClusterMap(txn, command.set_cluster_map()));
-    case disk::Command::kAddTier:
-      return Serialize(AddTier(txn, command.add_tier(), facts));
-    case disk::Command::kRemoveTier:
-      return Serialize(RemoveTier(txn, command.remove_tier()));
-    case disk::Command::kPlanColdObjects:
-      return Serialize(PlanColdObjects(txn, command.plan_cold_objects(), facts));
-    case disk::Command::kNoteColdObject:
-      return Serialize(NoteColdObject(txn, command.note_cold_object(), facts));
-    case disk::Command::kAbandonColdObjects:
-      return Serialize(AbandonColdObjects(txn, command.abandon_cold_objects(), facts));
-    case disk::Command::kForgetColdObjects:
-      return Serialize(ForgetColdObjects(txn, command.forget_cold_objects()));
-    case disk::Command::BODY_NOT_SET:
-      break;
+    default:
+      return DispatchTiering(command, txn, facts);
   }
-  return absl::UnimplementedError("this build does not know that command");
 }
 
 // A rank that says twice that it is done is known by what it said (RankRecord.done_digest), however
@@ -127,6 +164,12 @@ bool FreesSpace(const disk::Command& command) {
     case disk::Command::kFinishReclaim:
     case disk::Command::kRemoveTier:
     case disk::Command::kForgetColdObjects:
+    case disk::Command::kAbandonColdObjects:
+    case disk::Command::kLoseColdObject:
+    case disk::Command::kRunTiering:
+    case disk::Command::kFinishTierStep:
+    case disk::Command::kReleaseRuns:
+    case disk::Command::kEndRecall:
       return true;
     case disk::Command::kPinCheckpoint:
       // What has to be unpinned before it can be removed.

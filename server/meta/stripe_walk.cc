@@ -19,9 +19,11 @@ absl::Status Damaged() {
   return absl::DataLossError("metadata: a key of family \"stripe_run\" is damaged");
 }
 
-absl::StatusOr<StripeRunPart> ParseRun(std::string_view key, std::string_view value) {
+absl::StatusOr<StripeRunPart> ParseRun(std::string_view key, std::string_view value,
+                                       bool* released = nullptr) {
   disk::StripeRunRecord record;
   RETURN_IF_ERROR(ParseRecord(kFamilyStripeRun, value, record));
+  if (released != nullptr) *released = record.released();
   StripeRunPart run;
   if (!KeyReader(key).ReadU64(&run.run_first)) return Damaged();
   if (record.stripe_count() == 0 || record.groups_size() == 0 || record.stripe_bytes() == 0)
@@ -79,7 +81,10 @@ absl::StatusOr<StripePage> WalkStripes(const Transaction& txn, uint64_t from, ui
   uint64_t left = stripes_max;
   Transaction::Scan scan(txn, kFamilyStripeRun, StripeRunKey(start), StripeRunKey(page.end));
   for (; scan.Valid(); scan.Next()) {
-    ASSIGN_OR_RETURN(StripeRunPart run, ParseRun(scan.key(), scan.value()));
+    bool released = false;
+    ASSIGN_OR_RETURN(StripeRunPart run, ParseRun(scan.key(), scan.value(), &released));
+    // No target has any of it, and if one does it is about to be freed.
+    if (released) continue;
     const uint64_t first = std::max(run.run_first, from);
     const uint64_t count = std::min(run.part.end() - first, left);
     if (count == 0 || page.parts.size() == kRunsMax) {

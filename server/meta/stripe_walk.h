@@ -1,5 +1,5 @@
-// The stripes that something refers to, in the order of their ids: what rebuild and fsck go
-// through.
+// The stripes that something refers to and that are on targets, in the order of their ids: what
+// rebuild and fsck go through.
 #pragma once
 
 #include <cstdint>

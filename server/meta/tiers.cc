@@ -34,8 +34,13 @@ disk::TierRecord ToRecord(const wire::TierSpec& spec, int64_t added_at_ns) {
   return record;
 }
 
-wire::TierInfo ToInfo(std::string_view name, const disk::TierRecord& record) {
+wire::TierInfo ToInfo(std::string_view name, const disk::TierRecord& record,
+                      const disk::ColdUsageRecord& usage) {
   wire::TierInfo info;
+  if (record.has_control()) *info.mutable_control() = record.control();
+  info.set_objects(usage.objects());
+  info.set_stored_bytes(usage.size_bytes());
+  info.set_live_bytes(usage.live_bytes());
   info.mutable_spec()->set_name(std::string(name));
   info.mutable_spec()->set_location(record.location());
   for (const disk::TierRecord::Option& option : record.options()) {
@@ -60,6 +65,19 @@ bool IsSameStore(const wire::TierSpec& a, const wire::TierSpec& b) {
     return "";
   };
   return a.location() == b.location() && endpoint(a) == endpoint(b);
+}
+
+absl::Status CheckNoPolicyNames(const Transaction& txn, std::string_view tier) {
+  const std::string prefix = TierPolicyPrefix();
+  Transaction::Scan scan(txn, kFamilyPolicy, prefix, PrefixEnd(prefix));
+  for (; scan.Valid(); scan.Next()) {
+    disk::TierPolicyRecord record;
+    RETURN_IF_ERROR(ParseRecord(kFamilyPolicy, scan.value(), record));
+    if (record.policy().tier() != tier) continue;
+    return absl::FailedPreconditionError(
+        StrCat("a policy has copies go to tier ", tier, "; see `cairn tier policy ls`"));
+  }
+  return scan.status();
 }
 
 }  // namespace
@@ -102,7 +120,7 @@ absl::StatusOr<disk::AddTierReply> AddTier(Transaction& txn, const disk::AddTier
     return absl::ResourceExhaustedError(StrCat("there are ", kTiersMax, " tiers already"));
   const disk::TierRecord record = ToRecord(spec, facts.now_ns());
   Store(txn, kFamilyPolicy, TierKey(spec.name()), record);
-  *reply.mutable_tier() = ToInfo(spec.name(), record);
+  *reply.mutable_tier() = ToInfo(spec.name(), record, {});
   return reply;
 }
 
@@ -118,6 +136,7 @@ absl::StatusOr<disk::RemoveTierReply> RemoveTier(Transaction& txn,
     return absl::FailedPreconditionError(
         StrCat("tier ", request.name(), " holds ", usage.objects(), " objects of files"));
   }
+  RETURN_IF_ERROR(CheckNoPolicyNames(txn, request.name()));
   if (!request.dry_run()) txn.Delete(kFamilyPolicy, key);
   return disk::RemoveTierReply();
 }
@@ -129,7 +148,9 @@ absl::StatusOr<wire::ListTiersReply> ListTiers(const Transaction& txn) {
   for (; scan.Valid(); scan.Next()) {
     disk::TierRecord record;
     RETURN_IF_ERROR(ParseRecord(kFamilyPolicy, scan.value(), record));
-    *reply.add_tiers() = ToInfo(scan.key().substr(prefix.size()), record);
+    const std::string name(scan.key().substr(prefix.size()));
+    ASSIGN_OR_RETURN(const disk::ColdUsageRecord usage, ColdUsage(txn, name));
+    *reply.add_tiers() = ToInfo(name, record, usage);
   }
   RETURN_IF_ERROR(scan.status());
   return reply;

@@ -36,6 +36,7 @@ struct Effects {
   std::vector<LeaseId> ended_leases;
   std::vector<SaveEvent> saves;
   bool cleanup_queued = false;
+  bool tiering_wanted = false;  // a subject is due, or a step waits
 };
 
 // The numbers in the system family: sources of ids, and counts for people.
@@ -60,7 +61,12 @@ enum class Counter : uint8_t {
   kOpenAttempts = 34,
   kPendingFreeBytes = 35,
   kCleanupBacklog = 36,
+  // While these are zero, nobody has to look for what they count.
+  kTierPolicies = 50,
+  kTierSubjects = 51,
+  kReleasedRuns = 52,
   kForgottenAttempt = 37,  // the highest attempt number of the names that are forgotten
+  kUsageCounted = 40,      // 1: directories have their UsageRecords
 };
 
 // Not thread-safe. Nothing reaches the Kv before the owner writes TakeBatch(). What it has read

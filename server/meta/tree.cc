@@ -5,6 +5,7 @@
 #include "server/meta/keys.h"
 #include "server/meta/paths.h"
 #include "server/meta/records.h"
+#include "server/meta/usage.h"
 
 namespace cairn {
 namespace {
@@ -170,11 +171,23 @@ void Unlink(Transaction& txn, InodeId parent, std::string_view name, Node node) 
 
 absl::StatusOr<InodeId> LinkNewDirectory(Transaction& txn, InodeId parent, std::string_view name,
                                          int64_t now_ns) {
-  ASSIGN_OR_RETURN(const NewNode directory, NewInode(txn, disk::INODE_DIRECTORY, now_ns));
+  ASSIGN_OR_RETURN(NewNode directory, NewInode(txn, disk::INODE_DIRECTORY, now_ns));
+  directory.record.set_parent(parent.value());
+  directory.record.set_name(std::string(name));
   StoreInode(txn, directory.id, directory.record);
   Link(txn, parent, name, {directory.id, disk::INODE_DIRECTORY});
+  RETURN_IF_ERROR(StartUsage(txn, directory.id, parent));
   RETURN_IF_ERROR(TouchDirectory(txn, parent, now_ns));
   return directory.id;
+}
+
+absl::Status MoveDirectory(Transaction& txn, InodeId directory, InodeId parent,
+                           std::string_view name) {
+  ASSIGN_OR_RETURN(disk::InodeRecord record, LoadInode(txn, directory));
+  record.set_parent(parent.value());
+  record.set_name(std::string(name));
+  StoreInode(txn, directory, record);
+  return absl::OkStatus();
 }
 
 absl::Status TouchDirectory(Transaction& txn, InodeId directory, int64_t now_ns) {

@@ -83,6 +83,9 @@ void Unlink(Transaction& txn, InodeId parent, std::string_view name, Node node);
 // Makes a directory and links it. REQUIRES: CheckFree().
 absl::StatusOr<InodeId> LinkNewDirectory(Transaction& txn, InodeId parent, std::string_view name,
                                          int64_t now_ns);
+// Notes in a directory where it lies now. The caller links it there.
+absl::Status MoveDirectory(Transaction& txn, InodeId directory, InodeId parent,
+                           std::string_view name);
 // An entry of the directory came, went or was replaced.
 absl::Status TouchDirectory(Transaction& txn, InodeId directory, int64_t now_ns);
 

@@ -79,7 +79,7 @@ void ChunkService::NoteClient() {
 Task<absl::StatusOr<wire::WriteFragmentReply>> ChunkService::Write(
     CallContext& call, const wire::WriteFragmentRequest& request) {
   const TraceSpan span("chunk.write");
-  NoteClient();
+  if (!request.background()) NoteClient();
   const uint64_t length = request.length_bytes();
   if (length == 0 || length > slabs_.slab_bytes() || length != call.bulk_bytes()) {
     co_return absl::InvalidArgumentError(

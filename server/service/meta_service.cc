@@ -46,11 +46,12 @@ void MetaService::Register(CallTable& table) {
   table.Add(wire::MAKE_DIRECTORY, this, &MetaService::Mutate<wire::MakeDirectoryRequest>);
 
   table.Add(wire::GET_BUCKET, this, &MetaService::Query<wire::GetBucketRequest>);
+  table.Add(wire::GET_USAGE, this, &MetaService::Query<wire::GetUsageRequest>);
   table.Add(wire::LIST_CHECKPOINTS, this, &MetaService::Query<wire::ListCheckpointsRequest>);
   table.Add(wire::SHOW_CHECKPOINT, this, &MetaService::Query<wire::ShowCheckpointRequest>);
   table.Add(wire::LATEST_CHECKPOINT, this, &MetaService::Query<wire::LatestCheckpointRequest>);
   table.Add(wire::GET_RETENTION, this, &MetaService::Query<wire::GetRetentionRequest>);
-  table.Add(wire::STAT, this, &MetaService::Query<wire::StatRequest>);
+  table.Add(wire::STAT, this, &MetaService::Stat);
   table.Add(wire::LIST, this, &MetaService::Query<wire::ListRequest>);
   table.Add(wire::GET_EXTENTS, this, &MetaService::Query<wire::GetExtentsRequest>);
 }
@@ -82,6 +83,16 @@ Task<absl::StatusOr<wire::GetMapReply>> MetaService::GetMap(CallContext& call,
   reply.set_version(map.version());
   reply.set_total_bytes(bytes.size());
   reply.set_part(bytes.substr(offset, kMapPartBytes));
+  co_return reply;
+}
+
+Task<absl::StatusOr<wire::StatReply>> MetaService::Stat(CallContext& call,
+                                                        const wire::StatRequest& request) {
+  absl::StatusOr<wire::StatReply> reply = co_await Query(call, request);
+  if (!reply.ok() || !request.for_reading() || !on_read_) co_return reply;
+  const bool cold = std::any_of(reply->extents().begin(), reply->extents().end(),
+                                [](const wire::ExtentRun& run) { return run.has_cold(); });
+  on_read_(InodeId(reply->subject()), cold);
   co_return reply;
 }
 

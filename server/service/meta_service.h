@@ -22,6 +22,10 @@ class MetaService {
   // service.
   MetaService(MetaEngine& engine, std::function<const wire::ClusterMap&()> map,
               const MapHistory& history, MakeGroups make_groups);
+  // Told of each file that is opened for reading: of what subject of tiering, and whether some of
+  // it is cold.
+  using OnRead = std::function<void(InodeId subject, bool cold)>;
+  void SetOnRead(OnRead on_read) { on_read_ = std::move(on_read); }
 
   void Register(CallTable& table);
 
@@ -47,6 +51,7 @@ class MetaService {
     const MutationId id{call.request().client, call.request().sequence};
     co_return co_await engine_.Mutate(Request(request), id);
   }
+  Task<absl::StatusOr<wire::StatReply>> Stat(CallContext& call, const wire::StatRequest& request);
   template <class Request>
   Task<absl::StatusOr<QueryReply<Request>>> Query(CallContext& call, const Request& request) {
     ++counters_.queries;
@@ -57,8 +62,13 @@ class MetaService {
   template <class Request>
   Task<absl::StatusOr<MutationReply<Request>>> MutateBucket(CallContext& call,
                                                             const Request& request) {
-    absl::Status made = co_await make_groups_(request.redundancy(), request.level());
-    if (!made.ok()) co_return made;
+    bool needs_groups = true;
+    if constexpr (requires { request.keep_redundancy(); })
+      needs_groups = !request.keep_redundancy();
+    if (needs_groups) {
+      absl::Status made = co_await make_groups_(request.redundancy(), request.level());
+      if (!made.ok()) co_return made;
+    }
     co_return co_await Mutate<Request>(call, request);
   }
 
@@ -68,6 +78,7 @@ class MetaService {
   std::function<const wire::ClusterMap&()> map_;
   const MapHistory& history_;
   MakeGroups make_groups_;
+  OnRead on_read_;
   Counters counters_;
   // Of the map as it was asked for last: thousands of clients ask for each part of a new version.
   std::string serialized_;

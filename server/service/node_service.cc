@@ -25,6 +25,10 @@ void NodeService::Register(CallTable& table) {
   table.Add(wire::EXAMINE_NODE, this, &NodeService::ExamineNode);
   table.Add(wire::ADD_TARGET, this, &NodeService::AddTarget);
   table.Add(wire::PROBE_TIER, this, &NodeService::ProbeTier);
+  table.Add(wire::PUT_COLD, this, &NodeService::PutCold);
+  table.Add(wire::CHECK_COLD, this, &NodeService::CheckCold);
+  table.Add(wire::DELETE_COLD, this, &NodeService::DeleteCold);
+  table.Add(wire::RECALL_COLD, this, &NodeService::RecallCold);
 }
 
 absl::Status NodeService::CheckIsNode(const CallContext& call) const {
@@ -105,6 +109,30 @@ Task<absl::StatusOr<wire::ProbeTierReply>> NodeService::ProbeTier(
     CallContext& call, const wire::ProbeTierRequest& request) {
   CO_RETURN_IF_ERROR(CheckIsNode(call));
   co_return co_await work_.probe_tier(request, call.deadline());
+}
+
+Task<absl::StatusOr<wire::PutColdReply>> NodeService::PutCold(CallContext& call,
+                                                              const wire::PutColdRequest& request) {
+  CO_RETURN_IF_ERROR(CheckIsNode(call));
+  co_return co_await work_.put_cold(request, call.deadline());
+}
+
+Task<absl::StatusOr<wire::CheckColdReply>> NodeService::CheckCold(
+    CallContext& call, const wire::CheckColdRequest& request) {
+  CO_RETURN_IF_ERROR(CheckIsNode(call));
+  co_return co_await work_.check_cold(request, call.deadline());
+}
+
+Task<absl::StatusOr<wire::DeleteColdReply>> NodeService::DeleteCold(
+    CallContext& call, const wire::DeleteColdRequest& request) {
+  CO_RETURN_IF_ERROR(CheckIsNode(call));
+  co_return co_await work_.delete_cold(request, call.deadline());
+}
+
+Task<absl::StatusOr<wire::RecallColdReply>> NodeService::RecallCold(
+    CallContext& call, const wire::RecallColdRequest& request) {
+  CO_RETURN_IF_ERROR(CheckIsNode(call));
+  co_return co_await work_.recall_cold(request, call.deadline());
 }
 
 }  // namespace cairn

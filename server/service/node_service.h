@@ -42,6 +42,15 @@ class NodeService {
     // That of server/tier/tier_worker.h.
     std::function<Task<absl::StatusOr<wire::ProbeTierReply>>(wire::ProbeTierRequest, Deadline)>
         probe_tier;
+    // Those of server/tiering/mover.h.
+    std::function<Task<absl::StatusOr<wire::PutColdReply>>(wire::PutColdRequest, Deadline)>
+        put_cold;
+    std::function<Task<absl::StatusOr<wire::CheckColdReply>>(wire::CheckColdRequest, Deadline)>
+        check_cold;
+    std::function<Task<absl::StatusOr<wire::DeleteColdReply>>(wire::DeleteColdRequest, Deadline)>
+        delete_cold;
+    std::function<Task<absl::StatusOr<wire::RecallColdReply>>(wire::RecallColdRequest, Deadline)>
+        recall_cold;
   };
   // `cluster_id` answers "" until the node has joined.
   NodeService(ClusterSecret secret, std::function<std::string()> cluster_id, Work work);
@@ -68,6 +77,14 @@ class NodeService {
                                                        const wire::AddTargetRequest& request);
   Task<absl::StatusOr<wire::ProbeTierReply>> ProbeTier(CallContext& call,
                                                        const wire::ProbeTierRequest& request);
+  Task<absl::StatusOr<wire::PutColdReply>> PutCold(CallContext& call,
+                                                   const wire::PutColdRequest& request);
+  Task<absl::StatusOr<wire::CheckColdReply>> CheckCold(CallContext& call,
+                                                       const wire::CheckColdRequest& request);
+  Task<absl::StatusOr<wire::DeleteColdReply>> DeleteCold(CallContext& call,
+                                                         const wire::DeleteColdRequest& request);
+  Task<absl::StatusOr<wire::RecallColdReply>> RecallCold(CallContext& call,
+                                                         const wire::RecallColdRequest& request);
 
  private:
   const ClusterSecret secret_;

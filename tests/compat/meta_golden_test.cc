@@ -39,6 +39,7 @@ TEST(MetaGolden, Keys) {
   text += GoldenLine("rank_bitmap", RankBitmapKey(AttemptId(kNumber), 0x21222324));
   text += GoldenLine("lease", LeaseKey(LeaseId(kNumber)));
   text += GoldenLine("bucket", BucketKey(inode));
+  text += GoldenLine("usage", UsageKey(inode));
   text += GoldenLine("retention", RetentionKey(inode));
   text += GoldenLine("tier", TierKey("name"));
   text += GoldenLine("cold_object", ColdObjectRecordKey(kNumber));
@@ -46,6 +47,16 @@ TEST(MetaGolden, Keys) {
   text += GoldenLine("cold_garbage", ColdGarbageKey(kNumber));
   text += GoldenLine("cold_run", ColdRunKey(kNumber));
   text += GoldenLine("cold_usage", ColdUsageKey("name"));
+  text += GoldenLine("cold_manifest_garbage", ColdManifestGarbageKey(kNumber));
+  text += GoldenLine("cold_sparse", ColdSparseKey(kNumber));
+  text += GoldenLine("cold_foreign", ColdForeignKey(kNumber, "cluster"));
+  text += GoldenLine("cold_part", ColdPartKey(kNumber, 0x1112131415161718));
+  text += GoldenLine("tier_policy", TierPolicyKey(inode));
+  text += GoldenLine("tier_subject", TierSubjectKey(inode));
+  text += GoldenLine("tier_due", TierDueKey(0x1112131415161718, inode));
+  text += GoldenLine("tier_step", TierStepKey(0x21222324, 0x1112131415161718, inode));
+  text += GoldenLine("tier_spare", TierSpareKey(kNumber, 0x1112131415161718, inode));
+  text += GoldenLine("tier_import", TierImportKey(inode));
   text += GoldenLine("sequence", SequenceKey(kNumber));
   text += GoldenLine("request", RequestKey(kNumber, 0x1112131415161718));
   text += GoldenLine("request_order", RequestOrderKey(kNumber));
@@ -90,7 +101,7 @@ TEST(MetaGolden, ClusterMap) {
 }
 
 // One of each thing that a store holds: a bucket, a file, a committed checkpoint, an open attempt,
-// retention, work put off, stripes to free, a pin.
+// retention, work put off, stripes to free, a pin, a tier with an object, a policy of it.
 std::vector<disk::Command> SomeOfEverything() {
   std::vector<disk::Command> commands;
   const auto add = [&]() -> disk::Command& {
@@ -152,6 +163,13 @@ std::vector<disk::Command> SomeOfEverything() {
   piece.set_first_stripe(1);
   piece.set_length_bytes(100);
   piece.set_object_offset_bytes(64);
+  auto& policy = *add().mutable_set_tier_policy();
+  policy.set_path("bucket/run");
+  policy.mutable_policy()->set_tier("archive");
+  policy.mutable_policy()->set_keep_hot(1);
+  auto& push = *add().mutable_ask_tier();
+  push.set_path("bucket/run/step-5");
+  push.set_action(wire::TIER_PUSH);
   return commands;
 }
 

@@ -30,8 +30,9 @@ def secret_path(server):
 class Cluster:
     """The nodes of one test, which ends them. `settings` are those of every node."""
 
-    def __init__(self, test, settings=None):
+    def __init__(self, test, settings=None, prefix="node"):
         self._test = test
+        self._prefix = prefix
         self._settings = {**SETTINGS, **(settings or {})}
         self._started = 0
         self._places = {}  # by the name of the data directory
@@ -53,7 +54,7 @@ class Cluster:
         self._started += 1
         founder = self.servers.get(FOUNDER)
         arguments = join_arguments(founder.endpoint, secret_path(founder)) if founder else ()
-        name = f"node-{self._started}"
+        name = f"{self._prefix}-{self._started}"
         self._places[name] = {"settings": {**self._settings, **(settings or {})}, **self.place(self._started)}
         server = self._test.cairnd(name, arguments=arguments, **self._places[name]).start()
         self.servers.setdefault(FOUNDER, server)
@@ -137,9 +138,9 @@ class Cluster:
 class ClusterTest(CairnTest):
     """A test whose nodes are made with cluster()."""
 
-    def cluster(self, nodes, settings=None):
-        """A cluster of so many nodes, all up."""
-        return Cluster(self, settings).start(nodes)
+    def cluster(self, nodes, settings=None, prefix="node"):
+        """A cluster of so many nodes, all up. `prefix`: of the names of their data directories."""
+        return Cluster(self, settings, prefix).start(nodes)
 
     def joining(self, name, join, secret=None, **options):
         """A node that is to join the cluster of the server `join`; not started yet."""

@@ -40,7 +40,8 @@ void PlanFromExtents(const cairn::wire::StatReply& reply) {
   const std::vector<cairn::wire::ExtentRun> extents(reply.extents().begin(), reply.extents().end());
   const std::vector<cairn::WantedRange> ranges = {{0, memory},
                                                   {reply.entry().size_bytes() / 2, memory}};
-  (void)cairn::PlanReads(extents, reply.entry().size_bytes(), ranges, cairn::OneReplica);
+  std::vector<cairn::ColdRead> cold;
+  (void)cairn::PlanReads(extents, reply.entry().size_bytes(), ranges, cairn::OneReplica, &cold);
 }
 
 }  // namespace

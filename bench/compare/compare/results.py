@@ -12,6 +12,9 @@ TARGETS = {
     "dcp_load_vs_filesystem": 1.5,
     "coded_save_vs_plain": 0.85,
     "rebuild_vs_limit": 0.7,
+    "archive_vs_plain_copy": 0.8,
+    "recall_vs_plain_copy": 0.8,
+    "save_beside_archive_vs_alone": 0.9,
 }
 
 # What figures must not exceed, from the same requirements: a number, or another figure and a number on top of it.
@@ -99,6 +102,14 @@ LABELS = {
     "rebuild_with_saves_seconds": "  until nothing was left to do",
     "foreground_alone": "save before and after that rebuild",
     "foreground_during_rebuild": "save during that rebuild",
+    "tier_plain_copy": "plain parallel copies of files, fsync included",
+    "tier_archive": "copy of a checkpoint to a cold tier, from being asked for",
+    "tier_plain_read": "plain parallel reads of files, cold page cache",
+    "tier_cold_restore": "restore of a checkpoint that is cold",
+    "tier_plain_copy_back": "plain parallel copies, again",
+    "tier_recall": "fetch of a checkpoint from a cold tier, from being asked for",
+    "tier_save_alone": "save with nothing beside",
+    "tier_save_beside": "save while another checkpoint is copied",
 }
 
 
@@ -141,6 +152,10 @@ class Results:
         self._ratio("coded_restore_vs_fio", "cluster_restore_coded", ["cluster_fio_read"])
         self._ratio("rebuild_vs_limit", "rebuild", ["rebuild_disk_limit", "rebuild_network_limit"])
         self._ratio("foreground_during_rebuild_vs_alone", "foreground_during_rebuild", ["foreground_alone"])
+        self._ratio("archive_vs_plain_copy", "tier_archive", ["tier_plain_copy"])
+        self._ratio("recall_vs_plain_copy", "tier_recall", ["tier_plain_copy_back"])
+        self._ratio("cold_restore_vs_plain_read", "tier_cold_restore", ["tier_plain_read"])
+        self._ratio("save_beside_archive_vs_alone", "tier_save_beside", ["tier_save_alone"])
         self._ratio("connections_put_many_vs_few", "connections_put_many", ["connections_put_few"])
         self._ratio("connections_get_many_vs_few", "connections_get_many", ["connections_get_few"])
 

@@ -78,7 +78,7 @@ class DeadlineExceeded(CairnError, TimeoutError):
 
 
 class ResourceExhausted(CairnError, OSError):
-    """The targets are full, or a limit is reached."""
+    """The targets are full, or a bucket's quota or another limit is reached; the message says which."""
 
     code = "RESOURCE_EXHAUSTED"
 

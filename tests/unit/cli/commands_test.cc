@@ -72,12 +72,45 @@ TEST_F(CliTest, BucketsAreMadeChangedAndShown) {
   EXPECT_EQ(Run({"bucket", "create", "models"}).code, 1);
   EXPECT_EQ(Run({"bucket", "set", "models", "-r", "replica:3", "-o", "json"}).json()["redundancy"],
             "replica:3");
-  EXPECT_EQ(Run({"bucket", "show", "models"}).out, "bucket      models\nredundancy  replica:3\n");
+  EXPECT_EQ(Run({"bucket", "show", "models"}).out,
+            "bucket       models\nredundancy   replica:3\nused         0 B\nquota        none\n"
+            "files        0\ncheckpoints  0\n");
   const auto list = Run({"bucket", "ls", "-o", "json"}).json();
   ASSERT_EQ(list.size(), 1u);
   EXPECT_EQ(list[0]["name"], "models");
   EXPECT_EQ(Run({"bucket", "show", "other"}).code, 1);
   EXPECT_EQ(Run({"bucket", "set", "models"}).code, 1);
+}
+
+TEST_F(CliTest, AQuotaIsSetLiftedAndShown) {
+  EXPECT_EQ(Run({"bucket", "create", "models", "--quota", "10TiB"}).out,
+            "made models: new files get replica:1; 0 B used, quota 10.0 TiB\n");
+  cluster_.buckets["models"].size_bytes = 5ull << 40;
+  cluster_.buckets["models"].files = 7;
+  cluster_.buckets["models"].checkpoints = 2;
+  const auto shown = Run({"bucket", "show", "models", "-o", "json"}).json();
+  EXPECT_EQ(shown["quota_bytes"], 10ull << 40);
+  EXPECT_EQ(shown["size_bytes"], 5ull << 40);
+  EXPECT_EQ(shown["checkpoints"], 2);
+  const std::string list = Run({"bucket", "ls"}).out;
+  EXPECT_NE(list.find("replica:1   5.00 TiB  10.0 TiB      7            2  models"),
+            std::string::npos)
+      << list;
+  EXPECT_EQ(Run({"bucket", "set", "models", "--quota", "none"}).out,
+            "changed models: new files get replica:1; 5.00 TiB used, quota none\n");
+  EXPECT_TRUE(Run({"bucket", "show", "models", "-o", "json"}).json()["quota_bytes"].is_null());
+}
+
+TEST_F(CliTest, AQuotaThatIsNoneOrNoSizeIsRefusedInWords) {
+  EXPECT_EQ(Run({"bucket", "create", "models"}).code, 0);
+  const RunResult zero = Run({"bucket", "set", "models", "--quota", "0"});
+  EXPECT_EQ(zero.code, 1);
+  EXPECT_NE(zero.err.find("none"), std::string::npos) << zero.err;
+  EXPECT_EQ(Run({"bucket", "set", "models", "--quota", "much"}).code, 1);
+  EXPECT_EQ(Run({"bucket", "set", "models", "--spread", "targets"}).code, 1);
+  const RunResult nothing = Run({"bucket", "set", "models"});
+  EXPECT_EQ(nothing.code, 1);
+  EXPECT_NE(nothing.err.find("--quota"), std::string::npos) << nothing.err;
 }
 
 TEST_F(CliTest, UnreachableExitsFour) {

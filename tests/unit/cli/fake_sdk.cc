@@ -23,6 +23,7 @@ void FakeCluster::Reset() {
   checkpoints.clear();
   shards.clear();
   retention.clear();
+  buckets.clear();
   status_json = "{}";
   admin = {};
   connect_status = absl::OkStatus();
@@ -437,7 +438,10 @@ absl::Status Client::MakeBucket(std::string_view name, const BucketOptions& opti
   std::lock_guard lock(cluster.mutex);
   RETURN_IF_ERROR(ErrorFor(std::string(name)));
   cluster.directories.emplace(name, EntryType::kDirectory);
-  if (!cluster.buckets.emplace(name, options.redundancy).second)
+  if (!cluster.buckets
+           .emplace(name, BucketInfo{std::string(name), options.redundancy,
+                                     options.quota_bytes.value_or(0)})
+           .second)
     return absl::AlreadyExistsError("there is a bucket of that name already");
   return absl::OkStatus();
 }
@@ -448,7 +452,8 @@ absl::Status Client::SetBucket(std::string_view name, const BucketOptions& optio
   RETURN_IF_ERROR(ErrorFor(std::string(name)));
   const auto found = cluster.buckets.find(std::string(name));
   if (found == cluster.buckets.end()) return absl::NotFoundError("there is no such bucket");
-  found->second = options.redundancy;
+  if (!options.redundancy.empty()) found->second.redundancy = options.redundancy;
+  found->second.quota_bytes = options.quota_bytes.value_or(found->second.quota_bytes);
   return absl::OkStatus();
 }
 
@@ -458,7 +463,7 @@ absl::StatusOr<BucketInfo> Client::ShowBucket(std::string_view name) {
   RETURN_IF_ERROR(ErrorFor(std::string(name)));
   const auto found = cluster.buckets.find(std::string(name));
   if (found == cluster.buckets.end()) return absl::NotFoundError("there is no such bucket");
-  return BucketInfo{found->first, found->second};
+  return found->second;
 }
 
 absl::Status Client::MakeDirectory(std::string_view view) {
@@ -527,6 +532,27 @@ absl::StatusOr<std::vector<TierInfo>> Admin::Tiers() {
   return tiers;
 }
 
+absl::StatusOr<UsageInfo> Admin::Usage(std::string_view path) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor(std::string(path)));
+  UsageInfo usage = cluster.admin.usage;
+  usage.path = path;
+  return usage;
+}
+
+absl::StatusOr<PlacesStep> Admin::Places(std::string_view path, std::string_view from) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor("places:" + std::string(path)));
+  std::string at;
+  for (const PlacesStep& step : cluster.admin.places) {
+    if (at == from) return step;
+    at = step.next;
+  }
+  return absl::InvalidArgumentError("no step begins there");
+}
+
 absl::StatusOr<TierCheck> Admin::CheckTier(std::string_view name) {
   auto& cluster = FakeCluster::Get();
   std::lock_guard lock(cluster.mutex);
@@ -543,6 +569,137 @@ absl::Status Admin::RemoveTier(std::string_view name, bool dry_run) {
     return absl::NotFoundError("there is no tier \"" + std::string(name) + "\"");
   if (!dry_run) cluster.admin.tiers.erase(found);
   return absl::OkStatus();
+}
+
+// ---- Tiering ----
+
+namespace {
+
+// The next of several answers; the last stays.
+template <class T>
+T NextOf(std::vector<T>& answers) {
+  T next = answers.front();
+  if (answers.size() > 1) answers.erase(answers.begin());
+  return next;
+}
+
+absl::Status NoteTiering(const std::string& call, std::string_view about) {
+  FakeCluster::Get().admin.tiering_calls.push_back(call);
+  return ErrorFor("tiering:" + std::string(about));
+}
+
+}  // namespace
+
+Tiering::Tiering(Client& client) : impl_(client.impl_) {}
+Tiering::~Tiering() = default;
+
+absl::StatusOr<TierInfo> Tiering::Control(std::string_view tier, const TierControlChange& change) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(NoteTiering("control " + std::string(tier), tier));
+  const auto found = cluster.admin.tiers.find(std::string(tier));
+  if (found == cluster.admin.tiers.end()) return absl::NotFoundError("there is no tier");
+  TierControl& control = found->second.control;
+  if (change.archive_paused.has_value()) control.archive_paused = *change.archive_paused;
+  if (change.recall_paused.has_value()) control.recall_paused = *change.recall_paused;
+  if (change.limits.has_value()) control.limits = *change.limits;
+  return found->second;
+}
+
+absl::StatusOr<bool> Tiering::SetPolicy(std::string_view path, const TierPolicy& policy) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(NoteTiering("policy " + std::string(path), path));
+  return !cluster.admin.policies.insert_or_assign(std::string(path), policy).second;
+}
+
+absl::StatusOr<bool> Tiering::RemovePolicy(std::string_view path) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(NoteTiering("no policy " + std::string(path), path));
+  return cluster.admin.policies.erase(std::string(path)) > 0;
+}
+
+absl::StatusOr<std::vector<PathPolicy>> Tiering::Policies() {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  std::vector<PathPolicy> policies;
+  for (const auto& [path, policy] : cluster.admin.policies)
+    policies.push_back({path, policy, absl::FromUnixSeconds(1000)});
+  return policies;
+}
+
+absl::StatusOr<TierVerdicts> Tiering::TestPolicy(std::string_view path,
+                                                 const std::optional<TierPolicy>& policy,
+                                                 std::string_view start_after) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(
+      NoteTiering("test " + std::string(path) + (policy.has_value() ? " new" : ""), path));
+  return cluster.admin.verdicts;
+}
+
+absl::StatusOr<TierAsked> Tiering::Push(std::string_view path, std::string_view tier) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(NoteTiering("push " + std::string(path) + " " + std::string(tier), path));
+  return cluster.admin.tier_asked;
+}
+
+absl::StatusOr<TierAsked> Tiering::Release(std::string_view path) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(NoteTiering("release " + std::string(path), path));
+  return cluster.admin.tier_asked;
+}
+
+absl::StatusOr<TierAsked> Tiering::Fetch(std::string_view path, absl::Duration hold) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(
+      NoteTiering("fetch " + std::string(path) + " " + absl::FormatDuration(hold), path));
+  return cluster.admin.tier_asked;
+}
+
+absl::StatusOr<TierAsked> Tiering::Cancel(std::string_view path) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(NoteTiering("cancel " + std::string(path), path));
+  return cluster.admin.tier_asked;
+}
+
+absl::StatusOr<TierQueue> Tiering::Queue(std::string_view start_after) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(NoteTiering("queue", "queue"));
+  return NextOf(cluster.admin.queues);
+}
+
+absl::StatusOr<TierExplanation> Tiering::Explain(std::string_view path) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(NoteTiering("explain " + std::string(path), path));
+  return cluster.admin.explanation;
+}
+
+absl::StatusOr<TierProgress> Tiering::Progress(std::string_view path) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  return NextOf(cluster.admin.tier_progress);
+}
+
+absl::StatusOr<TierImport> Tiering::Import(std::string_view tier, std::string_view cluster_id,
+                                           bool dry_run) {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(NoteTiering("import " + std::string(tier) + " " + std::string(cluster_id), tier));
+  return NextOf(cluster.admin.imports);
+}
+
+absl::StatusOr<TierImport> Tiering::ImportStatus() {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  return NextOf(cluster.admin.imports);
 }
 
 absl::StatusOr<BalanceInfo> Admin::Balance(uint32_t threshold_percent) {

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "cairn/admin.h"
 #include "cairn/client.h"
+#include "cairn/tiering.h"
 
 namespace cairn::testing {
 
@@ -45,6 +46,17 @@ struct FakeAdmin {
   std::map<std::string, TierInfo> tiers;
   std::vector<AddTierOptions> tier_options;  // of each addition
   TierCheck tier_check;
+  // What Tiering was asked for: "push a archive", "policy a"; and what it answers.
+  std::vector<std::string> tiering_calls;
+  std::map<std::string, TierPolicy> policies;
+  TierVerdicts verdicts;
+  TierAsked tier_asked = {1, false};
+  std::vector<TierQueue> queues = {{}};  // of looks, one after the other; the last stays
+  TierExplanation explanation;
+  std::vector<TierProgress> tier_progress = {{}};
+  std::vector<TierImport> imports = {{}};
+  UsageInfo usage;                 // its path is that asked for
+  std::vector<PlacesStep> places;  // by what they begin with: "" and the `next` of the one before
   std::vector<std::string> balance_calls;   // "show 0", "start 2", "stop"
   std::vector<BalanceInfo> balance = {{}};  // of looks, one after the other; the last stays
   size_t balance_looks = 0;
@@ -66,7 +78,7 @@ struct FakeAdmin {
 struct FakeCluster {
   std::mutex mutex;
   std::map<std::string, FakeFile> files;
-  std::map<std::string, std::string> buckets;    // to their redundancy
+  std::map<std::string, BucketInfo> buckets;
   std::map<std::string, EntryType> directories;  // kDirectory or kCheckpoint
   std::map<std::string, CheckpointInfo> checkpoints;
   std::map<std::string, std::vector<ShardInfo>> shards;
@@ -74,8 +86,8 @@ struct FakeCluster {
   std::string status_json = "{}";
   FakeAdmin admin;
   // Errors to give: at Connect, and by path at any call on it ("read:PATH": at File::Read only;
-  // "node:ID", "target:ID", "add:NODE", "tiers", "tier:NAME", "balance", "stop", "rebuild",
-  // "check:STRIPE", "examine": at those of Admin).
+  // "node:ID", "target:ID", "add:NODE", "tiers", "tier:NAME", "places:PATH", "balance",
+  // "stop", "rebuild", "check:STRIPE", "examine": at those of Admin).
   absl::Status connect_status;
   std::map<std::string, absl::Status> errors;
   // Called, once, as the second ShowCheckpoint() of a command begins: what another client does.

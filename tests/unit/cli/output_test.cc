@@ -26,7 +26,7 @@ class OutputTest : public CliTest {
     cluster_.status_json = R"({"map": {
       "nodes": [{"id": 1, "name": "h1"}, {"id": 2, "name": "h2"}],
       "targets": [{"id": 3, "node": 1, "state": "TARGET_UP"}]}})";
-    cluster_.buckets = {{"b", "replica:1"}, {"c", "ec:4+2"}};
+    cluster_.buckets = {{"b", {"b", "replica:1"}}, {"c", {"c", "ec:4+2"}}};
     cluster_.directories["c"] = EntryType::kDirectory;
     cluster_.AddFile("b/d/x", "1");
     cluster_.directories["b/d"] = EntryType::kDirectory;

@@ -56,13 +56,14 @@ TEST_F(TierCommandTest, WhatCannotBeAddedIsTold) {
 }
 
 TEST_F(TierCommandTest, TiersAreListedAndShown) {
-  EXPECT_EQ(Run({"tier", "ls"}).out, "TIER     AGE  LOCATION\narchive   1m  s3://cold\n");
+  EXPECT_EQ(Run({"tier", "ls"}).out,
+            "TIER     AGE  OBJECTS  SIZE  LOCATION\narchive   1m        0   0 B  s3://cold\n");
   const nlohmann::json list = Run({"tier", "ls", "-o", "json"}).json();
   ASSERT_EQ(list.size(), 1u);
   EXPECT_EQ(list[0]["options"]["region"], "eu-1");
   EXPECT_EQ(list[0]["added_at"], "1970-01-01T00:16:40.000Z");
   const std::string shown = Run({"tier", "show", "archive"}).out;
-  EXPECT_THAT(shown, HasSubstr("tier      archive\nlocation  s3://cold\nregion    eu-1\n"));
+  EXPECT_THAT(shown, HasSubstr("tier       archive\nlocation   s3://cold\nregion     eu-1\n"));
   EXPECT_EQ(Run({"tier", "info", "archive"}).out, shown);
   EXPECT_EQ(Run({"tier", "show", "archive", "-o", "json"}).json(), list[0]);
   EXPECT_EQ(Run({"tier", "show", "x"}).err,

@@ -9,6 +9,8 @@
 namespace cairn {
 namespace {
 
+std::vector<ColdRead> cold;  // of the last plan
+
 wire::ExtentRun Extent(uint64_t offset, uint64_t length, uint64_t first, uint32_t stripe_bytes,
                        std::vector<uint32_t> groups) {
   wire::ExtentRun run;
@@ -33,7 +35,7 @@ TEST_F(ReadPlan, NeighboursInAFragmentShareOneReadWhateverTheirOrder) {
   const std::vector<wire::ExtentRun> extents = {Extent(0, 300, 50, 100, {1, 2})};
   const std::vector<WantedRange> ranges = {
       {130, At(500, 20)}, {110, At(0, 20)}, {160, At(700, 10)}};
-  const auto reads = PlanReads(extents, 300, ranges, OneReplica);
+  const auto reads = PlanReads(extents, 300, ranges, OneReplica, &cold);
   ASSERT_TRUE(reads.ok());
   ASSERT_EQ(reads->size(), 2u);
   EXPECT_EQ((*reads)[0].stripe, StripeId(51));
@@ -50,7 +52,7 @@ TEST_F(ReadPlan, RangeAcrossRunsAndStripesIsCutAtEach) {
   const std::vector<wire::ExtentRun> extents = {Extent(0, 150, 7, 100, {0}),
                                                 Extent(150, 100, 90, 100, {3})};
   const std::vector<WantedRange> ranges = {{90, At(0, 100)}};
-  const auto reads = PlanReads(extents, 250, ranges, OneReplica);
+  const auto reads = PlanReads(extents, 250, ranges, OneReplica, &cold);
   ASSERT_TRUE(reads.ok());
   ASSERT_EQ(reads->size(), 3u);
   EXPECT_EQ((*reads)[0].length_bytes, 10u);
@@ -64,10 +66,10 @@ TEST_F(ReadPlan, RangeAcrossRunsAndStripesIsCutAtEach) {
 TEST_F(ReadPlan, PastTheEndIsOutOfRangeAlsoWhereSumsWouldWrap) {
   const std::vector<wire::ExtentRun> extents = {Extent(0, 100, 1, 100, {0})};
   const std::vector<WantedRange> past = {{60, At(0, 41)}};
-  EXPECT_EQ(PlanReads(extents, 100, past, OneReplica).status().code(),
+  EXPECT_EQ(PlanReads(extents, 100, past, OneReplica, &cold).status().code(),
             absl::StatusCode::kOutOfRange);
   const std::vector<WantedRange> wraps = {{UINT64_MAX - 5, At(0, 10)}};
-  EXPECT_EQ(PlanReads(extents, 100, wraps, OneReplica).status().code(),
+  EXPECT_EQ(PlanReads(extents, 100, wraps, OneReplica, &cold).status().code(),
             absl::StatusCode::kOutOfRange);
 }
 
@@ -75,8 +77,41 @@ TEST_F(ReadPlan, HoleInTheExtentsIsDataLoss) {
   const std::vector<wire::ExtentRun> extents = {Extent(0, 100, 1, 100, {0}),
                                                 Extent(120, 80, 5, 100, {0})};
   const std::vector<WantedRange> ranges = {{90, At(0, 50)}};
-  EXPECT_EQ(PlanReads(extents, 200, ranges, OneReplica).status().code(),
+  EXPECT_EQ(PlanReads(extents, 200, ranges, OneReplica, &cold).status().code(),
             absl::StatusCode::kDataLoss);
+}
+
+wire::ExtentRun ColdRun(uint64_t offset, uint64_t length, uint64_t object, uint64_t at) {
+  wire::ExtentRun run;
+  run.set_offset_bytes(offset);
+  run.set_length_bytes(length);
+  run.mutable_cold()->set_tier("archive");
+  run.mutable_cold()->set_object(object);
+  run.mutable_cold()->set_offset_bytes(at);
+  return run;
+}
+
+TEST_F(ReadPlan, ColdRunsAreReadFromTheirObjectsInPiecesOfALimitedSize) {
+  const std::vector<wire::ExtentRun> extents = {ColdRun(0, 20 * kMiB, 7, 64),
+                                                ColdRun(20 * kMiB, 100, 8, 500)};
+  std::vector<std::byte> memory(20 * kMiB);
+  const std::vector<WantedRange> ranges = {{100, std::span(memory).first(10)},
+                                           {110, std::span(memory).subspan(10)}};
+  const uint64_t size = 20 * kMiB + 100;
+  std::vector<WantedRange> within = ranges;
+  within[1].destination = within[1].destination.first(20 * kMiB - 20);
+  const auto reads = PlanReads(extents, size, within, OneReplica, &cold);
+  ASSERT_TRUE(reads.ok()) << reads.status();
+  EXPECT_TRUE(reads->empty());
+  ASSERT_EQ(cold.size(), 4u);
+  EXPECT_EQ(cold[0].place.offset_bytes(), 164u);
+  EXPECT_EQ(cold[0].length_bytes, kColdReadBytesMax);
+  EXPECT_EQ(cold[0].pieces.size(), 2u) << "two ranges that meet share a call";
+  EXPECT_EQ(cold[1].place.offset_bytes(), 164u + kColdReadBytesMax);
+  EXPECT_EQ(cold[3].place.object(), 8u);
+  uint64_t bytes = 0;
+  for (const ColdRead& read : cold) bytes += read.length_bytes;
+  EXPECT_EQ(bytes, 20 * kMiB - 10);
 }
 
 }  // namespace

@@ -15,6 +15,8 @@
 namespace cairn {
 namespace {
 
+std::vector<ColdRead> cold;  // of the last plan
+
 constexpr uint64_t kStripe = 1 * kMiB;
 
 TEST(StripeCutter, PieceLongerThanAStripeFillsItExactly) {
@@ -101,7 +103,7 @@ TEST(ToExtentRuns, ReadPlanFindsEveryStripeAgain) {
     const auto runs = ToExtentRuns(stripes, 100, 0);
     std::vector<std::byte> memory(size);
     const std::vector<WantedRange> ranges = {{0, memory}};
-    const auto reads = PlanReads(runs, size, ranges, OneReplica);
+    const auto reads = PlanReads(runs, size, ranges, OneReplica, &cold);
     ASSERT_TRUE(reads.ok()) << reads.status();
     ASSERT_EQ(reads->size(), stripes.size());
     for (size_t i = 0; i < stripes.size(); ++i) {

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "common/reactor/blocking_pool.h"
+#include "server/tier/open_cold_store.h"
 #include "server/tier/tier_spec.h"
 #include "tests/sim/run_on.h"
 
@@ -62,7 +63,9 @@ class TierWorkerTest : public ::testing::Test {
   SystemRandom random_;
   std::unique_ptr<Reactor> reactor_;
   BlockingPool pool_{1};
-  TierWorker worker_{pool_, clock_, random_};
+  ColdStores stores_{
+      [this](const ColdStoreSpec& spec) { return OpenColdStore(spec, clock_, random_); }};
+  TierWorker worker_{pool_, stores_, clock_, random_};
 };
 
 TEST_F(TierWorkerTest, AnEmptyDirectoryIsMadeAStoreWhenThatIsAskedFor) {

@@ -1,6 +1,6 @@
-// For operators: nodes and targets that come and go, cold tiers, the making again of what was lost,
-// how evenly targets are filled, checks of what is stored, and what in the cluster is slow. Errors
-// are absl::Status, as in client.h.
+// For operators: nodes and targets that come and go, cold tiers, how much is stored, the making
+// again of what was lost, how evenly targets are filled, checks of what is stored, and what in the
+// cluster is slow. Errors are absl::Status, as in client.h.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 #include "cairn/admin_types.h"
 #include "cairn/client.h"
 #include "cairn/tier_types.h"
+#include "cairn/usage_types.h"
 
 namespace cairn {
 
@@ -61,6 +62,15 @@ class Admin {
   // would be refused. NOT_FOUND: there is no such tier. FAILED_PRECONDITION: it holds parts of
   // files.
   absl::Status RemoveTier(std::string_view name, bool dry_run = false);
+
+  // How much there is at a path and below it: of a directory from counts that are kept, so it costs
+  // the same whatever is below. "": everything. NOT_FOUND.
+  absl::StatusOr<UsageInfo> Usage(std::string_view path);
+  // Where the bytes of the files at a path and below it are, some thousand files a call. Begins
+  // with an empty `from`, and goes on with PlacesStep::next. While no cold tier holds anything, the
+  // first step is the last. What comes and goes meanwhile is seen or not. NOT_FOUND;
+  // INVALID_ARGUMENT: `from` is not of such a step.
+  absl::StatusOr<PlacesStep> Places(std::string_view path, std::string_view from);
 
   // How full targets are, and what would be moved until none is more than so many percent of its
   // capacity fuller than another, as near as that can be got. 0: moves are not asked for.

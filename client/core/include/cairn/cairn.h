@@ -41,7 +41,7 @@ extern "C" {
 #define CAIRN_ERR_NOT_FOUND 5
 #define CAIRN_ERR_ALREADY_EXISTS 6
 #define CAIRN_ERR_PERMISSION_DENIED 7
-#define CAIRN_ERR_RESOURCE_EXHAUSTED 8  /* targets full, or no memory */
+#define CAIRN_ERR_RESOURCE_EXHAUSTED 8  /* targets or a bucket's quota full, or no memory */
 #define CAIRN_ERR_FAILED_PRECONDITION 9 /* wrong state; the message says which */
 #define CAIRN_ERR_ABORTED 10            /* a newer attempt took over, or the attempt was aborted */
 #define CAIRN_ERR_OUT_OF_RANGE 11       /* a read past the end */

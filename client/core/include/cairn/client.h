@@ -8,8 +8,8 @@
 // Errors are absl::Status: NOT_FOUND, ALREADY_EXISTS, INVALID_ARGUMENT (a bad name, a range past
 // the end), FAILED_PRECONDITION (wrong state; the message says which), ABORTED (a newer attempt
 // took over, or the attempt was aborted), UNAVAILABLE (no node answered in time; safe to try
-// again), DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED (targets full), DATA_LOSS (stored bytes are
-// damaged; never returned).
+// again), DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED (targets full, or a bucket's quota; the message
+// says which), DATA_LOSS (stored bytes are damaged; never returned).
 #pragma once
 
 #include <cstddef>
@@ -25,6 +25,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "cairn/bucket_types.h"
 
 namespace cairn {
 
@@ -192,8 +193,9 @@ class CheckpointWriter {
   absl::Status RankDone();
   // Waits for the other ranks, until `timeout`, and makes the checkpoint visible, atomically, in
   // place of an older one of that name. One rank calls it (or several; it is idempotent).
-  // DEADLINE_EXCEEDED names the ranks that are missing; the attempt stays open. Durable when it
-  // returns.
+  // DEADLINE_EXCEEDED names the ranks that are missing, RESOURCE_EXHAUSTED the bucket whose quota
+  // the checkpoint would exceed; the attempt stays open, and can be committed once there is room.
+  // Durable when it returns.
   absl::StatusOr<CheckpointInfo> Commit(absl::Duration timeout = absl::Minutes(10));
   // Drops the attempt of all ranks and its space.
   absl::Status Abort(std::string_view reason);
@@ -202,18 +204,6 @@ class CheckpointWriter {
   friend class Client;
   explicit CheckpointWriter(std::shared_ptr<client_internal::CheckpointImpl> impl);
   std::shared_ptr<client_internal::CheckpointImpl> impl_;
-};
-
-// How the files of a bucket survive.
-struct BucketOptions {
-  // "replica:N": N copies, or "ec:K+M": K data and M parity fragments, any K of which are enough.
-  std::string redundancy = "replica:1";
-  // What no two fragments of a stripe share. Nodes, unless all devices are on one.
-  enum class Spread { kNodes, kTargets } spread = Spread::kNodes;
-};
-struct BucketInfo {
-  std::string name;
-  std::string redundancy;
 };
 
 // ---- the client ----
@@ -271,8 +261,10 @@ class Client {
   // Makes one. ALREADY_EXISTS; INVALID_ARGUMENT for a redundancy that is none; FAILED_PRECONDITION
   // when the cluster has too few failure domains for it, saying what would fit.
   absl::Status MakeBucket(std::string_view name, const BucketOptions& options);
-  // Changes what files get that are written from now on; those that are there keep what they have.
-  // NOT_FOUND, and errors as above.
+  // Changes what files get that are written from now on, if `redundancy` is not empty; those that
+  // are there keep what they have. Changes the quota if there is one in `options`: of a bucket that
+  // has more already, nothing goes, and nothing comes. NOT_FOUND, and errors as above;
+  // UNIMPLEMENTED when the cluster runs a release without quotas.
   absl::Status SetBucket(std::string_view name, const BucketOptions& options);
   absl::StatusOr<BucketInfo> ShowBucket(std::string_view name);
 
@@ -282,7 +274,8 @@ class Client {
   const std::string& endpoint() const;
 
  private:
-  friend class Admin;  // admin.h
+  friend class Admin;    // admin.h
+  friend class Tiering;  // tiering.h
   explicit Client(std::shared_ptr<client_internal::ClientImpl> impl);
   std::shared_ptr<client_internal::ClientImpl> impl_;
 };

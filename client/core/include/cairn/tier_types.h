@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "cairn/tiering_types.h"
 
 namespace cairn {
 
@@ -25,6 +26,11 @@ struct TierSpec {
 struct TierInfo {
   TierSpec spec;  // with the defaults of all that was left out
   int64_t added_at_ns = 0;
+  TierControl control = {};
+  // What lies in it, as Admin::Tiers() tells.
+  uint64_t objects = 0;       // some may be about to come or go
+  uint64_t stored_bytes = 0;  // of what has been written
+  uint64_t live_bytes = 0;    // of these, what files refer to
 };
 
 struct AddTierOptions {

@@ -1,4 +1,4 @@
-#include "server/main/human.h"
+#include "common/base/human.h"
 
 #include <cstdio>
 #include <iterator>

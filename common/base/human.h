@@ -1,4 +1,4 @@
-// Sizes as people read them, for the board and the log.
+// Sizes as people read them, for the board, the log and errors.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,24 @@
+// The types of entries, as replies name them.
+#pragma once
+
+#include "proto/disk/meta.pb.h"
+#include "proto/wire/meta.pb.h"
+
+namespace cairn {
+
+inline wire::EntryType ToWire(disk::InodeType type) {
+  switch (type) {
+    case disk::INODE_FILE:
+      return wire::ENTRY_FILE;
+    case disk::INODE_DIRECTORY:
+      return wire::ENTRY_DIRECTORY;
+    case disk::INODE_CHECKPOINT:
+      return wire::ENTRY_CHECKPOINT;
+    case disk::INODE_SYMLINK:
+      return wire::ENTRY_SYMLINK;
+    default:
+      return wire::ENTRY_TYPE_UNSPECIFIED;
+  }
+}
+
+}  // namespace cairn

@@ -1,0 +1,67 @@
+// What a checkpoint or file consists of, as those who copy, release and fetch it need it: its
+// files, their runs of stripes, and where these lie in cold tiers; in pages.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/ids.h"
+#include "proto/disk/meta.pb.h"
+#include "proto/wire/meta.pb.h"
+#include "server/meta/transaction.h"
+
+namespace cairn {
+
+struct TierRun {
+  uint64_t offset_bytes = 0;  // in the file
+  uint64_t first_stripe = 0;
+  disk::StripeRunRecord record;
+  disk::ColdRunRecord cold;             // without parts: nothing of it lies in a cold tier
+  std::vector<wire::ColdPlace> places;  // of the parts
+};
+
+struct TierFile {
+  std::string path;  // in the checkpoint; "": the subject is the file
+  InodeId inode;
+  disk::InodeRecord record;
+  std::vector<TierRun> runs;  // those of them that are on this page
+};
+
+// Where a page begins: in the file after `after`, or in the midst of `inode`.
+struct TierCursor {
+  std::string after = {};
+  InodeId inode = {};
+  uint64_t offset_bytes = 0;
+};
+
+struct TierPage {
+  std::vector<TierFile> files;
+  TierCursor next;
+  bool last = false;
+};
+
+// About `runs_max` runs from `from` on. Runs of which a cold copy has many parts count as many.
+// NOT_FOUND: the subject has gone.
+absl::StatusOr<TierPage> ReadTierFiles(const Transaction& txn, InodeId subject,
+                                       const TierCursor& from, size_t runs_max);
+
+// A subject for which a step waits.
+struct TierTask {
+  InodeId subject;
+  disk::TierSubjectRecord record;
+};
+// Which are passed by: those under way, and what tiers cannot or may not do now.
+struct TierTaskFilter {
+  std::set<uint64_t> subjects = {};
+  std::set<std::string> no_archive = {};
+  std::set<std::string> no_recall = {};
+  bool Passes(const TierTask& task) const;
+};
+// The first `limit` by priority and time that pass.
+absl::StatusOr<std::vector<TierTask>> NextTierTasks(const Transaction& txn,
+                                                    const TierTaskFilter& filter, size_t limit);
+
+}  // namespace cairn

@@ -1,0 +1,65 @@
+// Makes the namespace again of the manifests that lie in a cold tier.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/task/scope.h"
+#include "common/task/task.h"
+#include "proto/disk/cold.pb.h"
+#include "server/tiering/tier_shared.h"
+
+namespace cairn {
+
+// Lives on core 0's executor.
+class Importer {
+ public:
+  explicit Importer(TierShared& shared) : shared_(shared) {}
+
+  // Lists the manifests, which says whether there is something to import, and begins with it.
+  // NOT_FOUND: no such tier, or no manifest of the cluster, or of any. FAILED_PRECONDITION: several
+  // clusters have some, and none was named; an import is under way.
+  Task<absl::StatusOr<wire::ImportTierReply>> Begin(wire::ImportTierRequest request);
+  wire::ImportStatusReply Status() const { return status_; }
+  Task<void> Stop();
+
+ private:
+  struct Found {
+    uint64_t object = 0;
+    uint64_t size_bytes = 0;
+  };
+  // A checkpoint or file, of which these manifests have the parts, by their number.
+  struct Whole {
+    uint64_t version = 0;
+    std::map<uint32_t, Found> parts;
+    bool has_last = false;
+  };
+  Task<absl::StatusOr<std::vector<std::string>>> FindClusters(wire::TierSpec tier);
+  Task<absl::StatusOr<std::vector<Found>>> FindManifests(wire::TierSpec tier, std::string cluster);
+  Task<void> Run(wire::TierSpec tier, std::vector<Found> manifests);
+  Task<absl::Status> Import(const wire::TierSpec& tier, const std::vector<Found>& manifests);
+  // First which versions there are: what is imported is the newest whole one of each path.
+  Task<absl::Status> Survey(const wire::TierSpec& tier, const std::vector<Found>& manifests);
+  Task<absl::StatusOr<disk::ColdManifest>> Read(const wire::TierSpec& tier, Found manifest);
+  Task<absl::Status> ImportWhole(const wire::TierSpec& tier, const std::string& path,
+                                 const Whole& whole);
+  // A bucket that comes with it needs placement groups for what is fetched and written.
+  Task<void> MakeGroupsFor(const disk::ColdManifest::Subject& subject);
+  void Problem(std::string text);
+
+  TierShared& shared_;
+  Scope scope_;
+  wire::ImportStatusReply status_;
+  std::map<std::string, std::map<uint64_t, Whole>> found_;  // by path and version
+  std::set<std::string> redundancies_;  // for which there are placement groups, or cannot be
+  // The last that was read: small files of one manifest follow each other.
+  uint64_t read_object_ = 0;
+  disk::ColdManifest read_;
+};
+
+}  // namespace cairn
