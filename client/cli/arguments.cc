@@ -252,6 +252,7 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   AddClusterCommands(app, chosen);
   AddDoctorCommand(app, chosen);
   AddDfCommand(app, chosen);
+  AddTopCommand(app, chosen);
   AddTierCommands(app, chosen);
   AddRebalanceCommand(app, chosen);
   AddRebuildCommands(app, chosen);
@@ -269,7 +270,7 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   GroupCommands(app, "Files", {"put", "get", "cat", "ls", "stat", "rm", "mv", "mkdir"});
   GroupCommands(app, "Checkpoints and buckets", {"ckpt", "bucket"});
   GroupCommands(app, "The cluster",
-                {"status", "health", "doctor", "df", "node", "target", "tier", "rebuild",
+                {"status", "health", "doctor", "df", "top", "node", "target", "tier", "rebuild",
                  "rebalance", "fsck", "scrub", "bench"});
   GroupCommands(app, "This command", {"config", "completion", "man", "version"});
   return line;

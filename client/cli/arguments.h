@@ -73,6 +73,7 @@ void AddDfCommand(CLI::App* app, Command* chosen);
 void AddDoctorCommand(CLI::App* app, Command* chosen);
 void AddNodeCommands(CLI::App* node, Command* chosen);
 void AddTargetCommands(CLI::App* target, Command* chosen);
+void AddTopCommand(CLI::App* app, Command* chosen);
 void AddTierCommands(CLI::App* app, Command* chosen);
 void AddTierPolicyCommands(CLI::App* tier, Command* chosen);
 void AddTierMoveCommands(CLI::App* tier, Command* chosen);

@@ -35,12 +35,14 @@ bool Continues(const std::vector<ColdRead>& reads, const wire::ColdPlace& place)
          last.length_bytes < kColdReadBytesMax && last.pieces.size() < kReadPiecesMax;
 }
 
-// Bytes of a cold run from `in_run` on, as far as one call reads them. Returns how many.
+// Bytes of a cold run from `in_run` on, as far as one call reads them. Returns how many. A call
+// stays within a run: what comes next in the object is another piece of it, with checksums of its
+// own.
 uint64_t AppendCold(const wire::ExtentRun& run, uint64_t in_run, ReadPiece piece,
                     std::vector<ColdRead>& reads) {
   wire::ColdPlace place = run.cold();
   place.set_offset_bytes(place.offset_bytes() + in_run);
-  if (!Continues(reads, place)) reads.push_back({std::move(place), 0, {}});
+  if (in_run == 0 || !Continues(reads, place)) reads.push_back({std::move(place), 0, {}});
   ColdRead& read = reads.back();
   const uint64_t length = std::min<uint64_t>(
       {run.length_bytes() - in_run, piece.bytes.size(), kColdReadBytesMax - read.length_bytes});

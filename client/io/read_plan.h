@@ -43,7 +43,7 @@ struct FragmentRead {
   std::vector<ReadPiece> pieces;
 };
 
-// One READ_COLD: consecutive bytes of one cold object, scattered over pieces.
+// One READ_COLD: consecutive bytes of one run in a cold object, scattered over pieces.
 struct ColdRead {
   wire::ColdPlace place;
   uint64_t length_bytes = 0;

@@ -123,7 +123,9 @@ void TellCluster(const ClusterSample& sample, MetricSet* set) {
                 map.groups_size());
   for (const wire::NodeInfo& node : map.nodes()) TellNode(node, set);
   for (const wire::TargetInfo& target : map.targets()) TellTarget(target, set);
-  TellHealth(JudgeHealth(map, sample.warnings), set);
+  std::vector<wire::HealthItem> health = JudgeHealth(map, sample.warnings);
+  health.insert(health.end(), sample.tier_health.begin(), sample.tier_health.end());
+  TellHealth(health, set);
   TellRebuild(sample.rebuild, set);
   TellScrub(sample.rebuild.scrub(), sample.scrub_interval, set);
 }

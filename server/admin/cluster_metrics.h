@@ -21,8 +21,9 @@ struct ClusterSample {
   std::shared_ptr<const wire::ClusterMap> map;  // of its version; without what targets use
   std::map<uint32_t, MoveFacts::Usage> usage;   // by target
   std::vector<std::string> warnings;            // the metadata's
-  wire::RebuildStatusReply rebuild;             // with the scrub's status
-  absl::Duration scrub_interval;                // infinite: it is off
+  std::vector<wire::HealthItem> tier_health;
+  wire::RebuildStatusReply rebuild;  // with the scrub's status
+  absl::Duration scrub_interval;     // infinite: it is off
 };
 
 // A map may be wrong in any way.

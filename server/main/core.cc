@@ -143,6 +143,12 @@ Task<CoreStatus> Core::CollectStatus() {
   co_return status;
 }
 
+Task<std::vector<ClientLoads::Rate>> Core::ClientRates() {
+  std::vector<ClientLoads::Rate> rates;
+  if (chunks_ != nullptr) rates = chunks_->ClientRates();
+  co_return rates;
+}
+
 Task<std::vector<LeaseId>> Core::PendingLeases() {
   std::vector<LeaseId> leases;
   for (const auto& target : targets_) {

@@ -92,8 +92,9 @@ class Core {
   // Seals what waits for it and closes the targets. After StopCalls() of all cores, on the core's
   // thread.
   Task<absl::Status> StopTargets();
-  // These three on the core's thread.
+  // These on the core's thread.
   Task<CoreStatus> CollectStatus();
+  Task<std::vector<ClientLoads::Rate>> ClientRates();
   Task<std::vector<LeaseId>> PendingLeases();
   Task<absl::Status> DropLease(LeaseId lease);
 

@@ -427,6 +427,7 @@ Task<absl::Status> Node::StopMetadata() {
   member_service_.reset();
   operator_service_.reset();
   tier_service_.reset();
+  load_service_.reset();
   tiering_service_.reset();
   tier_loop_.reset();
   cluster_examiner_.reset();

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,10 +17,12 @@
 #include "proto/config/server.pb.h"
 #include "proto/wire/meta.pb.h"
 #include "server/admin/cluster_examiner.h"
+#include "server/admin/load_service.h"
 #include "server/admin/metrics_endpoint.h"
 #include "server/admin/node_examiner.h"
 #include "server/admin/operator_service.h"
 #include "server/admin/status_service.h"
+#include "server/admin/tier_metrics.h"
 #include "server/admin/tier_service.h"
 #include "server/admin/tiering_service.h"
 #include "server/cluster/cluster_secret.h"
@@ -149,11 +152,18 @@ class Node {
                                                          Deadline deadline);
   Task<absl::StatusOr<wire::RecallColdReply>> RecallCold(wire::RecallColdRequest request,
                                                          Deadline deadline);
+  Task<std::map<std::string, TierTraffic>> TierTraffics();  // of this node
   Task<void> RequestTierStop();
   Task<void> StopTierNode();
   Task<absl::StatusOr<wire::ProbeTierReply>> ProbeTierOn(wire::NodeInfo node,
                                                          wire::ProbeTierRequest request,
                                                          Deadline deadline);
+
+  // node_load.cc: what moves at this moment.
+  Task<absl::StatusOr<wire::NodeLoadReply>> CollectLoad();
+  void TellClients(const std::vector<ClientLoads::Rate>& rates, wire::NodeLoadReply* reply) const;
+  void ServeLoad();
+  Task<absl::StatusOr<wire::NodeLoadReply>> AskLoad(wire::NodeInfo node, Deadline deadline);
 
   Task<absl::StatusOr<wire::StatusReply>> CollectStatus();
   Task<void> CollectMetadataStatus(wire::StatusReply* reply);
@@ -166,6 +176,7 @@ class Node {
   MetricSet CollectMetrics();
   static void TellNode(const MetricsSample& sample, MetricSet* set);
   Task<MetricsSample> SampleMetrics();
+  Task<TieringSample> SampleTiering();  // on the node with the metadata
 
   config::Server config_;
   SystemRandom random_;
@@ -209,6 +220,7 @@ class Node {
   std::unique_ptr<TierNodes> tiers_;
   std::unique_ptr<TierLoop> tier_loop_;
   std::unique_ptr<TierService> tier_service_;
+  std::unique_ptr<LoadService> load_service_;
   std::unique_ptr<TieringService> tiering_service_;
   std::vector<TargetSlot> slots_;
   // Those that have not left the cluster. Once listening, core 0's.

@@ -3,7 +3,9 @@
 // server/admin/METRICS.md.
 
 #include <algorithm>
+#include <map>
 #include <optional>
+#include <string>
 #include <tuple>
 #include <utility>
 
@@ -13,6 +15,7 @@
 #include "server/admin/cluster_metrics.h"
 #include "server/admin/metadata_metrics.h"
 #include "server/admin/process_metrics.h"
+#include "server/admin/tier_metrics.h"
 #include "server/main/node.h"
 
 namespace cairn {
@@ -145,6 +148,8 @@ struct Node::MetricsSample {
   uint64_t map_version = 0;
   std::optional<MetadataSample> metadata;
   std::optional<ClusterSample> cluster;
+  std::optional<TieringSample> tiering;
+  std::map<std::string, TierTraffic> tier_traffic;
 };
 
 absl::Status Node::OpenMetrics() {
@@ -173,6 +178,8 @@ MetricSet Node::CollectMetrics() {
     TellMetadata(*sample.metadata, &set);
   }
   if (sample.cluster.has_value()) TellCluster(*sample.cluster, &set);
+  TellTierTraffic(sample.tier_traffic, &set);
+  if (sample.tiering.has_value()) TellTiering(*sample.tiering, &set);
   return set;
 }
 
@@ -216,6 +223,7 @@ Task<Node::MetricsSample> Node::SampleMetrics() {
   sample.sessions = sessions_->size();
   sample.credits = sessions_->credits();
   sample.map_version = sessions_->map_version();
+  sample.tier_traffic = co_await TierTraffics();
   if (meta_ == nullptr) co_return sample;
   MetadataSample& metadata = sample.metadata.emplace();
   const absl::StatusOr<MetaCounters> counters = co_await meta_->Counters();
@@ -239,9 +247,24 @@ Task<Node::MetricsSample> Node::SampleMetrics() {
   cluster.map = scraped_map_;
   cluster.usage = member_service_->usage();
   cluster.warnings = metadata.health.warnings;
+  cluster.tier_health = tier_loop_->Health();
   cluster.rebuild = rebuild_->Status();
   *cluster.rebuild.mutable_scrub() = scrub_->Status();
   cluster.scrub_interval = scrub_->interval();
+  sample.tiering = co_await SampleTiering();
+  co_return sample;
+}
+
+Task<TieringSample> Node::SampleTiering() {
+  TieringSample sample;
+  const absl::StatusOr<wire::ListTiersReply> tiers =
+      co_await meta_->Query(wire::ListTiersRequest());
+  if (tiers.ok()) sample.tiers.assign(tiers->tiers().begin(), tiers->tiers().end());
+  sample.loop = tier_loop_->counters();
+  sample.running = tier_loop_->running().size();
+  if (sample.loop.oldest_waiting_ns > 0)
+    sample.oldest_wait = std::max(
+        absl::Nanoseconds(meta_->UnixNow() - sample.loop.oldest_waiting_ns), absl::ZeroDuration());
   co_return sample;
 }
 

@@ -94,6 +94,7 @@ NodeService::Work Node::RepairWork() {
   work.add_target = [this](const wire::AddTargetRequest& request, Deadline deadline) {
     return AddTarget(request, deadline);
   };
+  work.load = [this] { return CollectLoad(); };
   work.probe_tier = [this](wire::ProbeTierRequest request, Deadline deadline) {
     return tier_worker_->Probe(std::move(request), deadline);
   };
@@ -165,6 +166,7 @@ absl::Status Node::ServeOperators() {
   cluster_examiner_ = std::make_unique<ClusterExaminer>(*peers_, std::move(cluster));
   cluster_examiner_->Register(cores_[0]->table());
   ServeTiers();
+  ServeLoad();
   return absl::OkStatus();
 }
 

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "common/base/status_macros.h"
@@ -29,6 +31,8 @@ Task<absl::Status> StopNode(TierNode* node) {
   co_await node->Stop();
   co_return absl::OkStatus();
 }
+
+Task<std::map<std::string, TierTraffic>> TrafficOf(TierNode* node) { co_return node->traffic(); }
 
 Task<absl::Status> RequestStopOf(TierNode* node) {
   node->RequestStop();
@@ -177,6 +181,13 @@ Task<absl::StatusOr<wire::RecallColdReply>> Node::RecallCold(wire::RecallColdReq
                                                              Deadline deadline) {
   co_return co_await OnTierNode<wire::RecallColdReply>(
       [&](TierNode& node) { return node.mover().Recall(std::move(request), deadline); });
+}
+
+Task<std::map<std::string, TierTraffic>> Node::TierTraffics() {
+  if (tier_node_ == nullptr) co_return std::map<std::string, TierTraffic>();
+  Core& core = *cores_.back();
+  co_return co_await CallOn<std::map<std::string, TierTraffic>>(
+      core.executor(), core.scope(), [this] { return TrafficOf(tier_node_.get()); });
 }
 
 void Node::ServeTiers() {

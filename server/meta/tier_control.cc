@@ -14,6 +14,7 @@
 #include "server/meta/paths.h"
 #include "server/meta/prune.h"
 #include "server/meta/records.h"
+#include "server/meta/tier_rules.h"
 #include "server/meta/tier_subject.h"
 #include "server/meta/tiers.h"
 #include "server/meta/tree.h"
@@ -269,7 +270,7 @@ absl::StatusOr<wire::AskTierReply> AskTier(Transaction& txn, const wire::AskTier
       const uint64_t hold =
           request.hold_seconds() == 0 ? kFetchHoldSeconds : request.hold_seconds();
       const uint64_t seconds = std::min(hold, kPolicySecondsMax);
-      asked.set_hot_until_ns(facts.now_ns() + static_cast<int64_t>(seconds) * 1'000'000'000);
+      asked.set_hot_until_ns(TierTimeAfter(facts.now_ns(), seconds));
       break;
     }
     case wire::TIER_CANCEL:

@@ -22,7 +22,7 @@ using Record = disk::TierSubjectRecord;
 constexpr uint32_t kItemsMax = 4096;
 constexpr int kSparesLookedAt = 4096;
 // Ages are known again some time.
-constexpr int64_t kDoubtNs = 60'000'000'000;
+constexpr uint64_t kDoubtSeconds = 60;
 
 void Enqueue(Record* record, wire::TierStep step, TierPriority priority, int64_t now_ns) {
   record->set_step(step);
@@ -93,8 +93,9 @@ void ApplyDecision(const TierDecision& decision, const PolicyAbove& above, const
   if (decision.now != wire::TIER_STEP_NONE)
     Enqueue(record, decision.now, PriorityOf(decision.now), now_ns);
   if (decision.next_at_ns.has_value())
-    record->set_due_ns(std::max(*decision.next_at_ns, now_ns + 1));
-  if (!ages_known && decision.now == wire::TIER_STEP_NONE) record->set_due_ns(now_ns + kDoubtNs);
+    record->set_due_ns(std::max(*decision.next_at_ns, TierTimeAfter(now_ns, 1)));
+  if (!ages_known && decision.now == wire::TIER_STEP_NONE)
+    record->set_due_ns(TierTimeAfter(now_ns, kDoubtSeconds));
   if (decision.spare) {
     record->set_spare_policy(above.directory.value());
     record->set_spare_order_ns(std::max({facts.read_at_ns, facts.written_at_ns, int64_t{1}}));

@@ -12,13 +12,6 @@ std::string Age(uint64_t seconds) {
   return absl::FormatDuration(absl::Seconds(static_cast<int64_t>(seconds)));
 }
 
-// Far off is the end of time, not before its beginning.
-int64_t After(int64_t at_ns, uint64_t seconds) {
-  constexpr int64_t kSecond = 1'000'000'000;
-  const auto most = static_cast<uint64_t>((INT64_MAX - std::max<int64_t>(at_ns, 0)) / kSecond);
-  return at_ns + static_cast<int64_t>(std::min(seconds, most)) * kSecond;
-}
-
 bool HasCome(int64_t at_ns, std::optional<int64_t> now_ns) {
   return now_ns.has_value() && *now_ns >= at_ns;
 }
@@ -46,12 +39,12 @@ struct Release {
 Release ReleaseByAge(const wire::TierPolicy& policy, const TierFacts& facts) {
   Release release;
   if (policy.has_release_after_seconds()) {
-    release = {After(facts.written_at_ns, policy.release_after_seconds()),
+    release = {TierTimeAfter(facts.written_at_ns, policy.release_after_seconds()),
                StrCat("released once it is ", Age(policy.release_after_seconds()), " old")};
   }
   if (policy.has_release_unread_seconds()) {
     const int64_t used_at = std::max(facts.read_at_ns, facts.written_at_ns);
-    const int64_t at = After(used_at, policy.release_unread_seconds());
+    const int64_t at = TierTimeAfter(used_at, policy.release_unread_seconds());
     if (at < release.at_ns) {
       release = {at, StrCat("released once nobody has read it for ",
                             Age(policy.release_unread_seconds()))};
@@ -68,7 +61,7 @@ Release ReleaseByAge(const wire::TierPolicy& policy, const TierFacts& facts) {
 TierDecision Delete(const wire::TierPolicy& policy, const TierFacts& facts,
                     std::optional<int64_t> now_ns) {
   TierDecision decision;
-  const int64_t at = After(facts.written_at_ns, policy.delete_after_seconds());
+  const int64_t at = TierTimeAfter(facts.written_at_ns, policy.delete_after_seconds());
   decision.rule = StrCat("not among the newest ", std::max(policy.keep_hot(), 1u),
                          " of its directory, and not kept for its step: deleted once it is ",
                          Age(policy.delete_after_seconds()), " old");
@@ -89,7 +82,7 @@ TierDecision Archive(const wire::TierPolicy& policy, const TierFacts& facts,
     decision.rule = StrCat("smaller than ", policy.min_bytes(), " bytes: it stays hot alone");
     return decision;
   }
-  const int64_t at = After(facts.written_at_ns, policy.archive_after_seconds());
+  const int64_t at = TierTimeAfter(facts.written_at_ns, policy.archive_after_seconds());
   decision.rule = policy.archive_after_seconds() == 0
                       ? std::string("copied as soon as it is there")
                       : StrCat("copied once it is ", Age(policy.archive_after_seconds()), " old");
@@ -146,6 +139,12 @@ absl::Status Bad(const Args&... args) {
 }
 
 }  // namespace
+
+int64_t TierTimeAfter(int64_t at_ns, uint64_t seconds) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  const auto most = static_cast<uint64_t>((INT64_MAX - std::max<int64_t>(at_ns, 0)) / kSecond);
+  return at_ns + static_cast<int64_t>(std::min(seconds, most)) * kSecond;
+}
 
 TierDecision DecideTier(const wire::TierPolicy& policy, const TierFacts& facts,
                         std::optional<int64_t> now_ns) {

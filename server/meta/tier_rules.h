@@ -15,6 +15,9 @@ namespace cairn {
 inline constexpr uint32_t kKeepHotMax = 1000;
 inline constexpr uint64_t kPolicySecondsMax = uint64_t{100} * 365 * 86'400;
 
+// So many seconds after a Unix time, which may be any; far off is the end of time.
+int64_t TierTimeAfter(int64_t at_ns, uint64_t seconds);
+
 // What the rules ask.
 struct TierFacts {
   bool is_checkpoint = false;

@@ -12,6 +12,7 @@
 #include "server/meta/pending_free.h"
 #include "server/meta/records.h"
 #include "server/meta/tier_control.h"
+#include "server/meta/tier_rules.h"
 #include "server/meta/tier_subject.h"
 
 namespace cairn {
@@ -19,9 +20,8 @@ namespace {
 
 using Record = disk::TierSubjectRecord;
 
-constexpr int64_t kSecond = 1'000'000'000;
 // A policy that asks for an access by days needs to know it by the hour.
-constexpr int64_t kReadsApartNs = 600 * kSecond;
+constexpr uint64_t kReadsApartSeconds = 600;
 constexpr size_t kErrorBytesMax = 1000;
 // Failures in a row are tried again later and later, until once an hour.
 constexpr uint64_t kRetrySecondsMax = 3600;
@@ -39,7 +39,7 @@ void TakeFailure(const disk::FinishTierStep& request, int64_t now_ns, Record* re
   const uint64_t first = std::clamp<uint64_t>(request.retry_after_seconds(), 1, kRetrySecondsMax);
   const uint64_t seconds =
       std::min(first << std::min(record->failures() - 1, 12u), kRetrySecondsMax);
-  record->set_due_ns(now_ns + static_cast<int64_t>(seconds) * kSecond);
+  record->set_due_ns(TierTimeAfter(now_ns, seconds));
 }
 
 absl::Status TakeManifests(Transaction& txn, const disk::FinishTierStep& request, Record* record) {
@@ -70,8 +70,8 @@ absl::Status TakeSuccess(Transaction& txn, const disk::FinishTierStep& request, 
       record->set_released(false);
       record->set_partly(false);
       record->set_read_at_ns(now_ns);
-      record->set_hot_until_ns(std::max<int64_t>(
-          record->hot_until_ns(), now_ns + static_cast<int64_t>(kFetchHoldSeconds) * kSecond));
+      record->set_hot_until_ns(
+          std::max<int64_t>(record->hot_until_ns(), TierTimeAfter(now_ns, kFetchHoldSeconds)));
       return absl::OkStatus();
     default:
       return absl::InvalidArgumentError("this build does not know that step of a tier");
@@ -156,7 +156,8 @@ absl::StatusOr<disk::NoteReadsReply> NoteReads(Transaction& txn, const disk::Not
     ASSIGN_OR_RETURN(const std::optional<Record> before, FindSubject(txn, inode));
     if (!before.has_value()) continue;
     Record after = *before;
-    if (read.at_ns() - before->read_at_ns() > kReadsApartNs) after.set_read_at_ns(read.at_ns());
+    if (read.at_ns() > TierTimeAfter(before->read_at_ns(), kReadsApartSeconds))
+      after.set_read_at_ns(read.at_ns());
     if (read.cold()) {
       after.set_cold_reads(before->cold_reads() + 1);
       after.set_due_ns(kTierDueNow);

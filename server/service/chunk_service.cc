@@ -72,6 +72,10 @@ absl::StatusOr<Target*> ChunkService::Find(uint32_t target) const {
       StrCat("this core has no target ", target, "; the caller's cluster map is old"));
 }
 
+std::vector<ClientLoads::Rate> ChunkService::ClientRates() const {
+  return loads_.Rates(Executor::Current().clock().Now());
+}
+
 void ChunkService::NoteClient() {
   served_at_ns_.store(Executor::Current().clock().Now().nanoseconds(), std::memory_order_relaxed);
 }
@@ -120,6 +124,7 @@ Task<absl::StatusOr<wire::WriteFragmentReply>> ChunkService::Write(
   absl::Status written =
       co_await (*target)->Write(key, LeaseId(request.lease()), padded, length, std::move(crcs));
   if (!written.ok()) co_return written;
+  loads_.Wrote(call.session(), length, Executor::Current().clock().Now());
   co_return reply;
 }
 
@@ -149,6 +154,7 @@ Task<absl::StatusOr<wire::ReadFragmentReply>> ChunkService::Read(
   if (!read.ok()) co_return read.status();
   absl::Status pushed = co_await call.Push(read->bytes);
   if (!pushed.ok()) co_return pushed;
+  loads_.Read(call.session(), length, Executor::Current().clock().Now());
   wire::ReadFragmentReply reply;
   for (uint32_t crc : read->piece_crcs) reply.add_piece_crcs(crc);
   co_return reply;

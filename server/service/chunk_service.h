@@ -14,6 +14,7 @@
 #include "common/rpc/call_table.h"
 #include "proto/wire/chunk.pb.h"
 #include "server/chunk/target.h"
+#include "server/service/client_loads.h"
 
 namespace cairn {
 
@@ -31,6 +32,8 @@ class ChunkService {
   void Register(CallTable& table);
   // One more, which is there until the end.
   void AddTarget(Target* target) { targets_.emplace(target->id().value(), target); }
+  // What each session moves at this moment. On the core's thread.
+  std::vector<ClientLoads::Rate> ClientRates() const;
   // When a client was served last. From any thread.
   MonoTime served_at() const { return MonoTime(served_at_ns_.load(std::memory_order_relaxed)); }
 
@@ -50,6 +53,7 @@ class ChunkService {
   absl::flat_hash_map<uint32_t, Target*> targets_;
   LeaseCheck lease_is_live_;
   Unopened unopened_;
+  ClientLoads loads_;
   std::atomic<int64_t> served_at_ns_ = 0;
 };
 

@@ -25,6 +25,7 @@ void NodeService::Register(CallTable& table) {
   table.Add(wire::EXAMINE_NODE, this, &NodeService::ExamineNode);
   table.Add(wire::ADD_TARGET, this, &NodeService::AddTarget);
   table.Add(wire::PROBE_TIER, this, &NodeService::ProbeTier);
+  table.Add(wire::NODE_LOAD, this, &NodeService::NodeLoad);
   table.Add(wire::PUT_COLD, this, &NodeService::PutCold);
   table.Add(wire::CHECK_COLD, this, &NodeService::CheckCold);
   table.Add(wire::DELETE_COLD, this, &NodeService::DeleteCold);
@@ -109,6 +110,12 @@ Task<absl::StatusOr<wire::ProbeTierReply>> NodeService::ProbeTier(
     CallContext& call, const wire::ProbeTierRequest& request) {
   CO_RETURN_IF_ERROR(CheckIsNode(call));
   co_return co_await work_.probe_tier(request, call.deadline());
+}
+
+Task<absl::StatusOr<wire::NodeLoadReply>> NodeService::NodeLoad(
+    CallContext& call, const wire::NodeLoadRequest& request) {
+  CO_RETURN_IF_ERROR(CheckIsNode(call));
+  co_return co_await work_.load();
 }
 
 Task<absl::StatusOr<wire::PutColdReply>> NodeService::PutCold(CallContext& call,

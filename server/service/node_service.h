@@ -11,6 +11,7 @@
 #include "common/rpc/call_table.h"
 #include "proto/wire/cluster.pb.h"
 #include "proto/wire/examine.pb.h"
+#include "proto/wire/load.pb.h"
 #include "proto/wire/tier.pb.h"
 #include "server/cluster/cluster_secret.h"
 #include "server/meta/reclaim.h"
@@ -42,6 +43,8 @@ class NodeService {
     // That of server/tier/tier_worker.h.
     std::function<Task<absl::StatusOr<wire::ProbeTierReply>>(wire::ProbeTierRequest, Deadline)>
         probe_tier;
+    // What moves at this moment.
+    std::function<Task<absl::StatusOr<wire::NodeLoadReply>>()> load;
     // Those of server/tiering/mover.h.
     std::function<Task<absl::StatusOr<wire::PutColdReply>>(wire::PutColdRequest, Deadline)>
         put_cold;
@@ -77,6 +80,8 @@ class NodeService {
                                                        const wire::AddTargetRequest& request);
   Task<absl::StatusOr<wire::ProbeTierReply>> ProbeTier(CallContext& call,
                                                        const wire::ProbeTierRequest& request);
+  Task<absl::StatusOr<wire::NodeLoadReply>> NodeLoad(CallContext& call,
+                                                     const wire::NodeLoadRequest& request);
   Task<absl::StatusOr<wire::PutColdReply>> PutCold(CallContext& call,
                                                    const wire::PutColdRequest& request);
   Task<absl::StatusOr<wire::CheckColdReply>> CheckCold(CallContext& call,

@@ -64,7 +64,6 @@ class TierShared {
   const std::map<std::string, TierState>& states() const { return states_; }
   bool IsHeld(const std::string& tier) const;
 
-  // Puts what a manifest or the like is into a tier, by this node.
   Deadline After(absl::Duration timeout) const {
     return Deadline::After(Executor::Current().clock(), timeout);
   }

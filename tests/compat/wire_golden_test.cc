@@ -11,6 +11,7 @@
 #include "proto/wire/chunk.pb.h"
 #include "proto/wire/cluster.pb.h"
 #include "proto/wire/examine.pb.h"
+#include "proto/wire/load.pb.h"
 #include "proto/wire/meta.pb.h"
 #include "proto/wire/rpc.pb.h"
 #include "proto/wire/tier.pb.h"
@@ -87,11 +88,12 @@ TEST(WireGolden, HelloFrames) {
 }
 
 // A message's own file has them all: rpc.proto, chunk.proto, meta.proto, cluster.proto,
-// examine.proto, tier.proto.
+// examine.proto, tier.proto, load.proto.
 std::vector<const google::protobuf::FileDescriptor*> WireFiles() {
   return {wire::RequestHeader::descriptor()->file(),      wire::FragmentKey::descriptor()->file(),
           wire::ClusterMap::descriptor()->file(),         wire::JoinRequest::descriptor()->file(),
-          wire::ExamineNodeRequest::descriptor()->file(), wire::TierSpec::descriptor()->file()};
+          wire::ExamineNodeRequest::descriptor()->file(), wire::TierSpec::descriptor()->file(),
+          wire::NodeLoadRequest::descriptor()->file()};
 }
 
 TEST(WireGolden, Messages) {

@@ -97,7 +97,8 @@ class Alerts(unittest.TestCase):
         dashboard = json.loads(read(DEPLOY, "grafana", "cairn.json"))
         panels = dashboard["panels"]
         self.assertEqual([panel["title"] for panel in panels if panel["type"] == "row"],
-                         ["Cluster", "Nodes", "Targets", "Saves and restores", "Metadata", "Repair"])
+                         ["Cluster", "Nodes", "Targets", "Saves and restores", "Metadata", "Repair",
+                          "Cold tiers"])
         self.assertEqual(len({panel["id"] for panel in panels}), len(panels))
         taken = set()
         for panel in panels:

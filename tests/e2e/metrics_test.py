@@ -169,6 +169,7 @@ class ThreeNodes(ClusterTest):
         for node, each in scrapes.items():
             self.assertEqual(each.total("cairn_node_info", node=str(node)), 1)
             self.assertEqual(bool(each.values("cairn_meta_store_bytes")), node == FOUNDER)
+        tiers = self.check_tiers(cluster, urls)
 
         cluster.kill(3)
 
@@ -179,7 +180,24 @@ class ThreeNodes(ClusterTest):
         self.assertEqual(now.total("cairn_cluster_node_state", state="up"), 2)
         self.assertEqual(now.total("cairn_health_items", code="NODE_DOWN", severity="error"), 1)
         self.assertGreater(now.total("cairn_health_errors"), 0)
-        self.check_table([now, scrape(urls[2])])
+        self.check_table([now, *tiers])
+
+    def check_tiers(self, cluster, urls):
+        """What has been copied to a tier shows on the node that did it, and what lies there on the founder."""
+        store = os.path.join(self.dir, "store")
+        os.makedirs(store)
+        self.run_cli(cluster, "tier", "add", "cold", store)
+        self.run_cli(cluster, "tier", "push", "coded/run/step-1", "--wait")
+
+        def told():
+            scrapes = {node: scrape(url) for node, url in urls.items()}
+            moved = sum(each.total("cairn_tier_archived_bytes_total", tier="cold") for each in scrapes.values())
+            return scrapes if moved >= 16 * MIB else None
+        scrapes = wait_until(told, "metrics tell of the copy")
+        self.assertGreaterEqual(scrapes[FOUNDER].total("cairn_tier_stored_bytes", tier="cold"), 16 * MIB)
+        self.assertGreaterEqual(scrapes[FOUNDER].total("cairn_tiering_steps_total"), 1)
+        self.assertFalse(scrapes[2].values("cairn_tier_stored_bytes"))
+        return list(scrapes.values())
 
     def check_table(self, scrapes):
         """The documentation has what is told, and nothing else."""

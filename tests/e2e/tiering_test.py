@@ -89,8 +89,12 @@ class OnDemand(TieringTest):
         # What is removed goes from the store, too.
         self.run_cli(cluster, "ckpt", "rm", "default/run/step-1", "default/run/step-2", "--yes")
         wait_until(lambda: not self.objects(store), "the store is empty", SLOWLY_S)
-        tier = self.run_cli(cluster, "tier", "show", "cold")
-        self.assertEqual((tier["objects"], tier["stored_bytes"]), (0, 0))
+
+        def forgotten():
+            tier = self.run_cli(cluster, "tier", "show", "cold")
+            return (tier["objects"], tier["stored_bytes"]) == (0, 0)
+
+        wait_until(forgotten, "the cluster knows that it is empty", SLOWLY_S)
 
     def test_files_opened_before_are_read_on(self):
         cluster = self.cluster(1, {"reclaim_grace_seconds": 0})

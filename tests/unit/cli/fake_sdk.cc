@@ -541,6 +541,14 @@ absl::StatusOr<UsageInfo> Admin::Usage(std::string_view path) {
   return usage;
 }
 
+absl::StatusOr<std::vector<NodeLoad>> Admin::Load() {
+  auto& cluster = FakeCluster::Get();
+  std::lock_guard lock(cluster.mutex);
+  RETURN_IF_ERROR(ErrorFor("load"));
+  const size_t look = std::min(cluster.admin.load_looks++, cluster.admin.loads.size() - 1);
+  return cluster.admin.loads[look];
+}
+
 absl::StatusOr<PlacesStep> Admin::Places(std::string_view path, std::string_view from) {
   auto& cluster = FakeCluster::Get();
   std::lock_guard lock(cluster.mutex);

@@ -46,6 +46,8 @@ struct FakeAdmin {
   std::map<std::string, TierInfo> tiers;
   std::vector<AddTierOptions> tier_options;  // of each addition
   TierCheck tier_check;
+  std::vector<std::vector<NodeLoad>> loads = {{}};  // one after the other; the last stays
+  size_t load_looks = 0;
   // What Tiering was asked for: "push a archive", "policy a"; and what it answers.
   std::vector<std::string> tiering_calls;
   std::map<std::string, TierPolicy> policies;
@@ -86,7 +88,7 @@ struct FakeCluster {
   std::string status_json = "{}";
   FakeAdmin admin;
   // Errors to give: at Connect, and by path at any call on it ("read:PATH": at File::Read only;
-  // "node:ID", "target:ID", "add:NODE", "tiers", "tier:NAME", "places:PATH", "balance",
+  // "node:ID", "target:ID", "add:NODE", "tiers", "tier:NAME", "places:PATH", "load", "balance",
   // "stop", "rebuild", "check:STRIPE", "examine": at those of Admin).
   absl::Status connect_status;
   std::map<std::string, absl::Status> errors;

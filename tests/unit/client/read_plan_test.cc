@@ -114,5 +114,19 @@ TEST_F(ReadPlan, ColdRunsAreReadFromTheirObjectsInPiecesOfALimitedSize) {
   EXPECT_EQ(bytes, 20 * kMiB - 10);
 }
 
+TEST_F(ReadPlan, AReadOfColdBytesStaysWithinARun) {
+  // They are neighbours in the object, too, and pieces of their own there.
+  const std::vector<wire::ExtentRun> extents = {ColdRun(0, kMiB, 7, 64),
+                                                ColdRun(kMiB, kMiB, 7, 64 + kMiB)};
+  std::vector<std::byte> memory(2 * kMiB);
+  const std::vector<WantedRange> ranges = {{0, memory}};
+  std::vector<ColdRead> cold;
+  ASSERT_TRUE(PlanReads(extents, 2 * kMiB, ranges, OneReplica, &cold).ok());
+  ASSERT_EQ(cold.size(), 2u);
+  EXPECT_EQ(cold[0].length_bytes, kMiB);
+  EXPECT_EQ(cold[1].place.offset_bytes(), 64 + kMiB);
+  EXPECT_EQ(cold[1].length_bytes, kMiB);
+}
+
 }  // namespace
 }  // namespace cairn

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "cairn/admin_types.h"
 #include "cairn/client.h"
+#include "cairn/load_types.h"
 #include "cairn/tier_types.h"
 #include "cairn/usage_types.h"
 
@@ -71,6 +72,11 @@ class Admin {
   // first step is the last. What comes and goes meanwhile is seen or not. NOT_FOUND;
   // INVALID_ARGUMENT: `from` is not of such a step.
   absl::StatusOr<PlacesStep> Places(std::string_view path, std::string_view from);
+
+  // What all nodes that are up have moved, and their busiest clients: ask twice for rates. Nodes
+  // that do not answer within two seconds are in it with why. UNIMPLEMENTED: the node with the
+  // metadata runs a release without this.
+  absl::StatusOr<std::vector<NodeLoad>> Load();
 
   // How full targets are, and what would be moved until none is more than so many percent of its
   // capacity fuller than another, as near as that can be got. 0: moves are not asked for.
