@@ -143,13 +143,15 @@ absl::StatusOr<PlacedStripe> WritePath::Place(uint64_t length_bytes) {
 }
 
 Task<bool> WritePath::RoomHasCome() {
-  if (!absl::IsResourceExhausted(rotation_->Usable())) co_return false;
+  // Nobody waits for the rest of a shard that has failed or was abandoned.
+  if (!failure_.ok() || !absl::IsResourceExhausted(rotation_->Usable())) co_return false;
   const MonoTime now = Executor::Current().clock().Now();
   if (!full_since_.has_value()) full_since_ = now;
   if (now - *full_since_ > std::max(timeout_, kRoomPatience)) co_return false;
   const bool coming = co_await session_.WaitForSpace();
-  if (coming) rotation_->ForgiveFull();
-  co_return coming;
+  if (!coming || !failure_.ok()) co_return false;
+  rotation_->ForgiveFull();
+  co_return true;
 }
 
 absl::Status WritePath::Move(Stripe* stripe) {

@@ -46,16 +46,18 @@ Task<absl::Status> PutOnce(TierShared* shared, const wire::TierInfo& tier,
   request.mutable_sources()->Add(packed.sources.begin(), packed.sources.end());
   const absl::StatusOr<wire::PutColdReply> put =
       co_await shared->nodes().Put(node, std::move(request), shared->After(kPutTimeout));
+  absl::Status outcome = put.status();
   if (put.ok()) {
     const absl::StatusOr<disk::NoteColdObjectReply> noted =
         co_await shared->meta().Mutate(NoteOf(packed, object, put->size_bytes()));
-    co_return noted.status();
+    outcome = noted.status();
   }
-  // It may be in the store, or come there late: under an id that nobody else gets.
+  if (outcome.ok()) co_return outcome;
+  // It is in the store, or may come there late: under an id that nobody else gets.
   disk::AbandonColdObjects abandon;
   abandon.add_objects(object);
   (void)co_await shared->meta().Mutate(std::move(abandon));
-  co_return put.status();
+  co_return outcome;
 }
 
 // What the objects of one job share.

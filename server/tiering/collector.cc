@@ -49,7 +49,7 @@ Task<absl::Status> Collector::AbandonPlanned() {
 }
 
 Task<bool> Collector::Collect() {
-  // Nothing that a manifest still tells of is deleted: an import would not find it.
+  // First: an import would not find what a manifest still tells of.
   const bool manifests_gone = co_await DeleteSome(ColdQueue::kManifestGarbage);
   if (!manifests_gone) co_return true;
   const bool garbage_gone = co_await DeleteSome(ColdQueue::kGarbage);
@@ -65,20 +65,19 @@ bool Collector::MayStillCome(const ColdObjectFound& object) const {
 
 Task<bool> Collector::DeleteSome(ColdQueue queue) {
   absl::StatusOr<std::vector<ColdObjectFound>> found =
-      co_await shared_.meta().ColdObjects(queue, 0, kObjectsPerRound);
+      co_await shared_.meta().ColdObjects(queue, delete_from_[queue], kObjectsPerRound);
   if (!found.ok()) co_return true;
-  const bool page_was_full = found->size() == kObjectsPerRound;
+  const bool is_last = found->size() < kObjectsPerRound;
+  delete_from_[queue] = is_last ? 0 : found->back().object + 1;
   std::erase_if(*found, [this](const ColdObjectFound& object) {
     return MayStillCome(object) || shared_.IsHeld(object.record.tier());
   });
-  bool failed = found->empty();
   for (auto& [tier, objects] : ByTier(*std::move(found))) {
     const absl::Status deleted =
         Note(co_await DeleteOf(tier, std::move(objects)), "cold objects could not be deleted");
     shared_.NoteOutcome(tier, deleted);
-    failed = failed || !deleted.ok();
   }
-  co_return failed || !page_was_full;
+  co_return is_last;
 }
 
 Task<absl::Status> Collector::DeleteOf(const std::string& tier_name,

@@ -27,7 +27,8 @@ class Collector {
   uint64_t compacted_bytes() const { return compacted_bytes_; }
 
  private:
-  // Whether the queue is empty, or of what tiers cannot do now.
+  // A page of the queue; whether it was the last. What cannot be deleted now is passed by, until
+  // the next time: one tier that is away does not hold up the others.
   Task<bool> DeleteSome(ColdQueue queue);
   Task<absl::Status> DeleteOf(const std::string& tier, std::vector<ColdObjectFound> objects);
   Task<bool> CompactSome();
@@ -37,7 +38,8 @@ class Collector {
   TierShared& shared_;
   uint64_t deleted_objects_ = 0;
   uint64_t compacted_bytes_ = 0;
-  uint64_t compacted_below_ = 0;  // objects from here on have not been tried in this round
+  std::map<ColdQueue, uint64_t> delete_from_;  // that page
+  uint64_t compacted_below_ = 0;               // those from here on were not looked at yet
 };
 
 }  // namespace cairn

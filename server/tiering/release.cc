@@ -20,14 +20,15 @@ constexpr absl::Duration kCheckTimeout = absl::Minutes(5);
 constexpr size_t kRunsPerPage = 1000;
 constexpr int kObjectsPerCheck = 256;
 
-// Objects of a copy that are not there. By the tier, since a copy may lie in several.
+// Objects of a copy that are not there. A question is about one tier and the ids of one cluster:
+// what was imported may have the numbers that this one's own have.
 class CopyCheck {
  public:
   explicit CopyCheck(TierShared* shared) : shared_(*shared) {}
 
   // What these runs refer to, once each.
   Task<absl::Status> Check(const std::vector<TierFile>& files) {
-    std::map<std::string, wire::CheckColdRequest> wanted;
+    Wanted wanted;
     for (const TierFile& file : files) {
       for (const TierRun& run : file.runs) {
         if (run.record.released()) continue;
@@ -35,7 +36,8 @@ class CopyCheck {
           Want(run.cold.parts(i).object(), run.places[static_cast<size_t>(i)], &wanted);
       }
     }
-    for (auto& [tier, request] : wanted) CO_RETURN_IF_ERROR(co_await Ask(tier, std::move(request)));
+    for (auto& [of, request] : wanted)
+      CO_RETURN_IF_ERROR(co_await Ask(of.tier, of.cluster, std::move(request)));
     co_return absl::OkStatus();
   }
 
@@ -43,17 +45,23 @@ class CopyCheck {
   const std::set<uint64_t>& missing() const { return missing_; }
 
  private:
-  void Want(uint64_t object, const wire::ColdPlace& place,
-            std::map<std::string, wire::CheckColdRequest>* wanted) {
+  struct Of {
+    std::string tier;
+    std::string cluster;
+    auto operator<=>(const Of&) const = default;
+  };
+  using Wanted = std::map<Of, wire::CheckColdRequest>;
+
+  void Want(uint64_t object, const wire::ColdPlace& place, Wanted* wanted) {
     if (!seen_.insert(object).second) return;
-    wire::ColdObjectName& name = *(*wanted)[place.tier()].add_objects();
+    wire::ColdObjectName& name = *(*wanted)[{place.tier(), place.cluster_id()}].add_objects();
     name.set_cluster_id(place.cluster_id());
     name.set_object(place.object());
     name.set_size_bytes(place.object_bytes());
     ids_[{place.cluster_id(), place.object()}] = object;
   }
 
-  Task<absl::Status> Ask(const std::string& tier_name, wire::CheckColdRequest all) {
+  Task<absl::Status> Ask(std::string tier_name, std::string cluster, wire::CheckColdRequest all) {
     CO_ASSIGN_OR_RETURN(const wire::TierInfo tier, shared_.FindTier(tier_name));
     for (int from = 0; from < all.objects_size(); from += kObjectsPerCheck) {
       wire::CheckColdRequest request;
@@ -61,13 +69,12 @@ class CopyCheck {
       const int end = std::min(from + kObjectsPerCheck, all.objects_size());
       for (int i = from; i < end; ++i) *request.add_objects() = all.objects(i);
       CO_ASSIGN_OR_RETURN(const wire::NodeInfo node, shared_.NextNode());
-      const wire::CheckColdRequest asked = request;
       const absl::StatusOr<wire::CheckColdReply> reply =
           co_await shared_.nodes().Check(node, std::move(request), shared_.After(kCheckTimeout));
       if (!reply.ok()) co_return reply.status();
       for (const uint64_t missing : reply->missing()) {
-        for (const wire::ColdObjectName& name : asked.objects())
-          if (name.object() == missing) missing_.insert(ids_[{name.cluster_id(), missing}]);
+        const auto found = ids_.find({cluster, missing});
+        if (found != ids_.end()) missing_.insert(found->second);
       }
     }
     co_return absl::OkStatus();
