@@ -22,8 +22,9 @@ namespace {
 constexpr char kHelp[] =
     R"(Without a path: the tiers and the buckets. "hot" are the targets of the cluster, where capacity, used and free space are
 physical; a cold tier shows what is stored there and what of it files refer to. LOGICAL is what can be seen, without copies
-and parity; what is removed leaves it at once, and its space on targets comes back in the background. PHYSICAL is what the
-logical bytes take on targets with the bucket's redundancy of now.
+and parity, wherever it lies: of "hot" it is that of all buckets, so what a tier has alone counts there, too. What is removed
+leaves it at once, and its space on targets comes back in the background. PHYSICAL is what the logical bytes take when all
+of them are on targets, with the bucket's redundancy of now.
 
 With a path: what can be seen there and below, and where its bytes are. The amount is known at once, of a directory of any
 size; where the bytes are is looked up file by file once something is in a cold tier.

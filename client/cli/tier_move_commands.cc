@@ -53,12 +53,14 @@ std::pair<uint64_t, uint64_t> ColdOf(const TierProgress& progress) {
   return {progress.cold_bytes, progress.size_bytes};
 }
 
-// Until nothing below the paths waits any more. A failure ends it: the service goes on trying.
+// Until nothing below the paths waits any more. A failure ends it: the service goes on trying. Ends
+// partly when not all came to what was asked for.
 int WaitFor(Context& context, Tiering& tiering, const Move& move,
             const std::vector<std::string>& paths) {
   Progress bar(&context.console(), &context.clock(),
                context.json() ? ProgressMode::kNever : ProgressMode::kAuto, move.verb,
                std::nullopt);
+  std::string held;
   while (true) {
     uint64_t done = 0, total = 0, waiting = 0;
     for (const std::string& path : paths) {
@@ -73,16 +75,30 @@ int WaitFor(Context& context, Tiering& tiering, const Move& move,
       bar.Finish();
       return context.Fail(
           {absl::StrCat("cannot ", move.verb), path,
-           absl::UnavailableError(
+           absl::FailedPreconditionError(
                absl::StrCat(progress->error,
                             "; it is tried again; see `cairn tier explain` and `cairn health`"))});
     }
     bar.Set(done, total);
-    if (waiting == 0) break;
+    if (waiting == 0 && done >= total) return kExitOk;
+    if (waiting == 0) {
+      bar.Finish();
+      context.Complain({absl::StrCat("could not ", move.verb), "all of it",
+                        absl::AbortedError(absl::StrCat(
+                            HumanBytes(done), " of ", HumanBytes(total),
+                            "; the rest was cancelled, is pinned, or came later: see `cairn tier "
+                            "explain`"))});
+      return kExitPartial;
+    }
+    // What holds everything up is said once.
+    const auto queue = tiering.Queue();
+    if (queue.ok() && queue->holds_back != held) {
+      held = queue->holds_back;
+      if (!held.empty()) context.Complain({"waits", "", absl::UnavailableError(held)}, &bar);
+    }
     const absl::Status waited = context.wait(kLookInterval);
     if (!waited.ok()) return context.Fail({"no longer waits; it goes on by itself", "", waited});
   }
-  return kExitOk;
 }
 
 int RunMove(Context& context, const Move& move, const MoveArguments& arguments) {
@@ -92,16 +108,17 @@ int RunMove(Context& context, const Move& move, const MoveArguments& arguments) 
   Tiering tiering(*client);
   std::vector<std::string> asked_paths;
   JsonList list(&context);
-  int result = kExitOk;
+  Outcomes outcomes;
   for (const std::string& typed : arguments.paths) {
     const std::string path = PlainPath(typed);
     const auto asked = move.ask(tiering, path, arguments);
     if (!asked.ok()) {
       context.Complain({absl::StrCat("cannot ", move.verb), path, asked.status()});
       list.Add({{"path", path}, {"error", std::string(asked.status().message())}});
-      result = kExitError;
+      outcomes.Failed(asked.status());
       continue;
     }
+    outcomes.Succeeded();
     asked_paths.push_back(path);
     list.Add({{"path", path}, {"subjects", asked->subjects}, {"more_follow", asked->more_follow}});
     if (context.json() || arguments.wait) continue;
@@ -110,12 +127,15 @@ int RunMove(Context& context, const Move& move, const MoveArguments& arguments) 
   }
   if (arguments.wait && !asked_paths.empty()) {
     const int waited = WaitFor(context, tiering, move, asked_paths);
-    if (waited != kExitOk) return waited;
+    if (waited != kExitOk) {
+      list.Finish();
+      return waited;
+    }
     for (const std::string& path : asked_paths)
       if (!context.json()) context.Print(absl::StrCat("done: ", Printable(path), "\n"));
   }
   list.Finish();
-  return result;
+  return outcomes.ExitCode();
 }
 
 Json EntryJson(const TierQueueEntry& entry) {
@@ -316,6 +336,9 @@ absl::StatusOr<TierLimit> ParseLimit(std::string_view text) {
   if (amount == "none") return limit;
   const auto bytes = ParseBytes(amount);
   if (!bytes.ok()) return bytes.status();
+  if (*bytes == 0)
+    return absl::InvalidArgumentError(
+        "0 would be no limit; say none, or `cairn tier pause` for nothing at all");
   limit.bytes_per_second = *bytes;
   return limit;
 }
@@ -366,7 +389,7 @@ int RunImport(Context& context, const ImportArguments& arguments) {
   {
     Progress bar(&context.console(), &context.clock(),
                  context.json() ? ProgressMode::kNever : ProgressMode::kAuto, "import",
-                 import->steps, ProgressUnit::kNodes);
+                 import->steps, ProgressUnit::kFiles);
     while (import->running) {
       const absl::Status waited = context.wait(kLookInterval);
       if (!waited.ok()) return context.Fail({"no longer waits; it goes on by itself", "", waited});
@@ -389,8 +412,10 @@ int RunImport(Context& context, const ImportArguments& arguments) {
         import->failed > 0 ? absl::StrCat("; ", import->failed, " could not be") : "", "\n"));
   }
   if (!import->error.empty())
-    return context.Fail({"the import has ended early", "", absl::UnavailableError(import->error)});
-  return import->failed == 0 ? kExitOk : kExitError;
+    return context.Fail(
+        {"the import has ended early", "", absl::FailedPreconditionError(import->error)});
+  if (import->failed == 0) return kExitOk;
+  return import->subjects > 0 ? kExitPartial : kExitError;
 }
 
 void AddMove(CLI::App* tier, Command* chosen, Move move, const char* help, const char* footer) {

@@ -157,7 +157,7 @@ void AddReleaseRules(CLI::App* command, PolicyArguments* arguments) {
                         "Release what nobody has read for so long");
   command
       ->add_option("--high", arguments->policy.high_percent,
-                   "Release the oldest copies once targets are so full, in percent")
+                   "Release the copies used longest ago once targets are so full, in percent")
       ->check(CLI::Range(1, 99))
       ->type_name("PERCENT");
   command
@@ -172,6 +172,7 @@ void AddRules(CLI::App* command, PolicyArguments* arguments, bool tier_required)
   CLI::Option* tier =
       command->add_option("--tier", arguments->policy.tier, "Where copies go")->type_name("TIER");
   if (tier_required) tier->required();
+  const size_t before_rules = command->get_options().size();
   AddDurationOption(command, "--archive-after", &arguments->policy.archive_after,
                     "Copy what is so old [at once]");
   AddBytesOption(command, "--min-size", &arguments->policy.min_bytes,
@@ -193,9 +194,12 @@ void AddRules(CLI::App* command, PolicyArguments* arguments, bool tier_required)
                               "What reading does that meets bytes which are cold alone [block]");
   command
       ->add_option("--promote-after-reads", arguments->policy.promote_reads,
-                   "Fetch what has been opened so often while it was cold")
+                   "Fetch what has been opened so often while it was cold; within ten seconds once")
       ->check(CLI::Range(1, 1'000'000))
       ->type_name("N");
+  // Rules say nothing without the tier that they are about.
+  const std::vector<CLI::Option*> options = command->get_options({});
+  for (size_t i = before_rules; i < options.size(); ++i) options[i]->needs(tier);
 }
 
 constexpr char kSetFooter[] =

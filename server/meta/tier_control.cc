@@ -87,6 +87,8 @@ bool Ask(const disk::CleanupRecord::Visit& asked, Record* record) {
     case wire::TIER_RELEASE:
       if (record->released() && !record->partly()) return false;
       if (!record->copied() && !asked.tier().empty()) record->set_tier(asked.tier());
+      // There is no copy, and no tier that it is clear one would go to.
+      if (!record->copied() && record->tier().empty()) return false;
       record->set_hot_until_ns(0);
       break;
     case wire::TIER_FETCH:

@@ -48,7 +48,7 @@ std::optional<wire::TierStep> WantedStep(const Record& record) {
       if (!record.copied() || record.manifest_is_old()) return wire::TIER_STEP_ARCHIVE;
       return std::nullopt;
     case wire::TIER_RELEASE:
-      if (record.released()) return std::nullopt;
+      if (record.released() && !record.partly()) return std::nullopt;
       return record.copied() ? wire::TIER_STEP_RELEASE : wire::TIER_STEP_ARCHIVE;
     case wire::TIER_FETCH:
       if (!record.released() && !record.partly()) return std::nullopt;
@@ -126,14 +126,19 @@ absl::Status Evaluate(Transaction& txn, InodeId inode, const Record& before,
         WakePushedOut(txn, InodeId(record.parent()), record.commit_sequence(), keep_hot));
   }
   if (after.step() != wire::TIER_STEP_NONE) return StoreSubject(txn, inode, before, after);
+  // Pinned since it was asked for.
+  if (after.wanted() == wire::TIER_RELEASE && subject.pinned)
+    after.set_wanted(wire::TIER_ACTION_UNSPECIFIED);
   const std::optional<wire::TierStep> wanted = WantedStep(after);
   if (!wanted.has_value()) after.set_wanted(wire::TIER_ACTION_UNSPECIFIED);
   if (wanted.has_value()) {
     EnqueueWanted(&after, *wanted, facts.now_ns());
-  } else if (after.partly()) {
-    // Cut short: it goes on in the direction that it had.
-    EnqueueWanted(&after, after.released() ? wire::TIER_STEP_RECALL : wire::TIER_STEP_RELEASE,
-                  facts.now_ns());
+  } else if (after.partly() && !after.held()) {
+    // Cut short: it goes on in the direction that it had. What has lost its copy is copied first.
+    wire::TierStep step = wire::TIER_STEP_RECALL;
+    if (!after.released())
+      step = after.copied() ? wire::TIER_STEP_RELEASE : wire::TIER_STEP_ARCHIVE;
+    EnqueueWanted(&after, step, facts.now_ns());
   } else if (above.has_value() && !after.held()) {
     const TierDecision decision = DecideTier(above->policy, subject, facts.age_now_ns());
     if (decision.now == wire::TIER_STEP_DELETE) return RemoveCheckpoint(txn, inode, facts.now_ns());

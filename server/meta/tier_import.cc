@@ -250,6 +250,7 @@ absl::Status MakeVisible(Transaction& txn, const disk::ImportCold& request, Inod
                          int64_t now_ns) {
   const Subject& subject = request.subject();
   ASSIGN_OR_RETURN(const Place place, ResolvePlace(txn, subject.path(), Missing::kCreate, now_ns));
+  RETURN_IF_ERROR(CheckNotBeingWritten(txn, place, subject.path()));
   Node node{inode, disk::INODE_FILE};
   if (subject.has_checkpoint()) {
     node.type = disk::INODE_CHECKPOINT;

@@ -86,10 +86,13 @@ absl::Status FinishOne(Transaction& txn, const disk::FinishTierStep& request, In
       RETURN_IF_ERROR(DropManifest(txn, manifest.object()));
     return absl::OkStatus();
   }
-  // Cancelled, or wanted no more: how it has failed does not matter.
-  if (before->step() != request.step() && !request.error().empty()) return absl::OkStatus();
+  // Cancelled, or wanted no more. A copy is one all the same; of the rest it does not matter how it
+  // has ended, and the runs know where they lie.
+  const bool superseded = before->step() != request.step();
+  const bool is_copy = request.step() == wire::TIER_STEP_ARCHIVE && request.error().empty();
+  if (superseded && !is_copy) return absl::OkStatus();
   Record after = *before;
-  if (after.step() == request.step()) after.set_step(wire::TIER_STEP_NONE);
+  if (!superseded) after.set_step(wire::TIER_STEP_NONE);
   if (request.error().empty()) {
     RETURN_IF_ERROR(TakeSuccess(txn, request, now_ns, &after));
   } else {

@@ -36,7 +36,6 @@ Task<absl::StatusOr<uint64_t>> PlanObject(TierShared* shared, const std::string&
 
 Task<absl::Status> PutOnce(TierShared* shared, const wire::TierInfo& tier,
                            const PackedObject& packed) {
-  CO_RETURN_IF_ERROR(co_await shared->KeepPace(tier, packed.payload_bytes));
   CO_ASSIGN_OR_RETURN(const wire::NodeInfo node, shared->NextNode());
   CO_ASSIGN_OR_RETURN(const uint64_t object, co_await PlanObject(shared, tier.spec().name()));
   wire::PutColdRequest request;
@@ -46,7 +45,7 @@ Task<absl::Status> PutOnce(TierShared* shared, const wire::TierInfo& tier,
   request.mutable_sources()->Add(packed.sources.begin(), packed.sources.end());
   const absl::StatusOr<wire::PutColdReply> put =
       co_await shared->nodes().Put(node, std::move(request), shared->After(kPutTimeout));
-  absl::Status outcome = put.status();
+  absl::Status outcome = shared->OfNode(put.status());
   if (put.ok()) {
     const absl::StatusOr<disk::NoteColdObjectReply> noted =
         co_await shared->meta().Mutate(NoteOf(packed, object, put->size_bytes()));
@@ -71,7 +70,8 @@ struct CopyJob {
 };
 
 Task<void> CopyInScope(CopyJob* job, PackedObject packed) {
-  if (job->failure.ok() && !job->progress->cancelled) {
+  if (job->failure.ok() && job->progress->cancelled) job->failure = CancelledByOperator();
+  if (job->failure.ok()) {
     const absl::Status copied =
         co_await CopyObject(job->shared, job->tier, std::move(packed), job->progress);
     if (!copied.ok() && job->failure.ok()) job->failure = copied;
@@ -94,7 +94,7 @@ Task<absl::Status> LaunchAll(CopyJob* job, const std::vector<TierTask>& tasks) {
   for (const TierTask& task : tasks) {
     TierCursor cursor;
     for (bool last = false; !last;) {
-      if (job->progress->cancelled) co_return absl::CancelledError("an operator has cancelled it");
+      if (job->progress->cancelled) co_return CancelledByOperator();
       const absl::StatusOr<TierPage> page =
           co_await job->shared->meta().TierFiles(task.subject, cursor, kRunsPerPage);
       // Removed meanwhile: the others are copied all the same.
@@ -136,6 +136,8 @@ Task<absl::Status> CopyObject(TierShared* shared, wire::TierInfo tier, PackedObj
   absl::Status put;
   for (int i = 0; i < kTries; ++i) {
     if (i > 0) CO_RETURN_IF_ERROR(co_await SleepFor(kTryPause * i, shared->stop()));
+    CO_RETURN_IF_ERROR(
+        co_await shared->KeepPace(tier, Slots::Class::kArchive, packed.payload_bytes));
     CO_RETURN_IF_ERROR(co_await shared->slots().Take(Slots::Class::kArchive));
     put = co_await PutOnce(shared, tier, packed);
     shared->slots().Give();
@@ -155,7 +157,7 @@ Task<void> FinishStep(TierShared* shared, disk::FinishTierStep finish, absl::Sta
     finish.clear_manifests();
     (void)co_await shared->meta().Mutate(std::move(abandon));
   }
-  // What a stop has cut short begins again after it.
+  // What a stop has cut short begins again after it, what an operator has cancelled is noted.
   if (absl::IsCancelled(outcome)) co_return;
   if (!outcome.ok()) {
     finish.set_error(std::string(outcome.message()));

@@ -97,7 +97,7 @@ Task<absl::Status> Collector::DeleteOf(const std::string& tier_name,
   }
   const absl::StatusOr<wire::DeleteColdReply> deleted =
       co_await shared_.nodes().Delete(node, std::move(request), shared_.After(kDeleteTimeout));
-  if (!deleted.ok()) co_return deleted.status();
+  if (!deleted.ok()) co_return shared_.OfNode(deleted.status());
   const auto count = static_cast<uint64_t>(forget.objects_size());
   const absl::StatusOr<disk::ForgetColdObjectsReply> forgotten =
       co_await shared_.meta().Mutate(std::move(forget));
@@ -149,10 +149,15 @@ Task<absl::Status> Collector::CompactOf(const std::string& tier_name,
     }
   }
   TierProgress progress;
-  while (std::optional<PackedObject> packed = packer.Finish())
-    CO_RETURN_IF_ERROR(co_await CopyObject(&shared_, tier, *std::move(packed), &progress));
+  absl::Status outcome;
+  while (std::optional<PackedObject> packed = packer.Finish()) {
+    const absl::Status copied = co_await CopyObject(&shared_, tier, *std::move(packed), &progress);
+    if (outcome.ok()) outcome = copied;
+    // One that cannot be read does not hold up the others.
+    if (!copied.ok() && (IsTiersFault(copied) || absl::IsCancelled(copied))) break;
+  }
   compacted_bytes_ += progress.done_bytes;
-  co_return absl::OkStatus();
+  co_return outcome;
 }
 
 }  // namespace cairn

@@ -77,10 +77,9 @@ std::vector<Chunk> CutIntoChunks(const TierRun& run) {
 
 using Extents = std::vector<wire::ExtentRun>;
 
-Task<absl::StatusOr<Extents>> FetchOnce(FetchJob* job, const Chunk& chunk) {
+Task<absl::StatusOr<Extents>> FetchOnce(FetchJob* job, const wire::TierInfo& tier,
+                                        const Chunk& chunk) {
   TierShared& shared = *job->shared;
-  CO_ASSIGN_OR_RETURN(const wire::TierInfo tier, shared.FindTier(chunk.tier));
-  CO_RETURN_IF_ERROR(co_await shared.KeepPace(tier, chunk.bytes));
   CO_ASSIGN_OR_RETURN(const wire::NodeInfo node, shared.NextNode());
   wire::RecallColdRequest request;
   *request.mutable_tier() = tier.spec();
@@ -96,7 +95,7 @@ Task<absl::StatusOr<Extents>> FetchOnce(FetchJob* job, const Chunk& chunk) {
   job->next_id += ids;
   const absl::StatusOr<wire::RecallColdReply> reply =
       co_await shared.nodes().Recall(node, std::move(request), shared.After(kRecallTimeout));
-  if (!reply.ok()) co_return reply.status();
+  if (!reply.ok()) co_return shared.OfNode(reply.status());
   co_return Extents(reply->extents().begin(), reply->extents().end());
 }
 
@@ -104,17 +103,24 @@ Task<absl::StatusOr<Extents>> FetchChunk(FetchJob* job, Chunk chunk) {
   absl::StatusOr<Extents> fetched = absl::InternalError("not fetched");
   for (int i = 0; i < kTries; ++i) {
     if (i > 0) CO_RETURN_IF_ERROR(co_await SleepFor(kTryPause * i, job->shared->stop()));
+    CO_ASSIGN_OR_RETURN(const wire::TierInfo tier, job->shared->FindTier(chunk.tier));
+    CO_RETURN_IF_ERROR(co_await job->shared->KeepPace(tier, Slots::Class::kRecall, chunk.bytes));
     CO_RETURN_IF_ERROR(co_await job->shared->slots().Take(Slots::Class::kRecall));
+    if (job->failure.ok() && job->progress->cancelled) job->failure = CancelledByOperator();
     // What another has failed of is not gone on with.
     if (job->failure.ok()) {
-      fetched = co_await FetchOnce(job, chunk);
+      fetched = co_await FetchOnce(job, tier, chunk);
     } else {
       fetched = job->failure;
     }
     job->shared->slots().Give();
     if (fetched.ok() || !MayRecover(fetched.status()) || !job->failure.ok()) break;
   }
-  if (fetched.ok()) job->progress->done_bytes += chunk.bytes;
+  if (fetched.ok()) {
+    job->progress->done_bytes += chunk.bytes;
+  } else if (job->failure.ok()) {
+    job->failure = fetched.status();
+  }
   co_return fetched;
 }
 
@@ -137,7 +143,8 @@ Task<absl::Status> FetchRun(FetchJob* job, InodeId file, TierRun run) {
 }
 
 Task<void> FetchInTurn(FetchJob* job, InodeId file, TierRun run) {
-  if (job->failure.ok() && !job->progress->cancelled) {
+  if (job->failure.ok() && job->progress->cancelled) job->failure = CancelledByOperator();
+  if (job->failure.ok()) {
     const absl::Status fetched = co_await FetchRun(job, file, std::move(run));
     if (!fetched.ok() && job->failure.ok()) job->failure = fetched;
   }
@@ -155,7 +162,7 @@ Task<void> KeepLease(FetchJob* job) {
 Task<absl::Status> LaunchAll(FetchJob* job) {
   TierCursor cursor;
   for (bool last = false; !last;) {
-    if (job->progress->cancelled) co_return absl::CancelledError("an operator has cancelled it");
+    if (job->progress->cancelled) co_return CancelledByOperator();
     const absl::StatusOr<TierPage> page =
         co_await job->shared->meta().TierFiles(job->task.subject, cursor, kRunsPerPage);
     if (!page.ok()) co_return page.status();

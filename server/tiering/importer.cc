@@ -39,7 +39,7 @@ Task<absl::StatusOr<std::vector<std::string>>> Importer::FindClusters(wire::Tier
     const std::string cluster = key.substr(0, key.find('/'));
     const absl::StatusOr<std::vector<Found>> manifests = co_await FindManifests(tier, cluster);
     if (!manifests.ok()) co_return manifests.status();
-    if (!manifests->empty()) clusters.push_back(cluster);
+    if (!manifests->empty() && cluster != shared_.meta().cluster_id()) clusters.push_back(cluster);
     // '0' comes right after '/'.
     options.start_after = cluster + "0";
   }
@@ -74,13 +74,17 @@ Task<absl::StatusOr<wire::ImportTierReply>> Importer::Begin(wire::ImportTierRequ
   if (!tiers.ok()) co_return tiers.status();
   shared_.SetTiers(*tiers);
   CO_ASSIGN_OR_RETURN(const wire::TierInfo tier, shared_.FindTier(request.tier()));
+  // Its own objects would have a second life under another id, and be deleted at the end of either.
+  if (request.cluster_id() == shared_.meta().cluster_id())
+    co_return absl::FailedPreconditionError("that is this cluster: what it has removed is gone");
   wire::ImportTierReply reply;
   reply.set_cluster_id(request.cluster_id());
   if (request.cluster_id().empty()) {
     const absl::StatusOr<std::vector<std::string>> clusters = co_await FindClusters(tier.spec());
     if (!clusters.ok()) co_return clusters.status();
     if (clusters->empty())
-      co_return absl::NotFoundError(StrCat("no cluster has manifests in tier ", request.tier()));
+      co_return absl::NotFoundError(
+          StrCat("no other cluster has manifests in tier ", request.tier()));
     if (clusters->size() > 1) {
       std::string names;
       for (const std::string& cluster : *clusters) names += " " + cluster;

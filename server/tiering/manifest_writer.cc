@@ -133,7 +133,7 @@ class Writer {
     file.set_stripe_bytes(kBlockBytes);
     for (const TierRun& run : from.runs) {
       if (!IsWhole(run.cold, run.record.length_bytes()))
-        return absl::FailedPreconditionError(StrCat("not all of it is copied: ", subject->path()));
+        return absl::AbortedError(StrCat("not all of it is copied: ", subject->path()));
       file.set_stripe_bytes(run.record.stripe_bytes());
       for (int i = 0; i < run.cold.parts_size(); ++i) {
         const wire::ColdPlace& place = run.places[static_cast<size_t>(i)];

@@ -71,7 +71,7 @@ class CopyCheck {
       CO_ASSIGN_OR_RETURN(const wire::NodeInfo node, shared_.NextNode());
       const absl::StatusOr<wire::CheckColdReply> reply =
           co_await shared_.nodes().Check(node, std::move(request), shared_.After(kCheckTimeout));
-      if (!reply.ok()) co_return reply.status();
+      if (!reply.ok()) co_return shared_.OfNode(reply.status());
       for (const uint64_t missing : reply->missing()) {
         const auto found = ids_.find({cluster, missing});
         if (found != ids_.end()) missing_.insert(found->second);
@@ -125,7 +125,7 @@ Task<absl::Status> ReleaseAll(TierShared* shared, const TierTask& task, TierProg
   CopyCheck check(shared);
   TierCursor cursor;
   for (bool last = false; !last;) {
-    if (progress->cancelled) co_return absl::CancelledError("an operator has cancelled it");
+    if (progress->cancelled) co_return CancelledByOperator();
     const absl::StatusOr<TierPage> page =
         co_await shared->meta().TierFiles(task.subject, cursor, kRunsPerPage);
     if (!page.ok()) co_return page.status();

@@ -7,6 +7,8 @@ namespace cairn {
 namespace {
 
 constexpr absl::Duration kKnownFor = absl::Seconds(10);
+// What is known is good enough when the metadata does not answer at once.
+constexpr absl::Duration kAskTimeout = absl::Seconds(1);
 
 }  // namespace
 
@@ -18,13 +20,18 @@ Task<absl::StatusOr<wire::TierSpec>> TierDirectory::Find(std::string name, Deadl
   if (IsFresh(name)) co_return tiers_.at(name);
   CO_RETURN_IF_ERROR(co_await asking_.Acquire(1, deadline));
   if (!IsFresh(name)) {
-    const absl::StatusOr<wire::ListTiersReply> reply = co_await ask_(deadline);
+    const Clock& clock = Executor::Current().clock();
+    const Deadline until =
+        tiers_.contains(name) ? Earlier(deadline, Deadline::After(clock, kAskTimeout)) : deadline;
+    const absl::StatusOr<wire::ListTiersReply> reply = co_await ask_(until);
     if (reply.ok()) {
       tiers_.clear();
       for (const wire::TierInfo& tier : reply->tiers())
         tiers_.emplace(tier.spec().name(), tier.spec());
-      asked_at_ = Executor::Current().clock().Now();
-    } else if (!tiers_.contains(name)) {
+      asked_at_ = clock.Now();
+    } else if (tiers_.contains(name)) {
+      asked_at_ = clock.Now();  // not again for a while
+    } else {
       asking_.Release(1);
       co_return reply.status();
     }

@@ -92,6 +92,7 @@ Task<void> TierLoop::Run() {
   while (!shared_.stop().stop_requested()) {
     const absl::Status round = co_await Round();
     if (!round.ok() && !shared_.stop().stop_requested()) {
+      woken_ = true;  // what it was woken for is still to be done
       CAIRN_LOG_WARN("tiering waits, and is tried again: {}", round.ToString());
       (void)co_await SleepFor(kPauseAfterError, shared_.stop());
       continue;
@@ -124,13 +125,17 @@ Task<absl::Status> TierLoop::Round() {
   if (woken || due || press) CO_RETURN_IF_ERROR(co_await Evaluate());
   if (woken || steps_wait_ || due) CO_RETURN_IF_ERROR(co_await BeginSteps());
   if (now - reads_flushed_at_ >= kFlushReads) CO_RETURN_IF_ERROR(co_await FlushReads());
-  if (now - collected_at_ >= kCollect) {
-    collected_at_ = now;
-    bool more = true;
-    while (more && !shared_.stop().stop_requested() && !woken_)
-      more = co_await collector_.Collect();
-  }
+  if (now - collected_at_ >= kCollect && !std::exchange(collecting_, true))
+    scope_.Spawn(CollectAll());
   co_return absl::OkStatus();
+}
+
+// Beside the rounds: it waits for stores, and for the moves that come first.
+Task<void> TierLoop::CollectAll() {
+  bool more = true;
+  while (more && !shared_.stop().stop_requested()) more = co_await collector_.Collect();
+  collected_at_ = Executor::Current().clock().Now();
+  collecting_ = false;
 }
 
 Task<absl::Status> TierLoop::LearnTiers() {
@@ -148,6 +153,10 @@ Task<absl::Status> TierLoop::LearnTiers() {
     if (more) request.set_start_after(policies.back().path());
   }
   policies_ = std::move(policies);
+  std::erase_if(draining_, [this](const std::string& path) {
+    return std::none_of(policies_.begin(), policies_.end(),
+                        [&path](const auto& policy) { return policy.path() == path; });
+  });
   co_return absl::OkStatus();
 }
 

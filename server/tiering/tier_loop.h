@@ -66,6 +66,7 @@ class TierLoop {
   Task<void> Run();
   Task<void> Nap(absl::Duration duration);
   Task<absl::Status> Prepare();
+  Task<void> CollectAll();
   Task<absl::Status> Round();
   Task<absl::Status> LearnTiers();
   Task<absl::Status> Evaluate();
@@ -97,6 +98,7 @@ class TierLoop {
   MonoTime reads_flushed_at_;
   MonoTime learned_at_;
   MonoTime collected_at_;
+  bool collecting_ = false;
   MonoTime pressed_at_;
   MonoTime starving_until_;
   uint64_t spared_bytes_ = 0;  // for writers in need, last

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/base/status_macros.h"
 #include "common/base/strings.h"
 
 namespace cairn {
@@ -22,6 +23,8 @@ bool IsTiersFault(const absl::Status& status) {
   return MayRecover(status) || absl::IsPermissionDenied(status) ||
          absl::IsResourceExhausted(status) || absl::IsFailedPrecondition(status);
 }
+
+absl::Status CancelledByOperator() { return absl::CancelledError("an operator has cancelled it"); }
 
 absl::Status Superseded(const absl::Status& refused) {
   if (!absl::IsFailedPrecondition(refused)) return refused;
@@ -56,12 +59,27 @@ absl::StatusOr<wire::NodeInfo> TierShared::NextNode() {
   return alive[next_node_++ % alive.size()];
 }
 
-Task<absl::Status> TierShared::KeepPace(const wire::TierInfo& tier, uint64_t bytes) {
+Task<absl::Status> TierShared::KeepPace(const wire::TierInfo& tier, Slots::Class of,
+                                        uint64_t bytes) {
+  std::unique_ptr<Semaphore>& line = pacing_[{tier.spec().name(), of}];
+  if (line == nullptr) line = std::make_unique<Semaphore>(1);
+  Semaphore& turn = *line;
+  CO_RETURN_IF_ERROR(co_await turn.Acquire(1, Deadline::Infinite()));
   const Clock& clock = Executor::Current().clock();
-  const uint64_t limit = LimitAt(tier.control(), MinuteOfDay(clock.WallNow()));
+  // The tier's limit as it is now.
+  const absl::StatusOr<wire::TierInfo> now = FindTier(tier.spec().name());
+  const wire::TierControl& control = now.ok() ? now->control() : tier.control();
+  const uint64_t limit = LimitAt(control, MinuteOfDay(clock.WallNow()));
   const absl::Duration wait = pace_.Wait(tier.spec().name(), bytes, limit, clock.Now());
-  if (wait <= absl::ZeroDuration()) co_return absl::OkStatus();
-  co_return co_await SleepFor(wait, stop_);
+  absl::Status waited;
+  if (wait > absl::ZeroDuration()) waited = co_await SleepFor(wait, stop_);
+  turn.Release(1);
+  co_return waited;
+}
+
+absl::Status TierShared::OfNode(const absl::Status& answered) const {
+  if (!absl::IsCancelled(answered) || stop_.stop_requested()) return answered;
+  return absl::UnavailableError(answered.message());
 }
 
 void TierShared::NoteOutcome(const std::string& tier, const absl::Status& outcome) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
+#include "common/task/semaphore.h"
 #include "common/task/stop.h"
 #include "common/task/task.h"
 #include "proto/wire/tier.pb.h"
@@ -56,8 +58,11 @@ class TierShared {
 
   // One after the other. UNAVAILABLE: none is there.
   absl::StatusOr<wire::NodeInfo> NextNode();
-  // Waits until so many bytes may be moved.
-  Task<absl::Status> KeepPace(const wire::TierInfo& tier, uint64_t bytes);
+  // Waits until so many bytes may be moved: one at a time of each class, so that a limit which is
+  // lifted is noticed, and without a slot, which others could use.
+  Task<absl::Status> KeepPace(const wire::TierInfo& tier, Slots::Class of, uint64_t bytes);
+  // What a node has answered: one that is stopping cancels, which is no more than that it is away.
+  absl::Status OfNode(const absl::Status& answered) const;
 
   // How something that needed the tier has ended: what is the tier's fault holds up what follows.
   void NoteOutcome(const std::string& tier, const absl::Status& outcome);
@@ -74,11 +79,14 @@ class TierShared {
   Slots slots_;
   StopSource stop_;
   Pace pace_;
+  std::map<std::pair<std::string, Slots::Class>, std::unique_ptr<Semaphore>> pacing_;
   std::map<std::string, wire::TierInfo> tiers_;
   std::map<std::string, TierState> states_;
   size_t next_node_ = 0;
 };
 
+// How a job ends that is not wanted any more.
+absl::Status CancelledByOperator();
 // A store that does not answer now may do so again; other errors stay.
 bool MayRecover(const absl::Status& status);
 // What the metadata refuses because it wants another thing by now says nothing of the tier.

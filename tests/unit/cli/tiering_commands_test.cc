@@ -64,7 +64,7 @@ TEST_F(TieringCommandTest, APolicyIsTestedBeforeItIsSet) {
 TEST_F(TieringCommandTest, WhatIsAskedForIsPassedOnAndFailuresAreOnesOwn) {
   cluster_.errors["tiering:b"] = absl::FailedPreconditionError("it is pinned");
   const RunResult released = Run({"tier", "release", "a", "b", "/c/"});
-  EXPECT_EQ(released.code, 1);
+  EXPECT_EQ(released.code, 2) << "some of several";
   EXPECT_EQ(released.out, "to be released: a\nto be released: c\n");
   EXPECT_THAT(released.err, HasSubstr("cannot release b: it is pinned"));
   EXPECT_EQ(Run({"tier", "push", "a", "--tier", "archive"}).code, 0);
@@ -80,16 +80,33 @@ TEST_F(TieringCommandTest, WaitEndsWithTheWorkOrItsFailure) {
   under_way.waiting = 1;
   TierProgress done = under_way;
   done.waiting = 0;
+  done.copied_bytes = 100;
   admin_.tier_progress = {under_way, under_way, done};
   const RunResult waited = Run({"tier", "push", "a", "--wait"});
   EXPECT_EQ(waited.out, "done: a\n");
+  TierProgress cancelled = done;
+  cancelled.copied_bytes = 40;
+  admin_.tier_progress = {under_way, cancelled};
+  const RunResult partly = Run({"tier", "push", "a", "--wait"});
+  EXPECT_EQ(partly.code, 2);
+  EXPECT_EQ(partly.out, "");
+  EXPECT_THAT(partly.err, HasSubstr("40 B of 100 B"));
   TierProgress failed = under_way;
   failed.failed = 1;
   failed.error = "no such bucket";
   admin_.tier_progress = {under_way, failed};
   const RunResult refused = Run({"tier", "fetch", "a", "--wait"});
-  EXPECT_NE(refused.code, 0);
+  EXPECT_EQ(refused.code, 1);
   EXPECT_THAT(refused.err, HasSubstr("no such bucket"));
+}
+
+TEST_F(TieringCommandTest, RulesAreTestedWithTheTierTheyAreAboutAndALimitOfNothingIsNone) {
+  const RunResult rules = Run({"tier", "policy", "test", "runs/a", "--keep-hot", "2"});
+  EXPECT_EQ(rules.code, 1);
+  EXPECT_THAT(rules.err, HasSubstr("--tier"));
+  const RunResult limit = Run({"tier", "limit", "archive", "0"});
+  EXPECT_EQ(limit.code, 1);
+  EXPECT_THAT(limit.err, HasSubstr("say none"));
 }
 
 TEST_F(TieringCommandTest, TheQueueSaysWhatHoldsItBack) {
@@ -155,7 +172,7 @@ TEST_F(TieringCommandTest, AnImportIsWaitedForAndToldOf) {
   done.problems = {"runs/b: a part is missing"};
   admin_.imports = {begun, begun, done};
   const RunResult shown = Run({"tier", "import", "archive"});
-  EXPECT_EQ(shown.code, 1) << "one could not be imported";
+  EXPECT_EQ(shown.code, 2) << "one could not be imported";
   EXPECT_THAT(shown.out, HasSubstr("imported 7 of cluster c-1"));
   EXPECT_THAT(shown.out, HasSubstr("runs/b: a part is missing"));
 }

@@ -27,6 +27,14 @@ namespace cairn {
 namespace {
 
 // What a store holds: of data objects which run and bytes each piece has, of manifests their text.
+constexpr char kCluster[] = "test-cluster";
+
+// Of an object that a message or a place names.
+template <class Name>
+std::string StoreKeyOf(const Name& name) {
+  return ColdObjectKey(name.cluster_id().empty() ? kCluster : name.cluster_id(), name.object());
+}
+
 struct SimColdStore {
   struct Object {
     std::vector<disk::NoteColdObject::Piece> pieces;
@@ -65,7 +73,7 @@ class SimNodes final : public TierNodes {
     SimColdStore::Object object;
     uint64_t at = kColdHeaderBytes;
     for (const wire::ColdSource& source : request.sources()) {
-      if (source.run().has_cold() && !store_.objects.contains(KeyOf(source.run().cold())))
+      if (source.run().has_cold() && !store_.objects.contains(StoreKeyOf(source.run().cold())))
         co_return absl::NotFoundError("simulated: no such object");
       auto& piece = object.pieces.emplace_back();
       piece.set_first_stripe(source.first_stripe());
@@ -94,8 +102,7 @@ class SimNodes final : public TierNodes {
     if (Fails()) co_return absl::UnavailableError("simulated: check");
     wire::CheckColdReply reply;
     for (const wire::ColdObjectName& name : request.objects())
-      if (!store_.objects.contains(ColdObjectKey("test-cluster", name.object())))
-        reply.add_missing(name.object());
+      if (!store_.objects.contains(StoreKeyOf(name))) reply.add_missing(name.object());
     co_return reply;
   }
   Task<absl::StatusOr<wire::DeleteColdReply>> Delete(wire::NodeInfo,
@@ -104,8 +111,9 @@ class SimNodes final : public TierNodes {
     co_await Pause();
     if (Fails()) co_return absl::UnavailableError("simulated: delete");
     for (const wire::ColdObjectName& name : request.objects()) {
-      store_.objects.erase(ColdManifestKey("test-cluster", name.object()));
-      if (!name.manifest()) store_.objects.erase(ColdObjectKey("test-cluster", name.object()));
+      const std::string& cluster = name.cluster_id();
+      store_.objects.erase(ColdManifestKey(cluster.empty() ? kCluster : cluster, name.object()));
+      if (!name.manifest()) store_.objects.erase(StoreKeyOf(name));
     }
     co_return wire::DeleteColdReply();
   }
@@ -116,7 +124,7 @@ class SimNodes final : public TierNodes {
     if (Fails()) co_return absl::UnavailableError("simulated: recall");
     uint64_t bytes = 0;
     for (const wire::ExtentRun& run : request.runs()) {
-      if (!store_.objects.contains(KeyOf(run.cold())))
+      if (!store_.objects.contains(StoreKeyOf(run.cold())))
         co_return absl::NotFoundError("simulated: no such object");
       bytes += run.length_bytes();
     }
@@ -154,9 +162,6 @@ class SimNodes final : public TierNodes {
   }
 
  private:
-  static std::string KeyOf(const wire::ColdPlace& place) {
-    return ColdObjectKey("test-cluster", place.object());
-  }
   static MonoTime Now() { return Executor::Current().clock().Now(); }
   bool Fails() { return random_.Next() % 100 < failures_in_100; }
   Task<void> Pause() {
@@ -238,6 +243,24 @@ class TieringSimTest : public MetaTest {
   }
   wire::TierPlace PlaceAt(const std::string& path) { return Explain(path).verdict().place(); }
 
+  // What the store has, as if another cluster had written it.
+  SimColdStore OfCluster(const std::string& cluster) const {
+    SimColdStore others;
+    for (const auto& [key, object] : store_.objects) {
+      SimColdStore::Object moved = object;
+      const uint64_t id = ColdManifestOf(key, kCluster);
+      if (id != 0) {
+        const auto manifest = DecodeColdManifest(
+            {kCluster, id}, std::as_bytes(std::span(object.text.data(), object.text.size())));
+        EXPECT_THAT(manifest, IsOk());
+        moved.text = EncodeColdManifest({cluster, id}, *manifest);
+        moved.size_bytes = moved.text.size();
+      }
+      others.objects[cluster + key.substr(std::string(kCluster).size())] = std::move(moved);
+    }
+    return others;
+  }
+
   // Every byte of every file: on targets, or in objects that the store has.
   void CheckBytes(const std::vector<std::string>& paths) {
     const Transaction txn(kv_);
@@ -257,8 +280,8 @@ class TieringSimTest : public MetaTest {
           for (int i = 0; i < run.cold.parts_size(); ++i) {
             const auto& part = run.cold.parts(i);
             live[part.object()] += part.length_bytes();
-            const bool there = store_.objects.contains(
-                ColdObjectKey("test-cluster", run.places[static_cast<size_t>(i)].object()));
+            const bool there =
+                store_.objects.contains(StoreKeyOf(run.places[static_cast<size_t>(i)]));
             if (run.record.released()) EXPECT_TRUE(there) << path << " is lost";
           }
         }
@@ -365,10 +388,10 @@ TEST_F(TieringSimTest, AFileThatIsRenamedIsToldOfAnewInTheTier) {
   Wait(absl::Minutes(1));
   std::vector<std::string> told;
   for (const auto& [key, object] : store_.objects) {
-    const uint64_t id = ColdManifestOf(key, "test-cluster");
+    const uint64_t id = ColdManifestOf(key, kCluster);
     if (id == 0) continue;
     const auto manifest = DecodeColdManifest(
-        {"test-cluster", id}, std::as_bytes(std::span(object.text.data(), object.text.size())));
+        {kCluster, id}, std::as_bytes(std::span(object.text.data(), object.text.size())));
     ASSERT_THAT(manifest, IsOk());
     for (const auto& subject : manifest->subjects()) told.push_back(subject.path());
   }
@@ -405,17 +428,22 @@ TEST_F(TieringSimTest, TheNamespaceIsImportedOnce) {
   ASSERT_THAT(PutFile("default/file", 5 << 20), IsOk());
   EXPECT_THAT(Ask(wire::TIER_PUSH, "default"), IsOk());
   Wait(absl::Minutes(2));
-  // As on another cluster: what there was is gone, but the store has it all.
-  const SimColdStore kept = store_;
+  // Another cluster has written all that, and is gone.
+  const SimColdStore kept = OfCluster("lost-cluster");
   ASSERT_THAT(Remove("default/run", true), IsOk());
   ASSERT_THAT(Remove("default/file"), IsOk());
   Wait(absl::Minutes(2));
-  store_ = kept;
   wire::ImportTierRequest request;
   request.set_tier("cold");
+  request.set_cluster_id(kCluster);
+  EXPECT_EQ(executor_.Run(loop_->importer().Begin(request)).status().code(),
+            absl::StatusCode::kFailedPrecondition)
+      << "its own objects would be there twice";
+  request.clear_cluster_id();
+  store_ = kept;
   const auto begun = executor_.Run(loop_->importer().Begin(request));
   ASSERT_THAT(begun, IsOk());
-  EXPECT_EQ(begun->cluster_id(), "test-cluster");
+  EXPECT_EQ(begun->cluster_id(), "lost-cluster");
   Wait(absl::Minutes(1));
   wire::ImportStatusReply status = loop_->importer().Status();
   EXPECT_EQ(status.subjects(), 2u) << status.ShortDebugString();
@@ -427,6 +455,11 @@ TEST_F(TieringSimTest, TheNamespaceIsImportedOnce) {
   EXPECT_THAT(executor_.Run(loop_->importer().Begin(request)), IsOk());
   Wait(absl::Minutes(1));
   EXPECT_EQ(loop_->importer().Status().skipped(), 2u);
+  // They are this one's now.
+  ASSERT_THAT(Remove("default/run", true), IsOk());
+  ASSERT_THAT(Remove("default/file"), IsOk());
+  Wait(absl::Minutes(5));
+  EXPECT_TRUE(store_.objects.empty()) << store_.objects.begin()->first;
 }
 
 // CAIRN_SEED; or a few.
