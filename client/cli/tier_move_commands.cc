@@ -162,7 +162,11 @@ Look LookAtQueue(Context& context, Tiering& tiering) {
   if (!queue.ok()) return {context.Fail({"cannot see the queue", "", queue.status()})};
   if (context.json()) {
     Json entries = Json::array();
-    for (const TierQueueEntry& entry : queue->entries) entries.push_back(EntryJson(entry));
+    for (auto page = queue; true; page = tiering.Queue(page->next)) {
+      if (!page.ok()) return {context.Fail({"cannot see all of the queue", "", page.status()})};
+      for (const TierQueueEntry& entry : page->entries) entries.push_back(EntryJson(entry));
+      if (!page->more) break;
+    }
     context.PrintJson({{"waiting", queue->waiting},
                        {"holds_back", queue->holds_back},
                        {"entries", std::move(entries)}});

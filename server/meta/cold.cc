@@ -11,6 +11,7 @@
 #include "server/meta/keys.h"
 #include "server/meta/paths.h"
 #include "server/meta/records.h"
+#include "server/meta/tier_subject.h"
 
 namespace cairn {
 namespace {
@@ -91,6 +92,15 @@ absl::Status TakeParts(Transaction& txn, const disk::ColdRunRecord& run) {
   return absl::OkStatus();
 }
 
+// Some of it has been written anew now.
+absl::Status NoteMoved(Transaction& txn, uint64_t object, int64_t now_ns) {
+  ASSIGN_OR_RETURN(disk::ColdObjectRecord record,
+                   Load<disk::ColdObjectRecord>(txn, kFamilyCold, ColdObjectRecordKey(object)));
+  record.set_moved_at_ns(now_ns);
+  StoreObject(txn, object, record);
+  return absl::OkStatus();
+}
+
 // The piece lies in `object` now, and no more in the one it has lain in. False: it did not.
 absl::StatusOr<bool> MovePiece(Transaction& txn, disk::ColdRunRecord* run, uint64_t object,
                                const Piece& piece) {
@@ -149,8 +159,15 @@ bool IsWithin(uint64_t offset_bytes, uint64_t length_bytes, uint64_t of_bytes) {
   return offset_bytes <= of_bytes && length_bytes <= of_bytes - offset_bytes;
 }
 
+// What pieces have been taken out of, and whose they are.
+struct Moved {
+  std::set<uint64_t> from;
+  std::set<uint64_t> subjects;
+};
+
 // The bytes of it that count.
-absl::StatusOr<uint64_t> AddPiece(Transaction& txn, uint64_t object, const Piece& piece) {
+absl::StatusOr<uint64_t> AddPiece(Transaction& txn, uint64_t object, const Piece& piece,
+                                  Moved* moved) {
   const std::string key = StripeRunKey(piece.first_stripe());
   ASSIGN_OR_RETURN(std::optional<disk::StripeRunRecord> run,
                    Find<disk::StripeRunRecord>(txn, kFamilyStripeRun, key));
@@ -164,12 +181,15 @@ absl::StatusOr<uint64_t> AddPiece(Transaction& txn, uint64_t object, const Piece
   const disk::ColdRunRecord before = cold.value_or(disk::ColdRunRecord());
   if (!cold.has_value()) cold.emplace();
   if (piece.instead_of() != 0) {
-    ASSIGN_OR_RETURN(const bool moved, MovePiece(txn, &*cold, object, piece));
-    if (!moved) return 0;
+    ASSIGN_OR_RETURN(const bool was_there, MovePiece(txn, &*cold, object, piece));
+    if (!was_there) return 0;
+    moved->from.insert(piece.instead_of());
+    if (cold->subject() != 0) moved->subjects.insert(cold->subject());
   } else {
     if (Overlaps(*cold, piece)) return 0;
     AddPart(&*cold, object, piece);
   }
+  if (piece.subject() != 0) cold->set_subject(piece.subject());
   StoreColdRun(txn, piece.first_stripe(), before, *cold);
   if (!run->cold()) {
     run->set_cold(true);
@@ -242,10 +262,14 @@ absl::StatusOr<disk::NoteColdObjectReply> NoteColdObject(Transaction& txn,
   reply.set_live_bytes(record->live_bytes());
   if (record->written()) return reply;
   uint64_t live_bytes = 0;
+  Moved moved;
   for (const Piece& piece : request.pieces()) {
-    ASSIGN_OR_RETURN(const uint64_t added, AddPiece(txn, object, piece));
+    ASSIGN_OR_RETURN(const uint64_t added, AddPiece(txn, object, piece, &moved));
     live_bytes += added;
   }
+  for (const uint64_t from : moved.from) RETURN_IF_ERROR(NoteMoved(txn, from, facts.now_ns()));
+  for (const uint64_t subject : moved.subjects)
+    RETURN_IF_ERROR(MakeManifestOld(txn, InodeId(subject)));
   record->set_written(true);
   record->set_size_bytes(request.size_bytes());
   record->set_live_bytes(live_bytes);
@@ -301,12 +325,12 @@ absl::StatusOr<disk::ForgetColdObjectsReply> ForgetColdObjects(
   return disk::ForgetColdObjectsReply();
 }
 
-absl::Status DropColdRun(Transaction& txn, uint64_t first_stripe) {
+absl::StatusOr<size_t> DropColdRun(Transaction& txn, uint64_t first_stripe) {
   ASSIGN_OR_RETURN(const disk::ColdRunRecord run,
                    Load<disk::ColdRunRecord>(txn, kFamilyCold, ColdRunKey(first_stripe)));
   RETURN_IF_ERROR(TakeParts(txn, run));
   StoreColdRun(txn, first_stripe, run, {});
-  return absl::OkStatus();
+  return static_cast<size_t>(run.parts_size());
 }
 
 absl::StatusOr<disk::LoseColdObjectReply> LoseColdObject(Transaction& txn,
@@ -318,6 +342,7 @@ absl::StatusOr<disk::LoseColdObjectReply> LoseColdObject(Transaction& txn,
     ASSIGN_OR_RETURN(disk::StripeRunRecord run,
                      Load<disk::StripeRunRecord>(txn, kFamilyStripeRun, run_key));
     disk::ColdRunRecord kept;
+    kept.set_subject(each.run.subject());
     uint64_t lost_bytes = 0;
     for (const Part& part : each.run.parts()) {
       if (part.object() == request.object()) {
@@ -445,6 +470,7 @@ void ForgetColdRun(Transaction& txn, uint64_t first_stripe, const disk::ColdRunR
 
 disk::ColdRunRecord CutColdRun(const disk::ColdRunRecord& run, uint64_t begin, uint64_t end) {
   disk::ColdRunRecord cut;
+  cut.set_subject(run.subject());
   for (const Part& part : run.parts()) {
     const uint64_t from = std::max(begin, part.run_offset_bytes());
     const uint64_t to = std::min(end, part.run_offset_bytes() + part.length_bytes());

@@ -32,9 +32,9 @@ absl::StatusOr<disk::PlanColdObjectsReply> PlanColdObjects(Transaction& txn,
                                                            const disk::PlanColdObjects& request,
                                                            const CommandFacts& facts);
 // Pieces of runs that are gone, and those that lie in another object already, do not count, but for
-// pieces that are said to lie in it no more. The same once more changes nothing. NOT_FOUND: it was
-// not planned, or has been abandoned: it must be deleted from its store. INVALID_ARGUMENT: a piece
-// is not in its run, or not in the object.
+// pieces that are said to lie in it no more: whose manifests are old then. The same once more
+// changes nothing. NOT_FOUND: it was not planned, or has been abandoned: it must be deleted from
+// its store. INVALID_ARGUMENT: a piece is not in its run, or not in the object.
 absl::StatusOr<disk::NoteColdObjectReply> NoteColdObject(Transaction& txn,
                                                          const disk::NoteColdObject& request,
                                                          const CommandFacts& facts);
@@ -48,8 +48,9 @@ absl::StatusOr<disk::AbandonColdObjectsReply> AbandonColdObjects(
 absl::StatusOr<disk::ForgetColdObjectsReply> ForgetColdObjects(
     Transaction& txn, const disk::ForgetColdObjects& request);
 
-// The run has lost its last reference. REQUIRES: its record says that it is cold.
-absl::Status DropColdRun(Transaction& txn, uint64_t first_stripe);
+// The run has lost its last reference. Returns how many parts it had. REQUIRES: its record says
+// that it is cold.
+absl::StatusOr<size_t> DropColdRun(Transaction& txn, uint64_t first_stripe);
 
 // A planned manifest is in its store, durably, and `references` subjects refer to it.
 absl::Status NoteManifest(Transaction& txn, uint64_t object, uint64_t size_bytes,

@@ -94,20 +94,29 @@ void StoreRun(Transaction& txn, InodeId inode, const wire::ExtentRun& run) {
   Store(txn, kFamilyStripeRun, StripeRunKey(run.first_stripe()), stripes);
 }
 
-absl::Status DropReference(Transaction& txn, uint64_t first_stripe) {
+// Returns what it has cost: of a run that is cold, each part is looked at.
+absl::StatusOr<size_t> DropReference(Transaction& txn, uint64_t first_stripe) {
   const std::string key = StripeRunKey(first_stripe);
   ASSIGN_OR_RETURN(disk::StripeRunRecord run,
                    Load<disk::StripeRunRecord>(txn, kFamilyStripeRun, key));
   if (run.references() > 1) {
     run.set_references(run.references() - 1);
     Store(txn, kFamilyStripeRun, key, run);
-    return absl::OkStatus();
+    return 1;
   }
   txn.Delete(kFamilyStripeRun, key);
-  if (run.cold()) RETURN_IF_ERROR(DropColdRun(txn, first_stripe));
+  size_t parts = 0;
+  if (run.cold()) {
+    ASSIGN_OR_RETURN(parts, DropColdRun(txn, first_stripe));
+  }
   // Its stripes have been queued when it was released.
-  if (run.released()) return txn.Subtract(Counter::kReleasedRuns, 1);
-  return QueueRun(txn, {first_stripe, run.stripe_count()}, run.length_bytes(), run.groups());
+  if (run.released()) {
+    RETURN_IF_ERROR(txn.Subtract(Counter::kReleasedRuns, 1));
+  } else {
+    RETURN_IF_ERROR(
+        QueueRun(txn, {first_stripe, run.stripe_count()}, run.length_bytes(), run.groups()));
+  }
+  return 1 + parts;
 }
 
 }  // namespace
@@ -146,10 +155,11 @@ absl::Status ReleaseExtents(Transaction& txn, InodeId inode, size_t* budget) {
   }
   RETURN_IF_ERROR(scan.status());
   for (const auto& [key, extent] : extents) {
-    RETURN_IF_ERROR(DropReference(txn, extent.first_stripe()));
+    if (*budget == 0) break;
+    ASSIGN_OR_RETURN(const size_t cost, DropReference(txn, extent.first_stripe()));
     txn.Delete(kFamilyExtent, key);
+    *budget -= std::min(*budget, cost);
   }
-  *budget -= extents.size();
   return absl::OkStatus();
 }
 

@@ -214,11 +214,11 @@ Task<absl::StatusOr<TierPage>> MetaEngine::TierFiles(InodeId subject, TierCursor
   co_return page;
 }
 
-Task<absl::StatusOr<std::vector<TierTask>>> MetaEngine::TierTasks(TierTaskFilter filter,
-                                                                  size_t limit) {
-  absl::StatusOr<std::vector<TierTask>> tasks;
-  absl::AnyInvocable<void()> work = [this, &tasks, &filter, limit] {
-    tasks = store_.TierTasks(filter, limit);
+Task<absl::StatusOr<TierTaskPage>> MetaEngine::TierTasks(TierTaskFilter filter, std::string from,
+                                                         size_t limit) {
+  absl::StatusOr<TierTaskPage> tasks;
+  absl::AnyInvocable<void()> work = [this, &tasks, &filter, &from, limit] {
+    tasks = store_.TierTasks(filter, from, limit);
   };
   absl::Status ran = co_await RunQuery(reads_, std::move(work));
   if (!ran.ok()) co_return ran;

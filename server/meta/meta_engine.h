@@ -133,7 +133,8 @@ class MetaEngine {
 
   // See tier_files.h, cold.h and meta_store.h.
   Task<absl::StatusOr<TierPage>> TierFiles(InodeId subject, TierCursor from, size_t runs_max);
-  Task<absl::StatusOr<std::vector<TierTask>>> TierTasks(TierTaskFilter filter, size_t limit);
+  Task<absl::StatusOr<TierTaskPage>> TierTasks(TierTaskFilter filter, std::string from,
+                                               size_t limit);
   Task<absl::StatusOr<std::vector<ColdObjectFound>>> ColdObjects(ColdQueue queue, uint64_t from,
                                                                  size_t limit);
   Task<absl::StatusOr<std::vector<ColdPartOf>>> ColdParts(uint64_t object);

@@ -513,9 +513,10 @@ absl::StatusOr<TierPage> MetaStore::TierFiles(InodeId subject, const TierCursor&
       kv_, [&](const Transaction& txn) { return ReadTierFiles(txn, subject, from, runs_max); });
 }
 
-absl::StatusOr<std::vector<TierTask>> MetaStore::TierTasks(const TierTaskFilter& filter,
-                                                           size_t limit) {
-  return LookAgain(kv_, [&](const Transaction& txn) { return NextTierTasks(txn, filter, limit); });
+absl::StatusOr<TierTaskPage> MetaStore::TierTasks(const TierTaskFilter& filter,
+                                                  const std::string& from, size_t limit) {
+  return LookAgain(kv_,
+                   [&](const Transaction& txn) { return NextTierTasks(txn, filter, from, limit); });
 }
 
 absl::StatusOr<std::vector<ColdObjectFound>> MetaStore::ColdObjects(ColdQueue queue, uint64_t from,

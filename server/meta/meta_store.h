@@ -64,7 +64,8 @@ class MetaStore {
   absl::StatusOr<StripePage> Stripes(uint64_t from, uint64_t stripes_max, bool with_pending);
   // See tier_files.h.
   absl::StatusOr<TierPage> TierFiles(InodeId subject, const TierCursor& from, size_t runs_max);
-  absl::StatusOr<std::vector<TierTask>> TierTasks(const TierTaskFilter& filter, size_t limit);
+  absl::StatusOr<TierTaskPage> TierTasks(const TierTaskFilter& filter, const std::string& from,
+                                         size_t limit);
   // See cold.h.
   absl::StatusOr<std::vector<ColdObjectFound>> ColdObjects(ColdQueue queue, uint64_t from,
                                                            size_t limit);

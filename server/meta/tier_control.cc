@@ -130,7 +130,7 @@ absl::StatusOr<bool> AskOne(Transaction& txn, const Node& node, InodeId parent,
   } else {
     ASSIGN_OR_RETURN(after, MakeSubject(txn, node, parent, name));
   }
-  if (asked.moved() && after.copied()) after.set_manifest_is_old(true);
+  if (asked.moved()) NoteManifestIsOld(&after);
   if (!Ask(asked, &after)) return false;
   RETURN_IF_ERROR(StoreSubject(txn, node.inode, before, after));
   return true;
@@ -305,6 +305,8 @@ absl::StatusOr<wire::AskTierReply> AskTier(Transaction& txn, const wire::AskTier
 
 absl::StatusOr<bool> GoOnVisiting(Transaction& txn, disk::CleanupRecord::Visit* visit,
                                   size_t* budget) {
+  // A directory without an entry costs something, too.
+  if (visit->start_after().empty() && *budget > 1) --*budget;
   ASSIGN_OR_RETURN(const std::vector<Entry> entries, EntriesFrom(txn, *visit, *budget));
   const InodeId directory(visit->directory());
   for (const Entry& entry : entries) {

@@ -123,11 +123,16 @@ bool TierTaskFilter::Passes(const TierTask& task) const {
   }
 }
 
-absl::StatusOr<std::vector<TierTask>> NextTierTasks(const Transaction& txn,
-                                                    const TierTaskFilter& filter, size_t limit) {
+absl::StatusOr<TierTaskPage> NextTierTasks(const Transaction& txn, const TierTaskFilter& filter,
+                                           const std::string& from, size_t limit) {
+  TierTaskPage page;
   std::vector<InodeId> waiting;
-  Transaction::Scan scan(txn, kFamilyTier, "w", PrefixEnd("w"));
-  for (; scan.Valid() && waiting.size() < kTasksLookedAt; scan.Next()) {
+  Transaction::Scan scan(txn, kFamilyTier, "w" + from, PrefixEnd("w"));
+  for (; scan.Valid(); scan.Next()) {
+    if (waiting.size() == kTasksLookedAt) {
+      page.next = scan.key().substr(1);
+      break;
+    }
     uint32_t priority = 0;
     uint64_t since = 0, inode = 0;
     KeyReader reader(scan.key().substr(1));
@@ -136,16 +141,15 @@ absl::StatusOr<std::vector<TierTask>> NextTierTasks(const Transaction& txn,
     waiting.emplace_back(inode);
   }
   RETURN_IF_ERROR(scan.status());
-  std::vector<TierTask> tasks;
   for (const InodeId inode : waiting) {
-    if (tasks.size() == limit) break;
+    if (page.tasks.size() == limit) break;
     ASSIGN_OR_RETURN(const auto record, FindSubject(txn, inode));
     // Gone since the scan.
     if (!record.has_value()) continue;
     TierTask task{inode, *record};
-    if (filter.Passes(task)) tasks.push_back(std::move(task));
+    if (filter.Passes(task)) page.tasks.push_back(std::move(task));
   }
-  return tasks;
+  return page;
 }
 
 }  // namespace cairn

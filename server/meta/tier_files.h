@@ -60,8 +60,12 @@ struct TierTaskFilter {
   std::set<std::string> no_recall = {};
   bool Passes(const TierTask& task) const;
 };
-// The first `limit` by priority and time that pass.
-absl::StatusOr<std::vector<TierTask>> NextTierTasks(const Transaction& txn,
-                                                    const TierTaskFilter& filter, size_t limit);
+struct TierTaskPage {
+  std::vector<TierTask> tasks;
+  std::string next;  // where to go on, if steps are waiting behind those that were looked at
+};
+// The first `limit` by priority and time that pass, of some from `from` on; "": from the first on.
+absl::StatusOr<TierTaskPage> NextTierTasks(const Transaction& txn, const TierTaskFilter& filter,
+                                           const std::string& from, size_t limit);
 
 }  // namespace cairn

@@ -77,8 +77,8 @@ absl::Status CheckFile(const File& file) {
 }
 
 // One run a piece: its stripes are on no target, and their ids are new.
-absl::StatusOr<uint64_t> AddPieces(Transaction& txn, const disk::ImportCold& request, InodeId inode,
-                                   const File& file) {
+absl::StatusOr<uint64_t> AddPieces(Transaction& txn, const disk::ImportCold& request,
+                                   InodeId subject, InodeId inode, const File& file) {
   uint64_t at = file.offset_bytes();
   for (const Piece& piece : file.pieces()) {
     const uint64_t count = DivideUp(piece.length_bytes(), uint64_t{file.stripe_bytes()});
@@ -103,6 +103,7 @@ absl::StatusOr<uint64_t> AddPieces(Transaction& txn, const disk::ImportCold& req
     Store(txn, kFamilyStripeRun, StripeRunKey(first), run);
     RETURN_IF_ERROR(txn.Add(Counter::kReleasedRuns, 1).status());
     disk::ColdRunRecord cold;
+    cold.set_subject(subject.value());
     auto* part = cold.add_parts();
     part->set_length_bytes(piece.length_bytes());
     part->set_object(object);
@@ -161,7 +162,7 @@ absl::Status AddShard(Transaction& txn, const disk::ImportCold& request, InodeId
     Describe(file, version, &shard.record);
     Link(txn, place.parent, place.name, {shard.id, disk::INODE_FILE});
   }
-  ASSIGN_OR_RETURN(const uint64_t end, AddPieces(txn, request, shard.id, file));
+  ASSIGN_OR_RETURN(const uint64_t end, AddPieces(txn, request, root, shard.id, file));
   shard.record.set_size_bytes(end);
   shard.record.set_incomplete(end < file.size_bytes());
   StoreInode(txn, shard.id, shard.record);
@@ -211,7 +212,7 @@ absl::Status AddFiles(Transaction& txn, const disk::ImportCold& request, InodeId
     RETURN_IF_ERROR(CheckFile(file));
     ASSIGN_OR_RETURN(disk::InodeRecord record, LoadInode(txn, inode));
     if (record.size_bytes() != file.offset_bytes()) return Bad("a file has a hole");
-    ASSIGN_OR_RETURN(const uint64_t end, AddPieces(txn, request, inode, file));
+    ASSIGN_OR_RETURN(const uint64_t end, AddPieces(txn, request, inode, inode, file));
     record.set_size_bytes(end);
     record.set_incomplete(end < file.size_bytes());
     StoreInode(txn, inode, record);

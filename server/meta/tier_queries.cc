@@ -27,7 +27,8 @@ using Record = disk::TierSubjectRecord;
 constexpr uint64_t kJudgedMax = 20'000;
 // Runs looked at for how much of a subject is cold.
 constexpr size_t kRunsLookedAt = 8192;
-constexpr uint32_t kQueuePage = 200;
+// Steps counted for how many wait.
+constexpr uint64_t kQueueCounted = 100'000;
 
 struct Subject {
   InodeId inode;
@@ -199,17 +200,17 @@ absl::StatusOr<wire::TestTierPolicyReply> TestTierPolicy(
 absl::StatusOr<wire::TierQueueReply> TierQueue(const Transaction& txn,
                                                const wire::TierQueueRequest& request) {
   wire::TierQueueReply reply;
-  const uint32_t limit = request.limit() == 0 ? kQueuePage : std::min(request.limit(), kQueuePage);
+  ReplyBudget budget(request.limit());
+  bool full = false;
+  // Counted with the first page: the others are asked for right after it.
+  const bool counts = request.start_after().empty();
   std::string from = "w";
   if (!request.start_after().empty()) from = "w" + request.start_after() + '\0';
   Transaction::Scan scan(txn, kFamilyTier, from, PrefixEnd("w"));
   for (; scan.Valid(); scan.Next()) {
-    reply.set_waiting(reply.waiting() + 1);
-    if (static_cast<uint32_t>(reply.entries_size()) == limit) {
-      reply.set_more(true);
-      if (reply.waiting() > 100'000) break;
-      continue;
-    }
+    if (counts) reply.set_waiting(reply.waiting() + 1);
+    if (full && (!counts || reply.waiting() > kQueueCounted)) break;
+    if (full) continue;
     uint32_t priority = 0;
     uint64_t since = 0, inode = 0;
     KeyReader reader(scan.key().substr(1));
@@ -218,15 +219,19 @@ absl::StatusOr<wire::TierQueueReply> TierQueue(const Transaction& txn,
     ASSIGN_OR_RETURN(const auto record, FindSubject(txn, InodeId(inode)));
     if (!record.has_value()) continue;
     const absl::StatusOr<std::string> path = PathOfSubject(txn, InodeId(inode), *record);
+    wire::TierQueueReply::Entry entry;
+    entry.set_path(path.ok() ? *path : record->name());
+    entry.set_step(record->step());
+    entry.set_by_operator(record->wanted() != wire::TIER_ACTION_UNSPECIFIED);
+    entry.set_since_ns(record->step_since_ns());
+    entry.set_size_bytes(record->size_bytes());
+    entry.set_tier(record->tier());
+    entry.set_error(record->error());
+    full = !budget.Take(entry);
+    reply.set_more(full);
+    if (full) continue;
     reply.set_next(std::string(scan.key().substr(1)));
-    auto* entry = reply.add_entries();
-    entry->set_path(path.ok() ? *path : record->name());
-    entry->set_step(record->step());
-    entry->set_by_operator(record->wanted() != wire::TIER_ACTION_UNSPECIFIED);
-    entry->set_since_ns(record->step_since_ns());
-    entry->set_size_bytes(record->size_bytes());
-    entry->set_tier(record->tier());
-    entry->set_error(record->error());
+    *reply.add_entries() = std::move(entry);
   }
   RETURN_IF_ERROR(scan.status());
   return reply;

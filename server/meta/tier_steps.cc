@@ -42,16 +42,32 @@ void TakeFailure(const disk::FinishTierStep& request, int64_t now_ns, Record* re
   record->set_due_ns(TierTimeAfter(now_ns, seconds));
 }
 
-absl::Status TakeManifests(Transaction& txn, const disk::FinishTierStep& request, Record* record) {
+const disk::FinishTierStep::Described* FindDescribed(const disk::FinishTierStep& request,
+                                                     InodeId inode) {
+  for (const disk::FinishTierStep::Described& described : request.described())
+    if (described.subject() == inode.value()) return &described;
+  return nullptr;
+}
+
+absl::Status DropManifests(Transaction& txn, const disk::FinishTierStep& request) {
+  for (const disk::FinishTierStep::Manifest& manifest : request.manifests())
+    RETURN_IF_ERROR(DropManifest(txn, manifest.object()));
+  return absl::OkStatus();
+}
+
+absl::Status TakeManifests(Transaction& txn, const disk::FinishTierStep& request,
+                           const disk::FinishTierStep::Described& described, Record* record) {
   for (const uint64_t manifest : record->manifests()) RETURN_IF_ERROR(DropManifest(txn, manifest));
   record->clear_manifests();
   for (const disk::FinishTierStep::Manifest& manifest : request.manifests())
     record->add_manifests(manifest.object());
-  record->set_manifest_is_old(false);
+  record->set_manifest_is_old(described.changes() != record->changes());
   return absl::OkStatus();
 }
 
-absl::Status TakeSuccess(Transaction& txn, const disk::FinishTierStep& request, int64_t now_ns,
+// `described`: of a copy, and only of one.
+absl::Status TakeSuccess(Transaction& txn, const disk::FinishTierStep& request,
+                         const disk::FinishTierStep::Described* described, int64_t now_ns,
                          Record* record) {
   record->set_failures(0);
   record->set_error("");
@@ -60,7 +76,7 @@ absl::Status TakeSuccess(Transaction& txn, const disk::FinishTierStep& request, 
     case wire::TIER_STEP_ARCHIVE:
       record->set_copied(true);
       record->set_tier(request.tier());
-      return TakeManifests(txn, request, record);
+      return TakeManifests(txn, request, *described, record);
     case wire::TIER_STEP_RELEASE:
       record->set_released(true);
       record->set_partly(false);
@@ -81,22 +97,26 @@ absl::Status TakeSuccess(Transaction& txn, const disk::FinishTierStep& request, 
 absl::Status FinishOne(Transaction& txn, const disk::FinishTierStep& request, InodeId inode,
                        int64_t now_ns) {
   ASSIGN_OR_RETURN(const std::optional<Record> before, FindSubject(txn, inode));
-  if (!before.has_value()) {
-    for (const disk::FinishTierStep::Manifest& manifest : request.manifests())
-      RETURN_IF_ERROR(DropManifest(txn, manifest.object()));
-    return absl::OkStatus();
-  }
+  if (!before.has_value()) return DropManifests(txn, request);
+  const bool has_copied = request.step() == wire::TIER_STEP_ARCHIVE && request.error().empty();
+  const auto* described = has_copied ? FindDescribed(request, inode) : nullptr;
+  // What nothing in the tier tells of is no copy: an import would not find it.
+  const bool is_untold = has_copied && described == nullptr;
+  if (is_untold) RETURN_IF_ERROR(DropManifests(txn, request));
   // Cancelled, or wanted no more. A copy is one all the same; of the rest it does not matter how it
   // has ended, and the runs know where they lie.
   const bool superseded = before->step() != request.step();
-  const bool is_copy = request.step() == wire::TIER_STEP_ARCHIVE && request.error().empty();
-  if (superseded && !is_copy) return absl::OkStatus();
+  if (superseded && described == nullptr) return absl::OkStatus();
   Record after = *before;
   if (!superseded) after.set_step(wire::TIER_STEP_NONE);
-  if (request.error().empty()) {
-    RETURN_IF_ERROR(TakeSuccess(txn, request, now_ns, &after));
-  } else {
+  if (is_untold) {
+    disk::FinishTierStep failed = request;
+    failed.set_error("its path was not found when its manifest was written");
+    TakeFailure(failed, now_ns, &after);
+  } else if (!request.error().empty()) {
     TakeFailure(request, now_ns, &after);
+  } else {
+    RETURN_IF_ERROR(TakeSuccess(txn, request, described, now_ns, &after));
   }
   return StoreSubject(txn, inode, before, after);
 }

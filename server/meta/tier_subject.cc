@@ -124,14 +124,27 @@ absl::Status WakeSubject(Transaction& txn, InodeId inode) {
   return StoreSubject(txn, inode, before, after);
 }
 
+void NoteManifestIsOld(Record* record) {
+  record->set_changes(record->changes() + 1);
+  record->set_manifest_is_old(record->copied());
+  record->set_due_ns(kTierDueNow);
+}
+
+absl::Status MakeManifestOld(Transaction& txn, InodeId inode) {
+  ASSIGN_OR_RETURN(const std::optional<Record> before, FindSubject(txn, inode));
+  if (!before.has_value()) return absl::OkStatus();
+  Record after = *before;
+  NoteManifestIsOld(&after);
+  return StoreSubject(txn, inode, before, after);
+}
+
 absl::Status MoveSubject(Transaction& txn, InodeId inode, InodeId parent, std::string_view name) {
   ASSIGN_OR_RETURN(const std::optional<Record> before, FindSubject(txn, inode));
   if (!before.has_value()) return absl::OkStatus();
   Record after = *before;
   after.set_parent(parent.value());
   after.set_name(std::string(name));
-  after.set_manifest_is_old(after.copied());
-  after.set_due_ns(kTierDueNow);
+  NoteManifestIsOld(&after);
   return StoreSubject(txn, inode, before, after);
 }
 

@@ -47,6 +47,10 @@ absl::StatusOr<disk::TierSubjectRecord> MakeSubject(const Transaction& txn, cons
 absl::Status NoteWritten(Transaction& txn, const Node& node, InodeId parent, std::string_view name);
 // Something that policies ask for has changed. Harmless for one that is not known.
 absl::Status WakeSubject(Transaction& txn, InodeId inode);
+// The manifest is not true any more.
+void NoteManifestIsOld(disk::TierSubjectRecord* record);
+// The same of a subject that may not be known.
+absl::Status MakeManifestOld(Transaction& txn, InodeId inode);
 // It is called so now, and its manifest does not know.
 absl::Status MoveSubject(Transaction& txn, InodeId inode, InodeId parent, std::string_view name);
 

@@ -1,7 +1,7 @@
 // How much every plain directory has below it: logical bytes, files and checkpoints that can be
 // seen. A command that changes what can be seen changes the records of all directories above, so
-// that a tree of any size is removed, moved or asked about at the cost of its path; and the quota
-// of a bucket, which is such a directory, holds exactly.
+// that a tree of any size is removed, moved or asked about at the cost of its path. The quota of a
+// bucket, which is such a directory, is compared with its record.
 #pragma once
 
 #include <cstdint>
@@ -52,8 +52,8 @@ absl::Status CheckQuota(const Transaction& txn, std::string_view path, Growth gr
 absl::Status CheckQuotaLeft(const Transaction& txn, std::string_view path, uint64_t replaced_bytes);
 
 // Counts a store that has no counts, or wrong ones, which a build from before them leaves behind.
-// Visits every directory and file that is not in a checkpoint: some 200,000 a second. Blocking, and
-// nothing else may change the store.
+// Visits every directory and file that is not in a checkpoint. Blocking, and nothing else may
+// change the store.
 absl::Status CountUsageIfNeeded(Kv& kv);
 
 }  // namespace cairn

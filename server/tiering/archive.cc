@@ -101,7 +101,7 @@ Task<absl::Status> LaunchAll(CopyJob* job, const std::vector<TierTask>& tasks) {
       if (absl::IsNotFound(page.status())) break;
       if (!page.ok()) co_return page.status();
       for (const TierFile& file : page->files)
-        for (const TierRun& run : file.runs) packer.Add(run);
+        for (const TierRun& run : file.runs) packer.Add(run, task.subject);
       CO_RETURN_IF_ERROR(co_await Launch(job, &packer, false));
       cursor = page->next;
       last = page->last;

@@ -16,6 +16,8 @@ constexpr size_t kObjectsPerRound = 256;
 constexpr absl::Duration kDeleteTimeout = absl::Minutes(5);
 // A node that was given up may still put what it was asked to put: twice what it is given.
 constexpr absl::Duration kMayStillCome = absl::Minutes(20);
+// What was written anew is still what manifests tell of, until they have been written anew, too.
+constexpr absl::Duration kManifestsFollow = absl::Minutes(10);
 // Objects written anew together: enough to fill some.
 constexpr size_t kSparseAtOnce = 64;
 
@@ -57,10 +59,11 @@ Task<bool> Collector::Collect() {
   co_return co_await CompactSome();
 }
 
-bool Collector::MayStillCome(const ColdObjectFound& object) const {
-  if (object.record.written()) return false;
-  const absl::Time since = absl::FromUnixNanos(object.record.changed_at_ns());
-  return Executor::Current().clock().WallNow() - since < kMayStillCome;
+bool Collector::HasToWait(const ColdObjectFound& object) const {
+  const absl::Time now = Executor::Current().clock().WallNow();
+  if (!object.record.written())
+    return now - absl::FromUnixNanos(object.record.changed_at_ns()) < kMayStillCome;
+  return now - absl::FromUnixNanos(object.record.moved_at_ns()) < kManifestsFollow;
 }
 
 Task<bool> Collector::DeleteSome(ColdQueue queue) {
@@ -70,7 +73,7 @@ Task<bool> Collector::DeleteSome(ColdQueue queue) {
   const bool is_last = found->size() < kObjectsPerRound;
   delete_from_[queue] = is_last ? 0 : found->back().object + 1;
   std::erase_if(*found, [this](const ColdObjectFound& object) {
-    return MayStillCome(object) || shared_.IsHeld(object.record.tier());
+    return HasToWait(object) || shared_.IsHeld(object.record.tier());
   });
   for (auto& [tier, objects] : ByTier(*std::move(found))) {
     const absl::Status deleted =

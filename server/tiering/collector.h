@@ -33,7 +33,8 @@ class Collector {
   Task<absl::Status> DeleteOf(const std::string& tier, std::vector<ColdObjectFound> objects);
   Task<bool> CompactSome();
   Task<absl::Status> CompactOf(const std::string& tier, std::vector<ColdObjectFound> objects);
-  bool MayStillCome(const ColdObjectFound& object) const;
+  // It may still be put, or a manifest may still tell of it.
+  bool HasToWait(const ColdObjectFound& object) const;
 
   TierShared& shared_;
   uint64_t deleted_objects_ = 0;

@@ -1,6 +1,6 @@
 #include "server/tiering/importer.h"
 
-#include <optional>
+#include <algorithm>
 
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -14,6 +14,12 @@ constexpr absl::Duration kStoreTimeout = absl::Minutes(5);
 constexpr size_t kKeysPerPage = 1000;
 constexpr size_t kClustersMax = 100;
 constexpr int kProblemsTold = 20;
+
+// What is wrong is wrong with that checkpoint or manifest: the import goes on without it.
+bool IsOfOne(const absl::Status& status) {
+  return absl::IsNotFound(status) || absl::IsDataLoss(status) || absl::IsInvalidArgument(status) ||
+         absl::IsFailedPrecondition(status) || absl::IsAlreadyExists(status);
+}
 
 }  // namespace
 
@@ -119,6 +125,7 @@ Task<void> Importer::Run(wire::TierSpec tier, std::vector<Found> manifests) {
   if (!imported.ok()) status_.set_error(std::string(imported.message()));
   status_.set_running(false);
   found_.clear();
+  described_.clear();
   redundancies_.clear();
   read_object_ = 0;
   read_.Clear();
@@ -131,18 +138,10 @@ Task<absl::Status> Importer::Import(const wire::TierSpec& tier,
   for (const auto& [path, versions] : found_) {
     if (shared_.stop().stop_requested()) co_return absl::CancelledError("the node is stopping");
     status_.set_manifests_done(status_.manifests_done() + 1);
-    // The newest that is whole: one that a crash has cut short has an older one beside it, maybe.
-    const Whole* whole = nullptr;
-    for (const auto& [version, each] : versions) {
-      const bool complete = each.has_last && each.parts.rbegin()->first + 1 == each.parts.size();
-      if (complete) whole = &each;
-    }
-    if (whole == nullptr) {
-      Problem(StrCat(path, ": manifests of some of its parts are missing"));
-      continue;
-    }
-    const absl::Status imported = co_await ImportWhole(tier, path, *whole);
-    if (absl::IsCancelled(imported) || absl::IsUnavailable(imported)) co_return imported;
+    const Whole* whole = Choose(path, versions);
+    if (whole == nullptr) continue;
+    const absl::Status imported = co_await ImportWhole(tier, *whole);
+    if (!imported.ok() && !IsOfOne(imported)) co_return imported;
     if (!imported.ok()) Problem(StrCat(path, ": ", ToStd(imported.message())));
   }
   co_return absl::OkStatus();
@@ -152,26 +151,61 @@ Task<absl::Status> Importer::Survey(const wire::TierSpec& tier,
                                     const std::vector<Found>& manifests) {
   for (const Found& manifest : manifests) {
     if (shared_.stop().stop_requested()) co_return absl::CancelledError("the node is stopping");
-    const absl::StatusOr<disk::ColdManifest> read = co_await Read(tier, manifest);
+    const absl::Status read = co_await Read(tier, manifest);
     status_.set_manifests_done(status_.manifests_done() + 1);
-    if (absl::IsUnavailable(read.status())) co_return read.status();
+    // With an older description in the place of one that cannot be read now, the past would come
+    // back.
+    if (!read.ok() && !IsOfOne(read)) co_return read;
     if (!read.ok()) {
-      Problem(std::string(read.status().message()));
+      Problem(std::string(read.message()));
       continue;
     }
-    for (const disk::ColdManifest::Subject& subject : read->subjects()) {
-      Whole& whole = found_[subject.path()][subject.version()];
-      whole.version = subject.version();
-      whole.parts[subject.part()] = manifest;
-      whole.has_last = whole.has_last || subject.last_part();
+    for (int i = 0; i < read_.subjects_size(); ++i) NoteFound(read_.subjects(i), {manifest, i});
+  }
+  for (const auto& [path, versions] : found_) {
+    for (const auto& [description, whole] : versions) {
+      int64_t& last = described_[{whole.checkpoint, description.version}];
+      if (whole.IsWhole()) last = std::max(last, description.described_at_ns);
     }
   }
   co_return absl::OkStatus();
 }
 
-Task<absl::StatusOr<disk::ColdManifest>> Importer::Read(const wire::TierSpec& tier,
-                                                        Found manifest) {
-  if (manifest.object == read_object_) co_return read_;
+bool Importer::Whole::IsWhole() const {
+  return has_last && parts.rbegin()->first + 1 == parts.size() && files == files_told &&
+         size_bytes == size_told_bytes;
+}
+
+void Importer::NoteFound(const disk::ColdManifest::Subject& subject, Part part) {
+  Whole& whole = found_[subject.path()][{subject.version(), subject.described_at_ns()}];
+  if (!whole.parts.try_emplace(subject.part(), part).second) return;
+  whole.checkpoint = subject.has_checkpoint();
+  whole.has_last = whole.has_last || subject.last_part();
+  whole.files_told = whole.checkpoint ? subject.checkpoint().shard_count() : 1;
+  whole.size_told_bytes = subject.size_bytes();
+  for (const disk::ColdManifest::File& file : subject.files()) {
+    // One that goes on in the next part is there once.
+    if (file.offset_bytes() == 0) ++whole.files;
+    for (const disk::ColdManifest::Piece& piece : file.pieces())
+      whole.size_bytes += piece.length_bytes();
+  }
+}
+
+const Importer::Whole* Importer::Choose(const std::string& path, const Versions& versions) {
+  for (auto each = versions.rbegin(); each != versions.rend(); ++each) {
+    const auto& [description, whole] = *each;
+    if (!whole.IsWhole()) continue;
+    // It has been renamed since, and only its new manifest was to stay.
+    const bool is_moved =
+        described_[{whole.checkpoint, description.version}] > description.described_at_ns;
+    return is_moved ? nullptr : &whole;
+  }
+  Problem(StrCat(path, ": manifests of some of its parts are missing"));
+  return nullptr;
+}
+
+Task<absl::Status> Importer::Read(const wire::TierSpec& tier, Found manifest) {
+  if (manifest.object == read_object_) co_return absl::OkStatus();
   const std::string key = ColdManifestKey(status_.cluster_id(), manifest.object);
   const absl::StatusOr<std::string> text = co_await shared_.nodes().GetText(
       tier, key, manifest.size_bytes, shared_.After(kStoreTimeout));
@@ -182,7 +216,7 @@ Task<absl::StatusOr<disk::ColdManifest>> Importer::Read(const wire::TierSpec& ti
   if (!decoded.ok()) co_return decoded.status();
   read_object_ = manifest.object;
   read_ = *std::move(decoded);
-  co_return read_;
+  co_return absl::OkStatus();
 }
 
 Task<void> Importer::MakeGroupsFor(const disk::ColdManifest::Subject& subject) {
@@ -194,27 +228,21 @@ Task<void> Importer::MakeGroupsFor(const disk::ColdManifest::Subject& subject) {
                    ToStd(made.message()), "; see cairn bucket set"));
 }
 
-Task<absl::Status> Importer::ImportWhole(const wire::TierSpec& tier, const std::string& path,
-                                         const Whole& whole) {
-  uint64_t inode = 0, files = 0, bytes = 0;
-  for (const auto& [part, manifest] : whole.parts) {
-    CO_ASSIGN_OR_RETURN(const disk::ColdManifest read, co_await Read(tier, manifest));
+Task<absl::Status> Importer::ImportWhole(const wire::TierSpec& tier, const Whole& whole) {
+  uint64_t inode = 0;
+  for (const auto& [number, part] : whole.parts) {
+    CO_RETURN_IF_ERROR(co_await Read(tier, part.manifest));
+    if (part.index >= read_.subjects_size()) co_return absl::DataLossError("its manifest changed");
     disk::ImportCold import;
-    for (const disk::ColdManifest::Subject& subject : read.subjects()) {
-      const bool is_it =
-          subject.path() == path && subject.version() == whole.version && subject.part() == part;
-      if (is_it) *import.mutable_subject() = subject;
-    }
-    files += static_cast<uint64_t>(import.subject().files_size());
-    bytes = import.subject().size_bytes();
+    *import.mutable_subject() = read_.subjects(part.index);
     import.set_cluster_id(status_.cluster_id());
     import.set_tier(tier.name());
     import.set_inode(inode);
-    import.set_last(part == whole.parts.rbegin()->first);
-    for (const auto& [number, each] : whole.parts) {
+    import.set_last(number == whole.parts.rbegin()->first);
+    for (const auto& [ignored, each] : whole.parts) {
       if (!import.last()) break;
-      import.add_manifests(each.object);
-      import.add_manifest_bytes(each.size_bytes);
+      import.add_manifests(each.manifest.object);
+      import.add_manifest_bytes(each.manifest.size_bytes);
     }
     if (status_.dry_run()) continue;
     co_await MakeGroupsFor(import.subject());
@@ -234,8 +262,8 @@ Task<absl::Status> Importer::ImportWhole(const wire::TierSpec& tier, const std::
     inode = imported->inode();
   }
   status_.set_subjects(status_.subjects() + 1);
-  status_.set_files(status_.files() + files);
-  status_.set_size_bytes(status_.size_bytes() + bytes);
+  status_.set_files(status_.files() + whole.files);
+  status_.set_size_bytes(status_.size_bytes() + whole.size_bytes);
   co_return absl::OkStatus();
 }
 

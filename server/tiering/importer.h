@@ -1,6 +1,8 @@
 // Makes the namespace again of the manifests that lie in a cold tier.
 #pragma once
 
+#include <compare>
+#include <cstdint>
 #include <map>
 #include <set>
 #include <string>
@@ -33,21 +35,40 @@ class Importer {
     uint64_t object = 0;
     uint64_t size_bytes = 0;
   };
-  // A checkpoint or file, of which these manifests have the parts, by their number.
-  struct Whole {
-    uint64_t version = 0;
-    std::map<uint32_t, Found> parts;
-    bool has_last = false;
+  struct Part {
+    Found manifest;
+    int index = 0;  // among its subjects
   };
+  // A version of a checkpoint or file, as it was described at some time: the later, the truer.
+  struct Description {
+    uint64_t version = 0;
+    int64_t described_at_ns = 0;
+    auto operator<=>(const Description&) const = default;
+  };
+  // The parts of one, by their number, and what they tell of.
+  struct Whole {
+    bool checkpoint = false;
+    std::map<uint32_t, Part> parts;
+    bool has_last = false;
+    uint64_t files = 0;
+    uint64_t size_bytes = 0;  // of all pieces
+    uint64_t files_told = 0;  // as many as there are to be
+    uint64_t size_told_bytes = 0;
+    bool IsWhole() const;
+  };
+  using Versions = std::map<Description, Whole>;
   Task<absl::StatusOr<std::vector<std::string>>> FindClusters(wire::TierSpec tier);
   Task<absl::StatusOr<std::vector<Found>>> FindManifests(wire::TierSpec tier, std::string cluster);
   Task<void> Run(wire::TierSpec tier, std::vector<Found> manifests);
   Task<absl::Status> Import(const wire::TierSpec& tier, const std::vector<Found>& manifests);
   // First which versions there are: what is imported is the newest whole one of each path.
   Task<absl::Status> Survey(const wire::TierSpec& tier, const std::vector<Found>& manifests);
-  Task<absl::StatusOr<disk::ColdManifest>> Read(const wire::TierSpec& tier, Found manifest);
-  Task<absl::Status> ImportWhole(const wire::TierSpec& tier, const std::string& path,
-                                 const Whole& whole);
+  void NoteFound(const disk::ColdManifest::Subject& subject, Part part);
+  // The newest description that is whole; null: none is, or what it tells of has another path now.
+  const Whole* Choose(const std::string& path, const Versions& versions);
+  // Into read_.
+  Task<absl::Status> Read(const wire::TierSpec& tier, Found manifest);
+  Task<absl::Status> ImportWhole(const wire::TierSpec& tier, const Whole& whole);
   // A bucket that comes with it needs placement groups for what is fetched and written.
   Task<void> MakeGroupsFor(const disk::ColdManifest::Subject& subject);
   void Problem(std::string text);
@@ -55,7 +76,9 @@ class Importer {
   TierShared& shared_;
   Scope scope_;
   wire::ImportStatusReply status_;
-  std::map<std::string, std::map<uint64_t, Whole>> found_;  // by path and version
+  std::map<std::string, Versions> found_;  // by path
+  // When a version was described last: versions are of one cluster, of which no two have the same.
+  std::map<std::pair<bool, uint64_t>, int64_t> described_;
   std::set<std::string> redundancies_;  // for which there are placement groups, or cannot be
   // The last that was read: small files of one manifest follow each other.
   uint64_t read_object_ = 0;

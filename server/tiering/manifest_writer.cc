@@ -23,11 +23,14 @@ using File = disk::ColdManifest::File;
 class Writer {
  public:
   Writer(TierShared* shared, const wire::TierInfo& tier, disk::FinishTierStep* finish)
-      : shared_(*shared), tier_(tier), finish_(*finish) {}
+      : shared_(*shared),
+        tier_(tier),
+        finish_(*finish),
+        described_at_ns_(absl::ToUnixNanos(Executor::Current().clock().WallNow())) {}
 
   Task<absl::Status> Add(const TierTask& task) {
     absl::StatusOr<Subject> subject = co_await Describe(task);
-    // Removed meanwhile.
+    // Removed meanwhile, or no directory knows its path.
     if (absl::IsNotFound(subject.status())) co_return absl::OkStatus();
     if (!subject.ok()) co_return subject.status();
     TierCursor cursor;
@@ -47,6 +50,9 @@ class Writer {
     }
     subject->set_last_part(true);
     AddPart(*subject);
+    auto* described = finish_.add_described();
+    described->set_subject(task.subject.value());
+    described->set_changes(task.record.changes());
     if (bytes_ >= kPartBytes) co_return co_await Put();
     co_return absl::OkStatus();
   }
@@ -86,6 +92,7 @@ class Writer {
     if (!path.ok()) co_return path.status();
     subject.set_path(*path);
     subject.set_size_bytes(task.record.size_bytes());
+    subject.set_described_at_ns(described_at_ns_);
     wire::GetBucketRequest bucket;
     bucket.set_name(path->substr(0, path->find('/')));
     const absl::StatusOr<wire::GetBucketReply> found =
@@ -151,6 +158,7 @@ class Writer {
   TierShared& shared_;
   const wire::TierInfo& tier_;
   disk::FinishTierStep& finish_;
+  const int64_t described_at_ns_;
   disk::ColdManifest manifest_;
   uint64_t bytes_ = 0;
 };

@@ -10,8 +10,8 @@
 
 namespace cairn {
 
-// Puts manifests of all of `tasks` and adds them to `finish`. FAILED_PRECONDITION: some of one is
-// not copied.
+// Puts manifests of all of `tasks` and adds them to `finish`, with what they tell of. What is not
+// found is passed by. ABORTED: some of one is not copied.
 Task<absl::Status> WriteManifests(TierShared* shared, const wire::TierInfo& tier,
                                   const std::vector<TierTask>& tasks, disk::FinishTierStep* finish);
 

@@ -24,17 +24,17 @@ wire::ExtentRun CutRun(const TierRun& run, uint64_t begin, uint64_t end) {
   return cut;
 }
 
-void ObjectPacker::Add(const TierRun& run) {
+void ObjectPacker::Add(const TierRun& run, InodeId subject) {
   uint64_t at = 0;
   for (const disk::ColdRunRecord::Part& part : run.cold.parts()) {
-    if (at < part.run_offset_bytes()) AddRange(run, at, part.run_offset_bytes());
+    if (at < part.run_offset_bytes()) AddRange(run, subject, at, part.run_offset_bytes());
     at = part.run_offset_bytes() + part.length_bytes();
   }
-  if (at < run.record.length_bytes()) AddRange(run, at, run.record.length_bytes());
+  if (at < run.record.length_bytes()) AddRange(run, subject, at, run.record.length_bytes());
 }
 
 // Whole stripes in each object, so that one is read for one object only.
-void ObjectPacker::AddRange(const TierRun& run, uint64_t begin, uint64_t end) {
+void ObjectPacker::AddRange(const TierRun& run, InodeId subject, uint64_t begin, uint64_t end) {
   const uint64_t stripe_bytes = run.record.stripe_bytes();
   while (begin < end) {
     uint64_t stop = std::min(end, begin + room());
@@ -49,7 +49,7 @@ void ObjectPacker::AddRange(const TierRun& run, uint64_t begin, uint64_t end) {
     source.set_run_offset_bytes(begin);
     source.set_length_bytes(stop - begin);
     *source.mutable_run() = CutRun(run, begin, stop);
-    AddSource(std::move(source), 0);
+    AddSource(std::move(source), 0, subject);
     begin = stop;
   }
 }
@@ -67,7 +67,7 @@ void ObjectPacker::AddPart(uint64_t first_stripe, const disk::ColdRunRecord::Par
     full_.push_back(std::exchange(open_, {}));
     open_message_bytes_ = 0;
   }
-  AddSource(std::move(source), part.object());
+  AddSource(std::move(source), part.object(), {});
 }
 
 void ObjectPacker::CloseIfFull(uint64_t next_source_bytes) {
@@ -78,20 +78,21 @@ void ObjectPacker::CloseIfFull(uint64_t next_source_bytes) {
   open_message_bytes_ = 0;
 }
 
-void ObjectPacker::AddSource(wire::ColdSource source, uint64_t instead_of) {
+void ObjectPacker::AddSource(wire::ColdSource source, uint64_t instead_of, InodeId subject) {
   const uint64_t message_bytes = source.ByteSizeLong() + 4;
   CloseIfFull(message_bytes);
   open_message_bytes_ += message_bytes;
   open_.payload_bytes += source.length_bytes();
   open_.sources.push_back(std::move(source));
   open_.instead_of.push_back(instead_of);
+  open_.subjects.push_back(subject.value());
 }
 
 std::optional<PackedObject> ObjectPacker::Take() {
   CloseIfFull(0);
   if (full_.empty()) return std::nullopt;
   PackedObject first = std::move(full_.front());
-  full_.erase(full_.begin());
+  full_.pop_front();
   return first;
 }
 
@@ -115,6 +116,7 @@ disk::NoteColdObject NoteOf(const PackedObject& packed, uint64_t object, uint64_
     piece->set_length_bytes(source.length_bytes());
     piece->set_object_offset_bytes(at);
     piece->set_instead_of(packed.instead_of[i]);
+    piece->set_subject(packed.subjects[i]);
     at += source.length_bytes();
   }
   return note;

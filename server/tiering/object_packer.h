@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <vector>
 
+#include "common/base/ids.h"
 #include "common/base/units.h"
 #include "proto/disk/meta_log.pb.h"
 #include "proto/wire/tier.pb.h"
@@ -21,13 +23,14 @@ inline constexpr uint64_t kColdSourcesBytesMax = 48 * kKiB;
 struct PackedObject {
   std::vector<wire::ColdSource> sources;
   std::vector<uint64_t> instead_of;  // for each source: the object that it lay in; 0: none
+  std::vector<uint64_t> subjects;    // for each: whose it is; 0: as is known
   uint64_t payload_bytes = 0;
 };
 
 class ObjectPacker {
  public:
-  // All of a run that lies in no cold tier yet. Objects that became full: Take().
-  void Add(const TierRun& run);
+  // All of a run of `subject` that lies in no cold tier yet. Objects that became full: Take().
+  void Add(const TierRun& run, InodeId subject);
   // A part of a run, from the object it lies in.
   void AddPart(uint64_t first_stripe, const disk::ColdRunRecord::Part& part,
                const wire::ColdPlace& place);
@@ -37,14 +40,14 @@ class ObjectPacker {
   std::optional<PackedObject> Finish();
 
  private:
-  void AddRange(const TierRun& run, uint64_t begin, uint64_t end);
-  void AddSource(wire::ColdSource source, uint64_t instead_of);
+  void AddRange(const TierRun& run, InodeId subject, uint64_t begin, uint64_t end);
+  void AddSource(wire::ColdSource source, uint64_t instead_of, InodeId subject);
   void CloseIfFull(uint64_t next_source_bytes);
   uint64_t room() const { return kColdPayloadBytes - open_.payload_bytes; }
 
   PackedObject open_;
   uint64_t open_message_bytes_ = 0;
-  std::vector<PackedObject> full_;
+  std::deque<PackedObject> full_;
 };
 
 // What is noted of the object once it is in its store.

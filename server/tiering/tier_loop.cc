@@ -224,6 +224,20 @@ size_t TierLoop::RunningOf(wire::TierStep step) const {
       jobs_.begin(), jobs_.end(), [step](const Job& job) { return job.progress.step == step; }));
 }
 
+// With those that tiers may not do now in front, however many, what waits behind them is found in
+// a few rounds.
+Task<absl::StatusOr<std::vector<TierTask>>> TierLoop::FindSteps(TierTaskFilter filter) {
+  absl::StatusOr<TierTaskPage> page = co_await meta_.TierTasks(filter, "", kTasksLookedAt);
+  if (!page.ok()) co_return page.status();
+  steps_wait_ = !page->tasks.empty() || !page->next.empty();
+  if (!page->tasks.empty() || page->next.empty()) co_return std::move(page->tasks);
+  const std::string from = passed_by_.empty() ? page->next : passed_by_;
+  page = co_await meta_.TierTasks(std::move(filter), from, kTasksLookedAt);
+  if (!page.ok()) co_return page.status();
+  if (page->tasks.empty()) passed_by_ = page->next;
+  co_return std::move(page->tasks);
+}
+
 Task<absl::Status> TierLoop::BeginSteps() {
   TierTaskFilter filter;
   for (const auto& [subject, progress] : running_) filter.subjects.insert(subject);
@@ -232,8 +246,7 @@ Task<absl::Status> TierLoop::BeginSteps() {
     if (held || tier.control().archive_paused()) filter.no_archive.insert(name);
     if (held || tier.control().recall_paused()) filter.no_recall.insert(name);
   }
-  absl::StatusOr<std::vector<TierTask>> tasks =
-      co_await meta_.TierTasks(std::move(filter), kTasksLookedAt);
+  absl::StatusOr<std::vector<TierTask>> tasks = co_await FindSteps(std::move(filter));
   if (!tasks.ok()) co_return tasks.status();
   counters_.waiting = tasks->size();
   counters_.oldest_waiting_ns = 0;
@@ -244,7 +257,6 @@ Task<absl::Status> TierLoop::BeginSteps() {
   }
   // By tier, those that are archived together.
   std::map<std::string, std::vector<TierTask>> small;
-  steps_wait_ = !tasks->empty();
   for (TierTask& task : *tasks) {
     const wire::TierStep step = task.record.step();
     const bool alone = step != wire::TIER_STEP_ARCHIVE || task.record.size_bytes() >= kSmallBytes ||

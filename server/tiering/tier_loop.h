@@ -71,6 +71,7 @@ class TierLoop {
   Task<absl::Status> LearnTiers();
   Task<absl::Status> Evaluate();
   Task<absl::Status> WritePressures(disk::RunTiering* run);
+  Task<absl::StatusOr<std::vector<TierTask>>> FindSteps(TierTaskFilter filter);
   Task<absl::Status> BeginSteps();
   void Begin(std::vector<TierTask> tasks);
   Task<void> RunJob(Job* job);
@@ -104,6 +105,7 @@ class TierLoop {
   uint64_t spared_bytes_ = 0;  // for writers in need, last
   int64_t next_due_ns_ = 0;
   bool steps_wait_ = false;
+  std::string passed_by_;      // up to here, no step could begin
   bool hot_is_stuck_ = false;  // above a watermark, and nothing may be let go of
   Counters counters_;
 };

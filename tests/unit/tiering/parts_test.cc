@@ -141,7 +141,7 @@ TEST(ObjectPacker, RandomRunsAreCoveredOnce) {
         part->set_length_bytes(stripe);
         missing[run.first_stripe] -= stripe;
       }
-      packer.Add(run);
+      packer.Add(run, InodeId(7));
       while (auto full = packer.Take()) objects.push_back(*std::move(full));
     }
     while (auto last = packer.Finish()) objects.push_back(*std::move(last));

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -16,6 +17,7 @@
 #include "common/base/strings.h"
 #include "server/meta/cold.h"
 #include "server/meta/tier_files.h"
+#include "server/meta/tier_subject.h"
 #include "server/meta/tree.h"
 #include "server/tier/cold_manifest.h"
 #include "server/tier/cold_object.h"
@@ -243,6 +245,54 @@ class TieringSimTest : public MetaTest {
   }
   wire::TierPlace PlaceAt(const std::string& path) { return Explain(path).verdict().place(); }
 
+  // What the manifests in the store tell of: where it was, and whether all of it is in the store.
+  struct Told {
+    std::string path;
+    uint64_t version = 0;
+    bool whole = true;
+  };
+  std::vector<Told> TellAll() const {
+    std::vector<Told> told;
+    for (const auto& [key, object] : store_.objects) {
+      const uint64_t id = ColdManifestOf(key, kCluster);
+      if (id == 0) continue;
+      const auto manifest = DecodeColdManifest(
+          {kCluster, id}, std::as_bytes(std::span(object.text.data(), object.text.size())));
+      EXPECT_THAT(manifest, IsOk());
+      for (const auto& subject : manifest->subjects()) {
+        Told& each = told.emplace_back(Told{subject.path(), subject.version()});
+        for (const auto& file : subject.files()) {
+          for (const auto& piece : file.pieces()) {
+            const auto found = store_.objects.find(StoreKeyOf(piece));
+            each.whole = each.whole && found != store_.objects.end() &&
+                         found->second.size_bytes == piece.object_bytes();
+          }
+        }
+      }
+    }
+    return told;
+  }
+  // An import that came now would find every file that counts as copied: under its name, if that
+  // is what its manifest tells.
+  void CheckToldOf(const std::set<std::string>& files) {
+    const Transaction txn(kv_);
+    const std::vector<Told> told = TellAll();
+    for (const std::string& path : files) {
+      const auto resolved = Resolve(txn, path, LatestAlias::kIgnore);
+      ASSERT_THAT(resolved, IsOk()) << path;
+      const auto subject = FindSubject(txn, resolved->node.inode);
+      ASSERT_THAT(subject, IsOk());
+      if (!subject->has_value() || !(*subject)->copied()) continue;
+      const auto inode = LoadInode(txn, resolved->node.inode);
+      ASSERT_THAT(inode, IsOk());
+      const bool is_told = std::any_of(told.begin(), told.end(), [&](const Told& each) {
+        return each.whole && each.version == inode->version() &&
+               (each.path == path || (*subject)->manifest_is_old());
+      });
+      EXPECT_TRUE(is_told) << path << " would be lost with the metadata";
+    }
+  }
+
   // What the store has, as if another cluster had written it.
   SimColdStore OfCluster(const std::string& cluster) const {
     SimColdStore others;
@@ -370,7 +420,12 @@ TEST_F(TieringSimTest, SparseObjectsAreWrittenAnew) {
   Wait(absl::Minutes(2));
   const auto before = ColdUsage(Transaction(kv_), "cold");
   for (int i = 0; i < 18; ++i) ASSERT_THAT(Remove(StrCat("default/f", i)), IsOk());
-  Wait(absl::Minutes(5));
+  for (int i = 0; i < 200; ++i) {
+    // Manifests do not get there at once.
+    nodes_.failures_in_100 = i < 40 ? 60 : 0;
+    Wait(absl::Seconds(5));
+    CheckToldOf({"default/f18", "default/f19"});
+  }
   const auto after = ColdUsage(Transaction(kv_), "cold");
   EXPECT_EQ(after->live_bytes() / (5 << 20), 2u);
   EXPECT_LT(after->size_bytes(), before->size_bytes() / 4);
@@ -386,16 +441,25 @@ TEST_F(TieringSimTest, AFileThatIsRenamedIsToldOfAnewInTheTier) {
   Wait(absl::Minutes(1));
   ASSERT_THAT(Rename("default/dir", "default/other"), IsOk());
   Wait(absl::Minutes(1));
-  std::vector<std::string> told;
-  for (const auto& [key, object] : store_.objects) {
-    const uint64_t id = ColdManifestOf(key, kCluster);
-    if (id == 0) continue;
-    const auto manifest = DecodeColdManifest(
-        {kCluster, id}, std::as_bytes(std::span(object.text.data(), object.text.size())));
-    ASSERT_THAT(manifest, IsOk());
-    for (const auto& subject : manifest->subjects()) told.push_back(subject.path());
+  const std::vector<Told> told = TellAll();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].path, "default/other/b");
+}
+
+TEST_F(TieringSimTest, ARenameWhileItIsCopiedIsToldOfInTheEnd) {
+  std::set<std::string> files;
+  for (int i = 0; i < 40; ++i) {
+    const std::string path = StrCat("default/f", i);
+    ASSERT_THAT(PutFile(path, 5 << 20), IsOk());
+    EXPECT_THAT(Ask(wire::TIER_PUSH, path), IsOk());
+    Wait(absl::Milliseconds(250 * i));
+    files.insert(StrCat("default/g", i));
+    ASSERT_THAT(Rename(path, StrCat("default/g", i)), IsOk());
+    CheckToldOf(files);
   }
-  EXPECT_THAT(told, ::testing::ElementsAre("default/other/b"));
+  Wait(absl::Minutes(2));
+  CheckToldOf(files);
+  for (const std::string& path : files) EXPECT_EQ(PlaceAt(path), wire::TIER_COPIED) << path;
 }
 
 TEST_F(TieringSimTest, WatermarksLetGoOfTheLeastUsedFirst) {
@@ -476,7 +540,15 @@ class RandomTiering : public TieringSimTest {
  protected:
   void Step() {
     const std::string path = StrCat("default/f", random_.Next() % 12);
-    switch (random_.Next() % 10) {
+    switch (random_.Next() % 11) {
+      case 9:
+        if (const std::string other = StrCat("default/f", random_.Next() % 12);
+            paths_.contains(path) && !paths_.contains(other)) {
+          ASSERT_THAT(Rename(path, other), IsOk());
+          paths_.erase(path);
+          paths_.insert(other);
+        }
+        break;
       case 0:
       case 1:
         if (paths_.contains(path)) break;
@@ -524,9 +596,12 @@ TEST_F(RandomTiering, NoByteIsLostAndNothingIsLeftBehind) {
     for (int i = 0; i < 120; ++i) {
       Step();
       CheckBytes({paths_.begin(), paths_.end()});
+      CheckToldOf(paths_);
       if (HasFailure()) return;
     }
     nodes_.failures_in_100 = 0;
+    Wait(absl::Hours(2));
+    CheckToldOf(paths_);
     for (const std::string& path : paths_) ASSERT_THAT(Remove(path), IsOk());
     paths_.clear();
     Wait(absl::Hours(2));

@@ -31,8 +31,8 @@ struct TierPolicy {
   uint64_t keep_every_steps = 0;  // checkpoints of steps divisible by it are never deleted
   // Checkpoints that neither of these keeps are deleted once they are so old.
   std::optional<absl::Duration> delete_after;
-  // Once targets are so full, copies let go of space, the oldest first, until they are as full as
-  // `low_percent`. 0: never.
+  // Once targets are so full, copies let go of space, the least recently used first, until they are
+  // as full as `low_percent`. 0: never.
   uint32_t high_percent = 0;
   uint32_t low_percent = 0;
   RecallMode recall = RecallMode::kBlock;
@@ -109,7 +109,7 @@ struct TierQueue {
   std::vector<TierQueueEntry> entries;  // in the order in which they begin
   std::string next;                     // where the next page begins
   bool more = false;
-  uint64_t waiting = 0;    // of all, not only of these
+  uint64_t waiting = 0;    // of all, up to some 100,000; told with the first page
   std::string holds_back;  // for people: why nothing is begun; "": nothing does
 };
 
