@@ -3,6 +3,7 @@
 // seconds.
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -141,6 +142,118 @@ void BM_MakeDirectory(benchmark::State& state) {
   state.SetItemsProcessed(static_cast<int64_t>(sequence));
 }
 BENCHMARK(BM_MakeDirectory)->Arg(1)->Arg(64)->Arg(512)->UseRealTime();
+
+// So many files under a tier policy, each looked at once and due again in a month.
+class PolicyStore {
+ public:
+  explicit PolicyStore(int64_t files) : files_(files) {
+    disk::Command add = Next();
+    add.mutable_add_tier()->mutable_spec()->set_name("cold");
+    add.mutable_add_tier()->mutable_spec()->set_location("s3://cold");
+    Run(std::move(add));
+    disk::Command set = Next();
+    wire::SetTierPolicyRequest& policy = *set.mutable_set_tier_policy();
+    policy.set_path("default");
+    policy.mutable_policy()->set_tier("cold");
+    policy.mutable_policy()->set_archive_after_seconds(30 * 24 * 3600);
+    Run(std::move(set));
+    while (written_ < files_) {
+      Write(kGroup);
+      Evaluate();
+    }
+  }
+
+  // New ones, which nobody has looked at.
+  void Write(int64_t count) {
+    Transaction txn(store_.kv());
+    for (int64_t i = 0; i < count; ++i, ++written_) {
+      // 1,000 a directory.
+      const std::string path = StrCat("default/d", written_ / 1000, "/f", written_);
+      if (written_ % 1000 == 0) {
+        disk::Command make = Next();
+        make.mutable_make_directory()->set_path(StrCat("default/d", written_ / 1000));
+        CAIRN_CHECK(Apply(make, txn).ok());
+      }
+      disk::Command begin = Next();
+      begin.mutable_begin_file()->set_path(path);
+      const auto begun = Apply(begin, txn);
+      wire::BeginFileReply reply;
+      CAIRN_CHECK(begun.ok() && reply.ParseFromString(*begun));
+      disk::Command commit = Next();
+      wire::CommitFileRequest& file = *commit.mutable_commit_file();
+      file.set_path(path);
+      file.set_lease(reply.lease());
+      file.set_size_bytes(1 << 20);
+      wire::ExtentRun& run = *file.add_extents();
+      run.set_length_bytes(1 << 20);
+      run.set_first_stripe(reply.stripes().first());
+      run.set_stripe_count(1);
+      run.set_stripe_bytes(4 << 20);
+      run.add_groups(1);
+      CAIRN_CHECK(Apply(commit, txn).ok());
+    }
+    CAIRN_CHECK(store_.kv().Write(txn.TakeBatch(), KvDurability::kUnsynced).ok());
+  }
+
+  // As the loop of tiering does. Returns how many subjects were looked at.
+  uint64_t Evaluate() {
+    uint64_t looked_at = 0;
+    for (bool more = true; more;) {
+      disk::Command command = Next();
+      command.mutable_run_tiering()->set_max_items(256);
+      disk::RunTieringReply reply;
+      CAIRN_CHECK(reply.ParseFromString(Run(std::move(command))));
+      looked_at += reply.looked_at();
+      more = reply.more();
+    }
+    return looked_at;
+  }
+
+ private:
+  static constexpr int64_t kGroup = 500;
+  static constexpr int64_t kNow = 1'800'000'000'000'000'000;
+
+  disk::Command Next() {
+    disk::Command command = Named(++sequence_);
+    command.set_time_ns(kNow);
+    return command;
+  }
+  std::string Run(disk::Command command) {
+    Transaction txn(store_.kv());
+    const auto reply = Apply(command, txn);
+    CAIRN_CHECK(reply.ok());
+    CAIRN_CHECK(store_.kv().Write(txn.TakeBatch(), KvDurability::kSynced).ok());
+    return *reply;
+  }
+
+  const int64_t files_;
+  Store store_;
+  uint64_t sequence_ = 0;
+  int64_t written_ = 0;
+};
+
+// What policies cost: stored files, and how many have changed since the last look.
+void BM_TierPolicies(benchmark::State& state) {
+  static std::map<int64_t, std::unique_ptr<PolicyStore>> stores;
+  std::unique_ptr<PolicyStore>& store = stores[state.range(0)];
+  if (store == nullptr) store = std::make_unique<PolicyStore>(state.range(0));
+  uint64_t looked_at = 0;
+  for (auto unused : state) {
+    state.PauseTiming();
+    if (state.range(1) > 0) store->Write(state.range(1));
+    state.ResumeTiming();
+    looked_at += store->Evaluate();
+  }
+  CAIRN_CHECK(looked_at == static_cast<uint64_t>(state.iterations() * state.range(1)));
+  state.SetItemsProcessed(static_cast<int64_t>(looked_at));
+}
+BENCHMARK(BM_TierPolicies)
+    ->ArgNames({"stored", "changed"})
+    ->ArgsProduct({{10'000, 1'000'000},
+                   {0, 100, 1000, 10'000}})  // the second takes minutes to write
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(10)
+    ->UseRealTime();
 
 }  // namespace
 }  // namespace cairn

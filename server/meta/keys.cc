@@ -123,6 +123,7 @@ std::string ColdPartKey(uint64_t object, uint64_t first_stripe) {
 std::string ColdUsageKey(std::string_view tier) { return std::string("u").append(tier); }
 
 std::string TierSubjectKey(InodeId inode) { return Tagged('s', inode.value()); }
+std::string TierDueNowKey(uint64_t order) { return Tagged('n', order); }
 // Times before 1970 are a clock's fault, and sort last: nothing waits for them in vain.
 std::string TierDueKey(int64_t due_ns, InodeId inode) {
   return Tagged('d', static_cast<uint64_t>(due_ns), inode.value());

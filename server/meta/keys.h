@@ -92,10 +92,12 @@ std::string ColdPartPrefix(uint64_t object);
 std::string ColdPartKey(uint64_t object, uint64_t first_stripe);
 std::string ColdUsageKey(std::string_view tier);
 
-// tier: 's' and the inode of a subject; 'd', when it is due, and its inode; 'w', priority, since
-// when, and the inode of one for which a step waits; 'h', the inode of a policy's directory, order,
-// and the inode of one that may be let go of when space is short; 'i' and an inode under import.
+// tier: 's' and the inode of a subject; 'n' and the order of one that is due now; 'd', when it is
+// due, and its inode; 'w', priority, since when, and the inode of one for which a step waits; 'h',
+// the inode of a policy's directory, order, and the inode of one that may be let go of when space
+// is short; 'i' and an inode under import.
 std::string TierSubjectKey(InodeId inode);
+std::string TierDueNowKey(uint64_t order);
 std::string TierDueKey(int64_t due_ns, InodeId inode);
 std::string TierStepKey(uint32_t priority, int64_t since_ns, InodeId inode);
 std::string TierSparePrefix(uint64_t policy);

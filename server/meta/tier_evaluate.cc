@@ -193,25 +193,62 @@ struct DuePage {
   int64_t next_ns = 0;
 };
 
-absl::StatusOr<DuePage> CollectDue(const Transaction& txn, int64_t now_ns, size_t limit) {
-  DuePage page;
-  Transaction::Scan scan(txn, kFamilyTier, "d", PrefixEnd("d"));
+absl::Status DamagedKey() {
+  return absl::DataLossError("metadata: a key of family \"tier\" is damaged");
+}
+
+// Both queues are read from where something may be left: before it, there is a tombstone for all
+// that has passed through them.
+absl::Status CollectDueNow(Transaction& txn, size_t limit, DuePage* page) {
+  ASSIGN_OR_RETURN(uint64_t from, txn.Read(Counter::kOldestTierDue));
+  ASSIGN_OR_RETURN(const uint64_t end, txn.Read(Counter::kNextTierDue));
+  Transaction::Scan scan(txn, kFamilyTier, TierDueNowKey(from), TierDueNowKey(end));
+  uint64_t oldest_left = end;
+  for (; scan.Valid(); scan.Next()) {
+    uint64_t order = 0, inode = 0;
+    if (!KeyReader(scan.key().substr(1)).ReadU64(&order) ||
+        !KeyReader(scan.value()).ReadU64(&inode))
+      return DamagedKey();
+    if (page->due.size() == limit) {
+      page->more = true;
+      oldest_left = order;
+      break;
+    }
+    page->due.push_back({InodeId(inode), std::string(scan.key())});
+  }
+  RETURN_IF_ERROR(scan.status());
+  return txn.Raise(Counter::kOldestTierDue, oldest_left);
+}
+
+absl::Status CollectDueByTime(Transaction& txn, int64_t now_ns, size_t limit, DuePage* page) {
+  ASSIGN_OR_RETURN(const uint64_t from, txn.Read(Counter::kTierDueFrom));
+  // What is left is due after now, or the first that did not fit.
+  uint64_t left_from = static_cast<uint64_t>(std::max<int64_t>(now_ns, 0)) + 1;
+  Transaction::Scan scan(txn, kFamilyTier, TierDueKey(static_cast<int64_t>(from), InodeId()),
+                         PrefixEnd("d"));
   for (; scan.Valid(); scan.Next()) {
     uint64_t at = 0, inode = 0;
     KeyReader reader(scan.key().substr(1));
-    if (!reader.ReadU64(&at) || !reader.ReadU64(&inode))
-      return absl::DataLossError("metadata: a key of family \"tier\" is damaged");
+    if (!reader.ReadU64(&at) || !reader.ReadU64(&inode)) return DamagedKey();
     if (static_cast<int64_t>(at) > now_ns || static_cast<int64_t>(at) < 0) {
-      page.next_ns = static_cast<int64_t>(at);
+      page->next_ns = static_cast<int64_t>(at);
       break;
     }
-    if (page.due.size() == limit) {
-      page.more = true;
+    if (page->due.size() == limit) {
+      page->more = true;
+      left_from = at;
       break;
     }
-    page.due.push_back({InodeId(inode), std::string(scan.key())});
+    page->due.push_back({InodeId(inode), std::string(scan.key())});
   }
   RETURN_IF_ERROR(scan.status());
+  return txn.Raise(Counter::kTierDueFrom, left_from);
+}
+
+absl::StatusOr<DuePage> CollectDue(Transaction& txn, int64_t now_ns, size_t limit) {
+  DuePage page;
+  RETURN_IF_ERROR(CollectDueNow(txn, limit, &page));
+  RETURN_IF_ERROR(CollectDueByTime(txn, now_ns, limit, &page));
   return page;
 }
 

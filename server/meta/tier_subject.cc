@@ -21,7 +21,11 @@ using Record = disk::TierSubjectRecord;
 constexpr int kDepthMax = static_cast<int>(kMaxPathBytes);
 
 void LeaveQueues(Transaction& txn, InodeId inode, const Record& record) {
-  if (record.due_ns() != 0) txn.Delete(kFamilyTier, TierDueKey(record.due_ns(), inode));
+  if (record.due_order() != 0) {
+    txn.Delete(kFamilyTier, TierDueNowKey(record.due_order()));
+  } else if (record.due_ns() != 0) {
+    txn.Delete(kFamilyTier, TierDueKey(record.due_ns(), inode));
+  }
   if (record.step() != wire::TIER_STEP_NONE) {
     txn.Delete(kFamilyTier, TierStepKey(record.priority(), record.step_since_ns(), inode));
   }
@@ -30,14 +34,20 @@ void LeaveQueues(Transaction& txn, InodeId inode, const Record& record) {
   }
 }
 
-void EnterQueues(Transaction& txn, InodeId inode, const Record& record) {
-  if (record.due_ns() != 0) txn.Put(kFamilyTier, TierDueKey(record.due_ns(), inode), "");
+absl::Status EnterQueues(Transaction& txn, InodeId inode, const Record& record) {
+  if (record.due_order() != 0) {
+    txn.Put(kFamilyTier, TierDueNowKey(record.due_order()), U64(inode.value()));
+  } else if (record.due_ns() != 0) {
+    txn.Put(kFamilyTier, TierDueKey(record.due_ns(), inode), "");
+    RETURN_IF_ERROR(txn.Lower(Counter::kTierDueFrom, static_cast<uint64_t>(record.due_ns())));
+  }
   if (record.step() != wire::TIER_STEP_NONE) {
     txn.Put(kFamilyTier, TierStepKey(record.priority(), record.step_since_ns(), inode), "");
   }
   if (record.spare_policy() != 0) {
     txn.Put(kFamilyTier, TierSpareKey(record.spare_policy(), record.spare_order_ns(), inode), "");
   }
+  return absl::OkStatus();
 }
 
 // How many committed checkpoints of `parent` are newer than the commit, up to `limit`.
@@ -69,8 +79,15 @@ absl::Status StoreSubject(Transaction& txn, InodeId inode, const std::optional<R
   } else {
     RETURN_IF_ERROR(txn.Add(Counter::kTierSubjects, 1).status());
   }
-  Store(txn, kFamilyTier, TierSubjectKey(inode), after);
-  EnterQueues(txn, inode, after);
+  Record stored = after;
+  if (after.due_ns() != kTierDueNow) {
+    stored.clear_due_order();
+  } else if (stored.due_order() == 0) {
+    ASSIGN_OR_RETURN(const uint64_t order, txn.Add(Counter::kNextTierDue, 1));
+    stored.set_due_order(order);
+  }
+  Store(txn, kFamilyTier, TierSubjectKey(inode), stored);
+  RETURN_IF_ERROR(EnterQueues(txn, inode, stored));
   if (after.due_ns() == kTierDueNow || after.step() != wire::TIER_STEP_NONE)
     txn.effects().tiering_wanted = true;
   return absl::OkStatus();

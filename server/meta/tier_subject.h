@@ -31,7 +31,8 @@ inline constexpr int64_t kTierDueNow = 1;
 
 absl::StatusOr<std::optional<disk::TierSubjectRecord>> FindSubject(const Transaction& txn,
                                                                    InodeId inode);
-// Stores what has become of `before` (nullopt: it is new), and moves it in the queues.
+// Stores what has become of `before` (nullopt: it is new), and moves it in the queues, where one
+// that is due now keeps its place.
 absl::Status StoreSubject(Transaction& txn, InodeId inode,
                           const std::optional<disk::TierSubjectRecord>& before,
                           const disk::TierSubjectRecord& after);

@@ -135,6 +135,12 @@ absl::Status Transaction::Raise(Counter counter, uint64_t value) {
   return absl::OkStatus();
 }
 
+absl::Status Transaction::Lower(Counter counter, uint64_t value) {
+  ASSIGN_OR_RETURN(const uint64_t before, Read(counter));
+  if (value < before) Put(kFamilySystem, CounterKey(counter), U64(value));
+  return absl::OkStatus();
+}
+
 absl::Status Transaction::Subtract(Counter counter, uint64_t amount) {
   ASSIGN_OR_RETURN(const uint64_t before, Read(counter));
   if (amount > before) return absl::DataLossError("metadata: a count would fall below zero");

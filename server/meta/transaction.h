@@ -56,6 +56,9 @@ enum class Counter : uint8_t {
   kOldestPending = 11,
   kOldestCleanup = 12,
   kNextColdObject = 13,
+  kNextTierDue = 14,
+  kOldestTierDue = 15,
+  kTierDueFrom = 16,  // no subject is due before that time
   kCheckpoints = 32,
   kFiles = 33,
   kOpenAttempts = 34,
@@ -122,6 +125,8 @@ class Transaction {
   absl::StatusOr<uint64_t> Add(Counter counter, uint64_t amount);
   // To at least `value`.
   absl::Status Raise(Counter counter, uint64_t value);
+  // To at most `value`.
+  absl::Status Lower(Counter counter, uint64_t value);
   // For counts. REQUIRES: the count is at least `amount`.
   absl::Status Subtract(Counter counter, uint64_t amount);
 

@@ -53,6 +53,7 @@ TEST(MetaGolden, Keys) {
   text += GoldenLine("cold_part", ColdPartKey(kNumber, 0x1112131415161718));
   text += GoldenLine("tier_policy", TierPolicyKey(inode));
   text += GoldenLine("tier_subject", TierSubjectKey(inode));
+  text += GoldenLine("tier_due_now", TierDueNowKey(kNumber));
   text += GoldenLine("tier_due", TierDueKey(0x1112131415161718, inode));
   text += GoldenLine("tier_step", TierStepKey(0x21222324, 0x1112131415161718, inode));
   text += GoldenLine("tier_spare", TierSpareKey(kNumber, 0x1112131415161718, inode));

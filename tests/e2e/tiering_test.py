@@ -8,6 +8,7 @@ import shutil
 import unittest
 
 import s3_services
+from faulty_proxy import FaultyProxy
 from cairn_cluster import FOUNDER, ClusterTest
 from cairn_harness import MIB, PATIENCE_S, SdkError, wait_until
 
@@ -22,8 +23,8 @@ class TieringTest(ClusterTest):
         self.run_cli(cluster, "tier", "add", name, directory)
         return pathlib.Path(directory)
 
-    def bucket(self, cluster, kind, name="cold"):
-        """A bucket of an S3 service as a tier."""
+    def bucket(self, cluster, kind, name="cold", proxy_seed=None):
+        """A bucket of an S3 service as a tier; with a seed, behind a proxy, which is `service.proxy`."""
         if reason := s3_services.missing():
             self.fail(reason)
         service = kind(self.dir)
@@ -34,7 +35,12 @@ class TieringTest(ClusterTest):
         with open(path, "w") as file:
             file.write(f"[default]\naws_access_key_id = {service.key_id}\naws_secret_access_key = {service.secret}\n")
         os.chmod(path, 0o600)
-        self.run_cli(cluster, "tier", "add", name, "s3://cold", "--endpoint", service.url, "--credentials",
+        url = service.url
+        if proxy_seed is not None:
+            service.proxy = FaultyProxy(service.port, proxy_seed)
+            self.addCleanup(service.proxy.stop)
+            url = service.proxy.url
+        self.run_cli(cluster, "tier", "add", name, "s3://cold", "--endpoint", url, "--credentials",
                      f"file:{path}")
         return service
 
@@ -148,6 +154,33 @@ class OnDemand(TieringTest):
                 self.verify(sdk, "default/a")
                 self.run_cli(cluster, "tier", "fetch", "default/a", "--wait")
                 self.verify(sdk, "default/a")
+
+
+class Storms(TieringTest):
+    def test_moves_get_through_a_service_in_trouble(self):
+        cluster = self.cluster(1)
+        service = self.bucket(cluster, s3_services.Nanio, proxy_seed=7)
+        sdk = cluster.sdk()
+        paths = [f"default/step-{step}" for step in range(4)]
+        for step, path in enumerate(paths):
+            self.save(sdk, path, seed=100 * step + 1, size=9 * MIB)
+        service.proxy.share = 0.3
+        self.run_cli(cluster, "tier", "release", *paths, "--wait")
+        for path in paths[:2]:
+            self.verify(sdk, path)
+        self.run_cli(cluster, "tier", "fetch", *paths[:2], "--wait")
+        service.proxy.share = 1.0
+        # All of it fails: that is told, and nothing is lost by it.
+        self.save(sdk, "default/late", seed=900, size=9 * MIB)
+        self.run_cli(cluster, "tier", "push", "default/late")
+        wait_until(lambda: self.explain(cluster, "default/late")["failures"] > 0, "a failure is told", SLOWLY_S)
+        self.verify(sdk, "default/late")
+        service.proxy.share = 0.0
+        self.wait_place(cluster, "default/late", "copied")
+        for path in paths + ["default/late"]:
+            self.verify(sdk, path)
+        # All kinds of trouble were had.
+        self.assertTrue(all(service.proxy.disturbed.values()), service.proxy.disturbed)
 
 
 class ByPolicy(TieringTest):

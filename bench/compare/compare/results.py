@@ -15,6 +15,9 @@ TARGETS = {
     "archive_vs_plain_copy": 0.8,
     "recall_vs_plain_copy": 0.8,
     "save_beside_archive_vs_alone": 0.9,
+    "s3_archive_vs_plain_puts": 0.8,
+    "s3_recall_vs_plain_gets": 0.8,
+    "save_beside_s3_archive_vs_alone": 0.9,
 }
 
 # What figures must not exceed, from the same requirements: a number, or another figure and a number on top of it.
@@ -110,6 +113,16 @@ LABELS = {
     "tier_recall": "fetch of a checkpoint from a cold tier, from being asked for",
     "tier_save_alone": "save with nothing beside",
     "tier_save_beside": "save while another checkpoint is copied",
+    "s3_plain_copy": "plain parallel puts to an S3 service (boto3)",
+    "s3_archive": "copy of a checkpoint to an S3 service, from being asked for",
+    "s3_plain_read": "plain parallel gets into files, fsync included (boto3)",
+    "s3_cold_restore": "restore of a checkpoint that lies in an S3 service alone",
+    "s3_plain_copy_back": "plain parallel gets, again",
+    "s3_recall": "fetch of a checkpoint from an S3 service, from being asked for",
+    "s3_curl_put": "plain parallel puts, each in one request (curl)",
+    "s3_curl_get": "plain parallel gets, each in one request (curl)",
+    "s3_save_alone": "save with nothing beside",
+    "s3_save_beside": "save while another checkpoint is copied to an S3 service",
 }
 
 
@@ -156,6 +169,12 @@ class Results:
         self._ratio("recall_vs_plain_copy", "tier_recall", ["tier_plain_copy_back"])
         self._ratio("cold_restore_vs_plain_read", "tier_cold_restore", ["tier_plain_read"])
         self._ratio("save_beside_archive_vs_alone", "tier_save_beside", ["tier_save_alone"])
+        self._ratio("s3_archive_vs_plain_puts", "s3_archive", ["s3_plain_copy"])
+        self._ratio("s3_recall_vs_plain_gets", "s3_recall", ["s3_plain_copy_back"])
+        self._ratio("s3_archive_vs_curl", "s3_archive", ["s3_curl_put"])
+        self._ratio("s3_recall_vs_curl", "s3_recall", ["s3_curl_get"])
+        self._ratio("s3_cold_restore_vs_plain_gets", "s3_cold_restore", ["s3_plain_read"])
+        self._ratio("save_beside_s3_archive_vs_alone", "s3_save_beside", ["s3_save_alone"])
         self._ratio("connections_put_many_vs_few", "connections_put_many", ["connections_put_few"])
         self._ratio("connections_get_many_vs_few", "connections_get_many", ["connections_get_few"])
 
