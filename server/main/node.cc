@@ -328,9 +328,11 @@ absl::Status Node::Listen() {
   }
   RETURN_IF_ERROR(
       cores_[0]->thread().RunBlocking<absl::Status>([this] { return StartListening(); }));
+  std::unique_ptr<TierNode> tier_node;
   RETURN_IF_ERROR(
-      cores_.back()->thread().RunBlocking<absl::Status>([this] { return StartTierNode(); }));
-  return cores_[0]->thread().RunBlocking<absl::Status>([this] { return StartLoops(); });
+      cores_.back()->thread().RunBlocking<absl::Status>([&] { return MakeTierNode(&tier_node); }));
+  return cores_[0]->thread().RunBlocking<absl::Status>(
+      [&] { return StartLoops(std::move(tier_node)); });
 }
 
 absl::Status Node::ServeMetadata() {
@@ -369,8 +371,9 @@ Task<absl::Status> Node::StartListening() {
   co_return absl::OkStatus();
 }
 
-// What goes on by itself, once all is there.
-Task<absl::Status> Node::StartLoops() {
+// What goes on by itself, once all is there. From here on, calls find this node's part of tiering.
+Task<absl::Status> Node::StartLoops(std::unique_ptr<TierNode> tier_node) {
+  tier_node_ = std::move(tier_node);
   if (rebuild_ != nullptr) rebuild_->Start();
   if (scrub_ != nullptr) scrub_->Start();
   if (tier_loop_ != nullptr) tier_loop_->Start();

@@ -88,7 +88,7 @@ class Node {
   absl::Status Listen();
   Task<absl::Status> StartMetadata();
   Task<absl::Status> StartListening();
-  Task<absl::Status> StartLoops();
+  Task<absl::Status> StartLoops(std::unique_ptr<TierNode> tier_node);
   Task<absl::Status> StopServing();
   Task<absl::Status> StopMetadata();
 
@@ -141,7 +141,7 @@ class Node {
   class Tiers;
   void OpenTiers();
   void ServeTiers();
-  Task<absl::Status> StartTierNode();
+  Task<absl::Status> MakeTierNode(std::unique_ptr<TierNode>* made);
   template <class Reply>
   Task<absl::StatusOr<Reply>> OnTierNode(
       std::function<Task<absl::StatusOr<Reply>>(TierNode&)> work);

@@ -132,7 +132,7 @@ void Node::OpenTiers() {
 
 // Once the endpoint is known, on the last core, whose targets are as any other's, but which has
 // nothing of the metadata where there are several.
-Task<absl::Status> Node::StartTierNode() {
+Task<absl::Status> Node::MakeTierNode(std::unique_ptr<TierNode>* made) {
   Core& core = *cores_.back();
   LibfabricNet::Options net;
   net.provider = core.net().provider();
@@ -141,12 +141,12 @@ Task<absl::Status> Node::StartTierNode() {
   net.bind_host = listen.host;
   CO_ASSIGN_OR_RETURN(std::unique_ptr<LibfabricNet> opened,
                       LibfabricNet::Create(core.thread().reactor(), std::move(net)));
-  tier_node_ = std::make_unique<TierNode>(
+  *made = std::make_unique<TierNode>(
       std::move(opened), core.net(), random_, *cold_stores_,
       TierNode::Runners{*move_pool_, *cold_read_pool_}, [this] { return ServesClients(); },
       TierNode::Options{endpoint_, StrCat(HostName(), ":", getpid()),
                         directory_->identity().cluster_id()});
-  tier_node_->Register(core.table());
+  (*made)->Register(core.table());
   co_return absl::OkStatus();
 }
 

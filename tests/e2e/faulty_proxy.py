@@ -71,14 +71,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class FaultyProxy(http.server.ThreadingHTTPServer):
-    """Before the service at `backend_port`; `share` of the requests are disturbed."""
+    """Before the service at `backend_port`; `share` of the requests are disturbed, in one of the ways in `kinds`."""
 
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(self, backend_port, seed):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.backend_port, self.share = backend_port, 0.0
+        self.backend_port, self.share, self.kinds = backend_port, 0.0, KINDS
         self.disturbed = dict.fromkeys(KINDS, 0)
         self.stopping = threading.Event()
         self._random, self._lock = random.Random(seed), threading.Lock()
@@ -93,7 +93,7 @@ class FaultyProxy(http.server.ThreadingHTTPServer):
         with self._lock:
             if self._random.random() >= self.share:
                 return None
-            kind = self._random.choice(KINDS)
+            kind = self._random.choice(self.kinds)
             self.disturbed[kind] += 1
             return kind
 

@@ -74,6 +74,15 @@ class Service:
                 self._process.wait()
         self._log.close()
 
+    def tier_options(self, url=None):
+        """What `cairn tier add NAME s3://BUCKET` needs to be told; credentials go through a file."""
+        os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
+        path = os.path.join(self.directory, "credentials")
+        with open(path, "w") as file:
+            file.write(f"[default]\naws_access_key_id = {self.key_id}\naws_secret_access_key = {self.secret}\n")
+        os.chmod(path, 0o600)
+        return ["--endpoint", url or self.url, "--credentials", f"file:{path}"]
+
     def log(self):
         with open(self._log.name, errors="replace") as file:
             return file.read()[-3000:]

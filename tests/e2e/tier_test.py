@@ -18,12 +18,7 @@ class Tiers(ClusterTest):
         service = kind(self.dir)
         self.addCleanup(service.stop)
         service.start()
-        os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
-        path = os.path.join(self.dir, "credentials")
-        with open(path, "w") as file:
-            file.write(f"[default]\naws_access_key_id = {service.key_id}\naws_secret_access_key = {service.secret}\n")
-        os.chmod(path, 0o600)
-        return service, ["--endpoint", service.url, "--credentials", f"file:{path}"]
+        return service, service.tier_options()
 
     def tiers(self, cluster):
         return {tier["name"]: tier for tier in self.run_cli(cluster, "tier", "ls")}

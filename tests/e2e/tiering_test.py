@@ -30,18 +30,12 @@ class TieringTest(ClusterTest):
         service = kind(self.dir)
         self.addCleanup(service.stop)
         service.start()
-        os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
-        path = os.path.join(self.dir, "credentials")
-        with open(path, "w") as file:
-            file.write(f"[default]\naws_access_key_id = {service.key_id}\naws_secret_access_key = {service.secret}\n")
-        os.chmod(path, 0o600)
-        url = service.url
+        url = None
         if proxy_seed is not None:
             service.proxy = FaultyProxy(service.port, proxy_seed)
             self.addCleanup(service.proxy.stop)
             url = service.proxy.url
-        self.run_cli(cluster, "tier", "add", name, "s3://cold", "--endpoint", url, "--credentials",
-                     f"file:{path}")
+        self.run_cli(cluster, "tier", "add", name, "s3://cold", *service.tier_options(url))
         return service
 
     def save(self, sdk, path, seed, size=3 * MIB + 4321, world=2):
@@ -169,7 +163,7 @@ class Storms(TieringTest):
         for path in paths[:2]:
             self.verify(sdk, path)
         self.run_cli(cluster, "tier", "fetch", *paths[:2], "--wait")
-        service.proxy.share = 1.0
+        service.proxy.share, service.proxy.kinds = 1.0, ("503",)
         # All of it fails: that is told, and nothing is lost by it.
         self.save(sdk, "default/late", seed=900, size=9 * MIB)
         self.run_cli(cluster, "tier", "push", "default/late")
@@ -309,6 +303,26 @@ class AfterHarm(TieringTest):
         self.verify(cluster.sdk(), "default/a")
         self.wait_place(cluster, "default/b", "copied")
         wait_until(lambda: not codes(), "health is well again", SLOWLY_S)
+
+    def test_a_fetch_to_full_targets_is_told_and_goes_on_once_there_is_room(self):
+        cluster = self.cluster(1)
+        self.tier(cluster)
+        sdk = self.cold_checkpoint(cluster, size=40 * MIB)
+        filled = 0
+        with self.assertRaises(SdkError):
+            for filled in range(100):
+                self.save(sdk, f"default/fill-{filled}", seed=filled, size=32 * MIB)
+        self.run_cli(cluster, "tier", "fetch", "default/a")
+        wait_until(lambda: self.explain(cluster, "default/a")["failures"] > 0, "that there is no room is told", SLOWLY_S)
+        self.assertIn("no target has room", self.explain(cluster, "default/a")["error"])
+        # It can be read where it is, and the tier is not to blame.
+        self.verify(sdk, "default/a")
+        self.assertEqual([item["code"] for item in self.run_cli(cluster, "health", expect=None)["items"]
+                          if item["code"].startswith("TIER_DOWN")], [])
+        self.run_cli(cluster, "ckpt", "rm", *[f"default/fill-{number}" for number in range(filled)], "--yes")
+        self.wait_place(cluster, "default/a", "copied")
+        self.verify(sdk, "default/a")
+        self.assert_clean(cluster)
 
     def test_the_namespace_comes_back_of_the_tier_alone(self):
         lost = self.cluster(2)
