@@ -206,7 +206,7 @@ class ByPolicy(TieringTest):
         for step in range(1, 5):
             self.save(sdk, f"default/step-{step}", seed=100 * step, size=24 * MIB)
         self.wait_place(cluster, "default/step-1", "cold")
-        self.assertEqual(self.explain(cluster, "default/step-4")["place"], "copied")
+        self.wait_place(cluster, "default/step-4", "copied")
         self.verify(sdk, "default/step-1")
 
     def test_policies_are_tested_listed_and_refused(self):
