@@ -105,6 +105,28 @@ class OnDemand(TieringTest):
         cluster.wait_used(lambda used: sum(used.values()) < MIB, "its space is free")
         self.verify(sdk, "default/a")
 
+    def test_what_is_half_fetched_is_read(self):
+        cluster = self.cluster(1)
+        self.tier(cluster)
+        sdk = cluster.sdk()
+        self.save(sdk, "default/a", seed=7, size=4 * MIB, world=8)
+        self.run_cli(cluster, "tier", "release", "default/a", "--wait")
+        self.run_cli(cluster, "tier", "limit", "cold", "2MiB")
+        self.run_cli(cluster, "tier", "fetch", "default/a")
+        wait_until(lambda: self.explain(cluster, "default/a")["place"] == "partly cold", "some of it is back")
+        self.verify(sdk, "default/a")
+        self.run_cli(cluster, "tier", "cancel", "default/a")
+        wait_until(lambda: not self.explain(cluster, "default/a")["running"], "nothing moves")
+        told = self.explain(cluster, "default/a")
+        self.assertEqual(told["place"], "partly cold", "the test is too slow for the limit")
+        self.assertGreater(told["cold_bytes"], 0)
+        self.verify(sdk, "default/a")
+        self.verify(cluster.sdk(), "default/a")
+        self.run_cli(cluster, "tier", "limit", "cold", "none")
+        self.run_cli(cluster, "tier", "fetch", "default/a", "--wait")
+        self.verify(sdk, "default/a")
+        self.assert_clean(cluster)
+
     def test_what_is_pinned_or_a_part_is_refused(self):
         cluster = self.cluster(1)
         self.tier(cluster)
