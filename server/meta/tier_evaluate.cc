@@ -200,7 +200,7 @@ absl::Status DamagedKey() {
 // Both queues are read from where something may be left: before it, there is a tombstone for all
 // that has passed through them.
 absl::Status CollectDueNow(Transaction& txn, size_t limit, DuePage* page) {
-  ASSIGN_OR_RETURN(uint64_t from, txn.Read(Counter::kOldestTierDue));
+  ASSIGN_OR_RETURN(const uint64_t from, txn.Read(Counter::kOldestTierDue));
   ASSIGN_OR_RETURN(const uint64_t end, txn.Read(Counter::kNextTierDue));
   Transaction::Scan scan(txn, kFamilyTier, TierDueNowKey(from), TierDueNowKey(end));
   uint64_t oldest_left = end;
@@ -261,7 +261,7 @@ absl::StatusOr<uint64_t> LetGo(Transaction& txn, uint64_t policy, uint64_t bytes
     uint64_t of = 0, order = 0, inode = 0;
     KeyReader reader(scan.key().substr(1));
     if (!reader.ReadU64(&of) || !reader.ReadU64(&order) || !reader.ReadU64(&inode))
-      return absl::DataLossError("metadata: a key of family \"tier\" is damaged");
+      return DamagedKey();
     spares.emplace_back(inode);
   }
   RETURN_IF_ERROR(scan.status());

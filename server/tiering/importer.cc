@@ -15,10 +15,14 @@ constexpr size_t kKeysPerPage = 1000;
 constexpr size_t kClustersMax = 100;
 constexpr int kProblemsTold = 20;
 
-// What is wrong is wrong with that checkpoint or manifest: the import goes on without it.
-bool IsOfOne(const absl::Status& status) {
-  return absl::IsNotFound(status) || absl::IsDataLoss(status) || absl::IsInvalidArgument(status) ||
-         absl::IsFailedPrecondition(status) || absl::IsAlreadyExists(status);
+// What a read says of that manifest: the import goes on without it. All else is the store's fault,
+// and may be another one the next time.
+bool IsOfOne(const absl::Status& read) { return absl::IsNotFound(read) || absl::IsDataLoss(read); }
+
+// The metadata takes no import at all now.
+bool EndsImport(const absl::Status& refused) {
+  return absl::IsCancelled(refused) || absl::IsUnavailable(refused) ||
+         absl::IsDeadlineExceeded(refused);
 }
 
 }  // namespace
@@ -140,9 +144,12 @@ Task<absl::Status> Importer::Import(const wire::TierSpec& tier,
     status_.set_manifests_done(status_.manifests_done() + 1);
     const Whole* whole = Choose(path, versions);
     if (whole == nullptr) continue;
-    const absl::Status imported = co_await ImportWhole(tier, *whole);
-    if (!imported.ok() && !IsOfOne(imported)) co_return imported;
-    if (!imported.ok()) Problem(StrCat(path, ": ", ToStd(imported.message())));
+    uint64_t inode = 0;
+    const absl::Status imported = co_await ImportWhole(tier, *whole, &inode);
+    if (imported.ok()) continue;
+    co_await GiveUp(inode);
+    if (EndsImport(imported)) co_return imported;
+    Problem(StrCat(path, ": ", ToStd(imported.message())));
   }
   co_return absl::OkStatus();
 }
@@ -228,8 +235,17 @@ Task<void> Importer::MakeGroupsFor(const disk::ColdManifest::Subject& subject) {
                    ToStd(made.message()), "; see cairn bucket set"));
 }
 
-Task<absl::Status> Importer::ImportWhole(const wire::TierSpec& tier, const Whole& whole) {
-  uint64_t inode = 0;
+// What there is of one so far; a start after a crash does the same.
+Task<void> Importer::GiveUp(uint64_t inode) {
+  if (inode == 0) co_return;
+  disk::ImportCold give_up;
+  give_up.set_inode(inode);
+  give_up.set_give_up(true);
+  (void)co_await shared_.meta().Mutate(std::move(give_up));
+}
+
+Task<absl::Status> Importer::ImportWhole(const wire::TierSpec& tier, const Whole& whole,
+                                         uint64_t* inode) {
   for (const auto& [number, part] : whole.parts) {
     CO_RETURN_IF_ERROR(co_await Read(tier, part.manifest));
     if (part.index >= read_.subjects_size()) co_return absl::DataLossError("its manifest changed");
@@ -237,7 +253,7 @@ Task<absl::Status> Importer::ImportWhole(const wire::TierSpec& tier, const Whole
     *import.mutable_subject() = read_.subjects(part.index);
     import.set_cluster_id(status_.cluster_id());
     import.set_tier(tier.name());
-    import.set_inode(inode);
+    import.set_inode(*inode);
     import.set_last(number == whole.parts.rbegin()->first);
     for (const auto& [ignored, each] : whole.parts) {
       if (!import.last()) break;
@@ -248,18 +264,12 @@ Task<absl::Status> Importer::ImportWhole(const wire::TierSpec& tier, const Whole
     co_await MakeGroupsFor(import.subject());
     const absl::StatusOr<disk::ImportColdReply> imported =
         co_await shared_.meta().Mutate(std::move(import));
-    if (!imported.ok()) {
-      disk::ImportCold give_up;
-      give_up.set_inode(inode);
-      give_up.set_give_up(true);
-      if (inode != 0) (void)co_await shared_.meta().Mutate(std::move(give_up));
-      co_return imported.status();
-    }
+    if (!imported.ok()) co_return imported.status();
     if (imported->existed()) {
       status_.set_skipped(status_.skipped() + 1);
       co_return absl::OkStatus();
     }
-    inode = imported->inode();
+    *inode = imported->inode();
   }
   status_.set_subjects(status_.subjects() + 1);
   status_.set_files(status_.files() + whole.files);

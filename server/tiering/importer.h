@@ -68,7 +68,9 @@ class Importer {
   const Whole* Choose(const std::string& path, const Versions& versions);
   // Into read_.
   Task<absl::Status> Read(const wire::TierSpec& tier, Found manifest);
-  Task<absl::Status> ImportWhole(const wire::TierSpec& tier, const Whole& whole);
+  // `inode`: of what is under construction, once there is something.
+  Task<absl::Status> ImportWhole(const wire::TierSpec& tier, const Whole& whole, uint64_t* inode);
+  Task<void> GiveUp(uint64_t inode);
   // A bucket that comes with it needs placement groups for what is fetched and written.
   Task<void> MakeGroupsFor(const disk::ColdManifest::Subject& subject);
   void Problem(std::string text);

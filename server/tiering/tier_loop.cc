@@ -234,7 +234,11 @@ Task<absl::StatusOr<std::vector<TierTask>>> TierLoop::FindSteps(TierTaskFilter f
   const std::string from = passed_by_.empty() ? page->next : passed_by_;
   page = co_await meta_.TierTasks(std::move(filter), from, kTasksLookedAt);
   if (!page.ok()) co_return page.status();
-  if (page->tasks.empty()) passed_by_ = page->next;
+  if (page->tasks.empty()) {
+    passed_by_ = page->next;
+    // All have been looked at: what changes for one of them wakes this loop.
+    steps_wait_ = !passed_by_.empty();
+  }
   co_return std::move(page->tasks);
 }
 

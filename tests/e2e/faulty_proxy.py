@@ -93,7 +93,8 @@ class FaultyProxy(http.server.ThreadingHTTPServer):
         with self._lock:
             if self._random.random() >= self.share:
                 return None
-            kind = self._random.choice(self.kinds)
+            # In turn, so that none is missed by chance.
+            kind = self.kinds[sum(self.disturbed.values()) % len(self.kinds)]
             self.disturbed[kind] += 1
             return kind
 

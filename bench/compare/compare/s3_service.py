@@ -6,6 +6,7 @@ import concurrent.futures
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import time
@@ -35,11 +36,13 @@ print(json.dumps({key: [sign("put_object", key), sign("get_object", key)] for ke
 TRANSFER = """
 import multiprocessing, os, sys, time, boto3, botocore.config
 verb, url, key_id, secret, bucket, at_once, *paths = sys.argv[1:]
+ready = multiprocessing.Barrier(int(at_once) + 1)
 def prepare():
     global client
     client = boto3.client("s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id=key_id,
                           aws_secret_access_key=secret,
                           config=botocore.config.Config(s3={"addressing_style": "path"}))
+    ready.wait()
 def transfer(path):
     key = "boto/" + os.path.basename(path)
     if verb == "put":
@@ -50,8 +53,7 @@ def transfer(path):
         os.fsync(file.fileno())
     os.unlink(path + ".got")
 with multiprocessing.Pool(int(at_once), prepare) as pool:
-    pool.map(abs, range(int(at_once)), 1)
-    time.sleep(1)
+    ready.wait()
     began = time.monotonic()
     pool.map(transfer, paths, 1)
     print(time.monotonic() - began)
@@ -120,6 +122,8 @@ class PlainTransfers:
     """The files of `plain`, put to the service and got from it, as many at once as plain copies."""
 
     def __init__(self, service, plain, at_once):
+        if shutil.which("curl") is None:
+            raise BenchError("curl is missing: plain transfers need it")
         self._service, self._plain, self._at_once = service, plain, at_once
         self._urls = service.sign([f"plain/{os.path.basename(path)}" for path in plain.paths()])
 

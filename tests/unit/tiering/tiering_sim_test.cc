@@ -59,6 +59,7 @@ class SimNodes final : public TierNodes {
     std::erase_if(late_, [now](const Late& late) { return late.at <= now; });
   }
   Fill fill = {0, 100};
+  absl::Status text_error;  // of every read of a text
 
   std::vector<wire::NodeInfo> Alive() override {
     std::vector<wire::NodeInfo> nodes(3);
@@ -144,6 +145,7 @@ class SimNodes final : public TierNodes {
   }
   Task<absl::StatusOr<std::string>> GetText(wire::TierSpec, std::string key, uint64_t,
                                             Deadline) override {
+    if (!text_error.ok()) co_return text_error;
     const auto found = store_.objects.find(key);
     if (found == store_.objects.end()) co_return absl::NotFoundError("none");
     co_return found->second.text;
@@ -505,6 +507,13 @@ TEST_F(TieringSimTest, TheNamespaceIsImportedOnce) {
       << "its own objects would be there twice";
   request.clear_cluster_id();
   store_ = kept;
+  // A store that is not as it must be ends an import: what it does not show may be the newest.
+  nodes_.text_error = absl::FailedPreconditionError("simulated: not mounted");
+  EXPECT_THAT(executor_.Run(loop_->importer().Begin(request)), IsOk());
+  Wait(absl::Minutes(1));
+  EXPECT_NE(loop_->importer().Status().error(), "");
+  EXPECT_EQ(loop_->importer().Status().subjects(), 0u);
+  nodes_.text_error = absl::OkStatus();
   const auto begun = executor_.Run(loop_->importer().Begin(request));
   ASSERT_THAT(begun, IsOk());
   EXPECT_EQ(begun->cluster_id(), "lost-cluster");
