@@ -13,6 +13,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/base/posix_error.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/frame.h"
 #include "common/rpc/session_table.h"
@@ -308,7 +309,10 @@ void RpcClient::OnMessage(ConstBytes message) {
     const auto code = header.code() <= static_cast<uint32_t>(absl::StatusCode::kUnauthenticated)
                           ? static_cast<absl::StatusCode>(header.code())
                           : absl::StatusCode::kUnknown;
-    call.End(absl::Status(code, header.message()));
+    absl::Status refused(code, header.message());
+    if (header.posix_error() != 0)
+      refused = WithPosixError(std::move(refused), static_cast<int>(header.posix_error()));
+    call.End(std::move(refused));
   }
   if (header.session_unknown()) {
     connection.Lose(absl::UnavailableError(

@@ -10,6 +10,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/posix_error.h"
 #include "common/rpc/frame.h"
 
 namespace cairn {
@@ -245,6 +246,7 @@ Task<void> RpcServer::Impl::SendAnswer(Impl* impl, PeerId peer, Answer answer, D
   if (!frame.ok()) {
     header.set_code(static_cast<uint32_t>(frame.status().code()));
     header.set_message(std::string(frame.status().message().substr(0, kMaxMessageTextBytes)));
+    header.set_posix_error(static_cast<uint32_t>(CarriedPosixError(frame.status())));
     frame = EncodeFrame(FrameKind::kReply, header, {});
   }
   CAIRN_CHECK(frame.ok());
