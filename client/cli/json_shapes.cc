@@ -24,6 +24,8 @@ std::string EntryTypeName(EntryType type) {
       return "checkpoint";
     case EntryType::kSymlink:
       return "symlink";
+    case EntryType::kSpecial:
+      return "special";
   }
   return "unknown";
 }

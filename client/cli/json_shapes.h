@@ -15,7 +15,7 @@ Json CheckpointJson(const CheckpointInfo& info);
 Json ShardJson(const ShardInfo& shard);
 Json RetentionJson(const RetentionPolicy& policy);
 
-// "file", "directory", "checkpoint", "symlink".
+// "file", "directory", "checkpoint", "symlink", "special".
 std::string EntryTypeName(EntryType type);
 Json BucketJson(const BucketInfo& info);
 

@@ -170,6 +170,8 @@ int TypeToC(cairn::EntryType type) {
       return CAIRN_ENTRY_DIRECTORY;
     case cairn::EntryType::kCheckpoint:
       return CAIRN_ENTRY_CHECKPOINT;
+    case cairn::EntryType::kSpecial:
+      return CAIRN_ENTRY_SPECIAL;
     case cairn::EntryType::kSymlink:
       return CAIRN_ENTRY_SYMLINK;
   }

@@ -12,6 +12,11 @@ EntryType ToEntryType(wire::EntryType type) {
       return EntryType::kCheckpoint;
     case wire::ENTRY_SYMLINK:
       return EntryType::kSymlink;
+    case wire::ENTRY_FIFO:
+    case wire::ENTRY_SOCKET:
+    case wire::ENTRY_CHARACTER_DEVICE:
+    case wire::ENTRY_BLOCK_DEVICE:
+      return EntryType::kSpecial;
     default:
       return EntryType::kFile;
   }
@@ -26,6 +31,7 @@ Entry ToEntry(const wire::Entry& entry) {
   result.mode = entry.mode();
   result.inode = entry.inode();
   result.crc32c = entry.crc32c();
+  result.crc32c_known = !entry.changed_in_place();
   return result;
 }
 
@@ -49,7 +55,8 @@ CheckpointInfo ToCheckpointInfo(const wire::CheckpointInfo& info) {
 }
 
 ShardInfo ToShardInfo(const wire::ShardInfo& shard) {
-  return {shard.name(), shard.size_bytes(), shard.crc32c(), shard.rank()};
+  return {shard.name(), shard.size_bytes(), shard.crc32c(), shard.rank(),
+          !shard.changed_in_place()};
 }
 
 RetentionPolicy ToRetentionPolicy(const wire::RetentionPolicy& policy) {

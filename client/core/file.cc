@@ -153,6 +153,7 @@ File::File(File&&) noexcept = default;
 File::~File() = default;
 uint64_t File::size_bytes() const { return impl_->entry().size_bytes(); }
 uint32_t File::crc32c() const { return impl_->entry().crc32c(); }
+bool File::crc32c_known() const { return !impl_->entry().changed_in_place(); }
 absl::Status File::Read(std::span<const ReadRange> ranges) { return impl_->Read(ranges); }
 absl::Status File::Read(uint64_t offset_bytes, MutableBuffer destination) {
   const ReadRange range{offset_bytes, destination};

@@ -23,8 +23,12 @@ constexpr uint64_t kHeaderBytes = 7;
 constexpr uint64_t kTypeAt = 6;
 // Full, first, middle and last fragment; RocksDB writes further types only for settings that we do
 // not use.
-constexpr int kFirstType = 2;
+constexpr int kFullType = 1;
 constexpr int kLastType = 4;
+// Of a batch: its sequence number and how many records it has. Behind it, in a mark, a tag and a
+// length.
+constexpr uint64_t kBatchHeaderBytes = 12;
+constexpr uint64_t kMarkBytes = sizeof(kAcknowledgedMark) - 1;
 // Added by RocksDB, so that the CRC of data that holds CRCs stays good.
 constexpr uint32_t kMaskDelta = 0xa282ead8;
 
@@ -47,10 +51,15 @@ uint64_t IntactRecord(ConstBytes bytes) {
   return masked == Little(bytes.first(4)) ? length : 0;
 }
 
-// An intact record with which a batch begins. Only such a one says that what lies before it was
-// whole: of a batch of several blocks a power cut may leave any fragment and lose the others.
-bool BatchBegins(ConstBytes bytes) {
-  return IntactRecord(bytes) > 0 && static_cast<int>(bytes[kTypeAt]) <= kFirstType;
+// An intact record that is a mark. Only such a one says that what lies before it was whole: of
+// batches that were not synced, and of one of several blocks, a power cut may leave any part and
+// lose the others. A mark that is cut in two by a block's end is not seen; the next one is.
+bool IsMark(ConstBytes bytes) {
+  const uint64_t length = IntactRecord(bytes);
+  if (length != kHeaderBytes + kBatchHeaderBytes + kMarkBytes + 2) return false;
+  if (static_cast<int>(bytes[kTypeAt]) != kFullType) return false;
+  const ConstBytes mark = bytes.subspan(length - kMarkBytes, kMarkBytes);
+  return std::memcmp(mark.data(), kAcknowledgedMark, kMarkBytes) == 0;
 }
 
 ConstBytes RestOfBlock(ConstBytes log, uint64_t offset) {
@@ -60,12 +69,13 @@ ConstBytes RestOfBlock(ConstBytes log, uint64_t offset) {
 }
 
 // Where the records end that follow each other without a fault from the log's start.
-uint64_t EndOfIntactRecords(ConstBytes log) {
+uint64_t EndOfIntactRecords(ConstBytes log, bool* any_mark = nullptr) {
   uint64_t offset = 0;
   while (offset < log.size()) {
     const ConstBytes rest = RestOfBlock(log, offset);
     const uint64_t length = IntactRecord(rest);
     if (length > 0) {
+      if (any_mark != nullptr && IsMark(rest)) *any_mark = true;
       offset += length;
       continue;
     }
@@ -80,13 +90,20 @@ uint64_t EndOfIntactRecords(ConstBytes log) {
 
 // The damage may have hit a length, so any byte of the block may start the next record; further
 // blocks begin with one.
-bool HoldsBatchAfter(ConstBytes log, uint64_t offset) {
+bool HoldsMarkAfter(ConstBytes log, uint64_t offset) {
   const uint64_t block_end = AlignDown(offset, kLogBlockBytes) + kLogBlockBytes;
   for (uint64_t at = offset + 1; at < std::min<uint64_t>(block_end, log.size()); ++at) {
-    if (BatchBegins(RestOfBlock(log, at))) return true;
+    if (IsMark(RestOfBlock(log, at))) return true;
   }
-  for (uint64_t at = block_end; at < log.size(); at += kLogBlockBytes) {
-    if (BatchBegins(RestOfBlock(log, at))) return true;
+  for (uint64_t block = block_end; block < log.size(); block += kLogBlockBytes) {
+    uint64_t at = block;
+    while (at < std::min<uint64_t>(block + kLogBlockBytes, log.size())) {
+      const ConstBytes rest = RestOfBlock(log, at);
+      if (IsMark(rest)) return true;
+      const uint64_t length = IntactRecord(rest);
+      if (length == 0) break;
+      at += length;
+    }
   }
   return false;
 }
@@ -102,7 +119,7 @@ absl::Status Damaged(const std::filesystem::path& file, uint64_t offset) {
 
 std::optional<uint64_t> FindDamageInLog(ConstBytes log) {
   const uint64_t end = EndOfIntactRecords(log);
-  if (end >= log.size() || !HoldsBatchAfter(log, end)) return std::nullopt;
+  if (end >= log.size() || !HoldsMarkAfter(log, end)) return std::nullopt;
   return end;
 }
 
@@ -118,7 +135,7 @@ absl::Status CheckLogs(const std::string& directory) {
     return left.size() != right.size() ? left.size() < right.size() : left < right;
   });
   // From the newest: the end of a log may be torn as long as nothing was written after it.
-  bool records_follow = false;
+  bool marks_follow = false;
   for (auto file = files.rbegin(); file != files.rend(); ++file) {
     std::ifstream stream(*file, std::ios::binary);
     const std::string content{std::istreambuf_iterator<char>(stream), {}};
@@ -126,10 +143,10 @@ absl::Status CheckLogs(const std::string& directory) {
       return absl::UnavailableError(
           StrCat(file->string(), " cannot be read: ", std::strerror(errno)));
     const ConstBytes log = std::as_bytes(std::span(content));
-    const uint64_t end = EndOfIntactRecords(log);
-    if (end < log.size() && (records_follow || HoldsBatchAfter(log, end)))
-      return Damaged(*file, end);
-    records_follow = records_follow || end > 0;
+    bool any_mark = false;
+    const uint64_t end = EndOfIntactRecords(log, &any_mark);
+    if (end < log.size() && (marks_follow || HoldsMarkAfter(log, end))) return Damaged(*file, end);
+    marks_follow = marks_follow || any_mark;
   }
   return absl::OkStatus();
 }

@@ -13,13 +13,17 @@
 
 namespace cairn {
 
-// The offset of the first record in `log` (the content of one log file) that is damaged although an
-// intact record follows it. Every record was synced before the next was written, so what is
-// followed was acknowledged. Nullopt when there is none: the log is whole, or only its end is torn.
+// What RocksKv writes into the log behind each synced batch.
+inline constexpr char kAcknowledgedMark[] = "acknowledged";
+
+// The offset of the first record in `log` (the content of one log file) that is damaged although a
+// mark follows it: all before a mark has been synced. What only batches follow that were not synced
+// may have been torn by a power cut in any order. Nullopt when there is none: the log is whole, or
+// only its end is torn.
 std::optional<uint64_t> FindDamageInLog(ConstBytes log);
 
 // Checks all logs of a closed store. DATA_LOSS names the file and the offset. A damaged end is
-// tolerated where nothing was written after it, in that log or a newer one.
+// tolerated where nothing was synced after it, in that log or a newer one.
 absl::Status CheckLogs(const std::string& directory);
 
 }  // namespace cairn

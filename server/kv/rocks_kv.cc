@@ -242,7 +242,7 @@ struct RocksKv::Impl {
   // judgement of a torn end.
   absl::Status MarkAcknowledged() {
     rocksdb::WriteBatch mark;
-    mark.PutLogData("acknowledged");
+    mark.PutLogData(kAcknowledgedMark);
     return FromRocks(db->Write({}, &mark), "writing to the log", options.directory);
   }
 

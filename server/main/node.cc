@@ -355,6 +355,8 @@ absl::Status Node::ServeMetadata() {
   member_service_ =
       std::make_unique<MemberService>(*node_service_, *map_keeper_, *meta_, detection);
   member_service_->Register(cores_[0]->table());
+  fs_service_ = std::make_unique<FsService>(*meta_);
+  fs_service_->Register(cores_[0]->table());
   return ServeOperators();
 }
 

@@ -38,6 +38,7 @@
 #include "server/repair/rebuild_loop.h"
 #include "server/repair/reclaim_loop.h"
 #include "server/repair/scrub_loop.h"
+#include "server/service/fs_service.h"
 #include "server/service/map_keeper.h"
 #include "server/service/member_service.h"
 #include "server/service/meta_service.h"
@@ -202,6 +203,7 @@ class Node {
   std::unique_ptr<Member> member_;
   std::unique_ptr<MetaEngine> meta_;
   std::unique_ptr<MetaService> meta_service_;
+  std::unique_ptr<FsService> fs_service_;
   std::unique_ptr<StatusService> status_service_;
   std::unique_ptr<SessionTable> sessions_;
   std::function<Task<absl::Status>(std::vector<StripeSpan>)> free_here_;

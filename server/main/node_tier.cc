@@ -195,6 +195,12 @@ void Node::ServeTiers() {
   tier_loop_ = std::make_unique<TierLoop>(*meta_, *tiers_);
   meta_service_->SetOnRead(
       [this](InodeId subject, bool cold) { tier_loop_->NoteRead(subject, cold); });
+  fs_service_->SetOnRead(
+      [this](InodeId subject, bool cold) { tier_loop_->NoteRead(subject, cold); });
+  fs_service_->SetSpace([this] {
+    const auto fill = tiers_->HotFill();
+    return FsService::Space{fill.capacity_bytes, fill.used_bytes};
+  });
   TierService::Cluster cluster;
   cluster.map = [this]() -> const wire::ClusterMap& { return map_; };
   cluster.probe = [this](wire::NodeInfo node, wire::ProbeTierRequest request, Deadline deadline) {

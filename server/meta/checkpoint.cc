@@ -32,12 +32,6 @@ absl::StatusOr<std::optional<InodeId>> FindOlderVersion(const Transaction& txn,
   return node->inode;
 }
 
-absl::Status QueuePruneIfAsked(Transaction& txn, InodeId directory) {
-  ASSIGN_OR_RETURN(const auto policy, txn.Get(kFamilyPolicy, RetentionKey(directory)));
-  if (!policy.has_value()) return absl::OkStatus();
-  return QueuePrune(txn, directory, nullptr);
-}
-
 // The second commit of an attempt: the same answer, unless its checkpoint has gone since.
 absl::StatusOr<wire::CommitCheckpointReply> AnswerCommitted(
     const Transaction& txn, const wire::CommitCheckpointRequest& request, InodeId inode) {
@@ -86,7 +80,10 @@ absl::StatusOr<disk::CheckpointRecord> MakeVisible(Transaction& txn, Attempt att
   record.set_shard_count(attempt.record.shard_count());
   record.set_size_bytes(attempt.record.size_bytes());
   StoreCheckpoint(txn, inode, record);
-  Link(txn, attempt.parent, attempt.name, {inode, disk::INODE_CHECKPOINT});
+  // An older version has been counted in its parent.
+  if (older.has_value())
+    RETURN_IF_ERROR(Unlink(txn, attempt.parent, attempt.name, {*older, disk::INODE_CHECKPOINT}));
+  RETURN_IF_ERROR(Link(txn, attempt.parent, attempt.name, {inode, disk::INODE_CHECKPOINT}));
   RETURN_IF_ERROR(NoteWritten(txn, {inode, disk::INODE_CHECKPOINT}, attempt.parent, attempt.name));
   if (record.pinned()) RETURN_IF_ERROR(NotePin(txn, path));
   const Content added{record.size_bytes(), record.shard_count(), 1};
@@ -177,7 +174,7 @@ absl::Status RemoveCheckpoint(Transaction& txn, InodeId inode, int64_t now_ns) {
   const InodeId parent(record.parent());
   RETURN_IF_ERROR(LeaveUsage(txn, parent, {inode, disk::INODE_CHECKPOINT}));
   RETURN_IF_ERROR(DropCheckpoint(txn, inode));
-  Unlink(txn, parent, record.name(), {inode, disk::INODE_CHECKPOINT});
+  RETURN_IF_ERROR(Unlink(txn, parent, record.name(), {inode, disk::INODE_CHECKPOINT}));
   RETURN_IF_ERROR(ForgetCommittedAttempt(txn, record));
   return TouchDirectory(txn, parent, now_ns);
 }
@@ -187,6 +184,12 @@ absl::Status ForgetCommittedAttempt(Transaction& txn, const disk::CheckpointReco
   ASSIGN_OR_RETURN(const auto head, Find<disk::AttemptRecord>(txn, kFamilyAttempt, key));
   if (head.has_value() && head->state() == disk::ATTEMPT_COMMITTED) txn.Delete(kFamilyAttempt, key);
   return NoteForgotten(txn, record.attempt());
+}
+
+absl::Status QueuePruneIfAsked(Transaction& txn, InodeId directory) {
+  ASSIGN_OR_RETURN(const auto policy, txn.Get(kFamilyPolicy, RetentionKey(directory)));
+  if (!policy.has_value()) return absl::OkStatus();
+  return QueuePrune(txn, directory, nullptr);
 }
 
 wire::CheckpointInfo DescribeCheckpoint(std::string path, const disk::CheckpointRecord& record) {

@@ -23,6 +23,8 @@ absl::StatusOr<wire::PinCheckpointReply> PinCheckpoint(Transaction& txn,
                                                        const wire::PinCheckpointRequest& request);
 
 absl::StatusOr<disk::CheckpointRecord> LoadCheckpoint(const Transaction& txn, InodeId inode);
+// A checkpoint was committed in the directory.
+absl::Status QueuePruneIfAsked(Transaction& txn, InodeId directory);
 // Stores a committed checkpoint's record and its place in the order of commits.
 void StoreCheckpoint(Transaction& txn, InodeId inode, const disk::CheckpointRecord& record);
 // Forgets a committed checkpoint and queues its tree. The caller unlinks or replaces its name.

@@ -12,6 +12,7 @@
 #include "server/meta/checkpoint.h"
 #include "server/meta/extents.h"
 #include "server/meta/keys.h"
+#include "server/meta/links.h"
 #include "server/meta/pending_free.h"
 #include "server/meta/prune.h"
 #include "server/meta/records.h"
@@ -59,9 +60,29 @@ absl::StatusOr<Progress> FreeFile(Transaction& txn, InodeId inode, CountedFiles 
   return Progress::kDone;
 }
 
-absl::StatusOr<Progress> FreeEntry(Transaction& txn, const Node& node, CountedFiles counted,
+// A file with other names stays, and one that a mount may have open is an orphan.
+absl::StatusOr<Progress> FreeFileOfTree(Transaction& txn, const Place& place, InodeId inode,
+                                        CountedFiles counted, const CommandFacts& facts,
+                                        size_t* budget) {
+  ASSIGN_OR_RETURN(disk::InodeRecord record, LoadInode(txn, inode));
+  if (record.links() > 1) {
+    --*budget;
+    RETURN_IF_ERROR(
+        DropName(txn, inode, place.parent, place.name, facts.now_ns(), &record).status());
+    return Progress::kDone;
+  }
+  const bool may_be_open = record.type() == disk::INODE_FILE && facts.mounts_are_live();
+  if (!may_be_open || record.incomplete()) return FreeFile(txn, inode, counted, budget);
+  --*budget;
+  if (counted == CountedFiles::kYes) RETURN_IF_ERROR(txn.Subtract(Counter::kFiles, 1));
+  RETURN_IF_ERROR(MakeOrphan(txn, inode, std::move(record)));
+  return Progress::kDone;
+}
+
+absl::StatusOr<Progress> FreeEntry(Transaction& txn, const Place& place, const Node& node,
+                                   CountedFiles counted, const CommandFacts& facts,
                                    size_t* budget) {
-  if (!node.is_directory()) return FreeFile(txn, node.inode, counted, budget);
+  if (!node.is_directory()) return FreeFileOfTree(txn, place, node.inode, counted, facts, budget);
   --*budget;
   if (node.type == disk::INODE_CHECKPOINT) {
     RETURN_IF_ERROR(DropCheckpoint(txn, node.inode));
@@ -101,8 +122,11 @@ absl::StatusOr<Progress> FreeDirectory(Transaction& txn, InodeId inode, CountedF
     if (*budget == 0) return Progress::kMore;
     disk::DentryRecord dentry;
     RETURN_IF_ERROR(ParseRecord(kFamilyDentry, value, dentry));
+    std::string_view name = DentryKeyName(key);
+    if (name.back() == '/') name.remove_suffix(1);
+    const Node node{InodeId(dentry.inode()), dentry.type()};
     ASSIGN_OR_RETURN(const Progress progress,
-                     FreeEntry(txn, {InodeId(dentry.inode()), dentry.type()}, counted, budget));
+                     FreeEntry(txn, {inode, name}, node, counted, facts, budget));
     if (progress == Progress::kMore) return Progress::kMore;
     txn.Delete(kFamilyDentry, key);
   }

@@ -6,6 +6,8 @@
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "server/meta/families.h"
+#include "server/meta/keys.h"
 #include "server/meta/state_machine.h"
 
 namespace cairn {
@@ -112,12 +114,26 @@ absl::Status GroupCommitter::ApplyTo(const std::vector<Waiting*>& members, Effec
   }
   *effects = std::move(txn.effects());
   KvBatch batch = txn.TakeBatch();
-  if (batch.empty()) return absl::OkStatus();
+  // Also one that changes nothing may answer by what is not durable yet.
+  const bool all_buffered = std::all_of(members.begin(), members.end(), [](const Waiting* member) {
+    return IsBuffered(member->command);
+  });
   const bool all_free = std::all_of(members.begin(), members.end(), [](const Waiting* member) {
     return FreesSpace(member->command);
   });
   if (all_free) batch.set_frees_space();
-  return kv_.Write(batch, KvDurability::kSynced);
+  return Write(std::move(batch), all_buffered ? KvDurability::kUnsynced : KvDurability::kSynced);
+}
+
+absl::Status GroupCommitter::Write(KvBatch batch, KvDurability durability) {
+  if (batch.empty()) {
+    if (durability == KvDurability::kUnsynced || !unsynced_) return absl::OkStatus();
+    // A log is synced by a write.
+    batch.Put(kFamilySystem, SyncMarkKey(), "");
+  }
+  RETURN_IF_ERROR(kv_.Write(batch, durability));
+  unsynced_ = durability == KvDurability::kUnsynced;
+  return absl::OkStatus();
 }
 
 }  // namespace cairn

@@ -3,6 +3,7 @@
 // the data path: state_machine.h.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -31,7 +32,8 @@ class GroupCommitter {
   GroupCommitter(const GroupCommitter&) = delete;
   GroupCommitter& operator=(const GroupCommitter&) = delete;
 
-  // Applies the command in its turn; returns the serialized reply once it is durable. UNAVAILABLE:
+  // Applies the command in its turn; returns the serialized reply once it is durable, and all that
+  // was replied to before with it; of a buffered one (state_machine.h) at once. UNAVAILABLE:
   // the queue is full, the committer has stopped (nothing was done), or the store has failed (the
   // outcome is unknown). RESOURCE_EXHAUSTED: the store is full; nothing was done, and commands that
   // free space still go.
@@ -40,6 +42,10 @@ class GroupCommitter {
   // The loop. Ends after Stop(), when all that was accepted has been answered.
   Task<void> Run();
   void Stop();
+
+  // Some of what was replied to is not durable yet: it will be with the next command that is not
+  // buffered.
+  bool has_unsynced() const { return unsynced_; }
 
   // Not OK once a write has failed: for good, since nobody knows what the log holds after that.
   const absl::Status& failure() const { return failure_; }
@@ -79,6 +85,7 @@ class GroupCommitter {
   // On the runner's thread:
   void ApplyAndWrite(Group& group);
   absl::Status ApplyTo(const std::vector<Waiting*>& members, Effects* effects);
+  absl::Status Write(KvBatch batch, KvDurability durability);
 
   Kv& kv_;
   BlockingRunner& runner_;
@@ -89,6 +96,8 @@ class GroupCommitter {
   Event work_;
   bool stopping_ = false;
   absl::Status failure_;
+  // Written on the runner's thread while a group is on its way.
+  std::atomic<bool> unsynced_ = false;
 };
 
 }  // namespace cairn

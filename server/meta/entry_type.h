@@ -16,6 +16,14 @@ inline wire::EntryType ToWire(disk::InodeType type) {
       return wire::ENTRY_CHECKPOINT;
     case disk::INODE_SYMLINK:
       return wire::ENTRY_SYMLINK;
+    case disk::INODE_FIFO:
+      return wire::ENTRY_FIFO;
+    case disk::INODE_SOCKET:
+      return wire::ENTRY_SOCKET;
+    case disk::INODE_CHARACTER_DEVICE:
+      return wire::ENTRY_CHARACTER_DEVICE;
+    case disk::INODE_BLOCK_DEVICE:
+      return wire::ENTRY_BLOCK_DEVICE;
     default:
       return wire::ENTRY_TYPE_UNSPECIFIED;
   }

@@ -30,6 +30,36 @@ absl::StatusOr<uint64_t> AddExtents(Transaction& txn, InodeId inode, uint64_t of
                                     const WireExtents& extents, const GrantedRanges& granted,
                                     Grants use = Grants::kPerhapsUsed);
 
+// What is kept of a file's extents beside them.
+struct ExtentCounts {
+  uint64_t inline_bytes = 0;
+  uint64_t hole_bytes = 0;
+  uint64_t extents = 0;
+  uint64_t partial = 0;  // of them, those that are a part of their run
+};
+// By looking at all of them.
+absl::StatusOr<ExtentCounts> CountExtents(const Transaction& txn, InodeId inode);
+
+// An extent that carries its bytes has so many at most, and a file so many in such.
+inline constexpr uint64_t kInlineExtentBytesMax = 32 << 10;
+inline constexpr uint64_t kInlineFileBytesMax = 64 << 20;
+
+// OK when the extents could take the place of what a file has there: in order, none overlapping
+// another, each a whole run, or bytes, or a hole. INVALID_ARGUMENT says what is wrong.
+absl::Status CheckReplacement(const WireExtents& extents);
+// The extents, whose offsets count from `base_bytes`, take the place of what the file has there.
+// REQUIRES: CheckReplacement(), and the file reaches to where the first begins. RESOURCE_EXHAUSTED:
+// the file consists of too many pieces there. EREMOTE: some of what would be cut is in a cold tier
+// alone.
+absl::Status ReplaceExtents(Transaction& txn, InodeId inode, uint64_t base_bytes,
+                            const WireExtents& extents, const GrantedRanges& granted,
+                            ExtentCounts* counts);
+// The file ends at `end_bytes` from now on; what is new of it is a hole.
+absl::Status ResizeExtents(Transaction& txn, InodeId inode, uint64_t size_bytes, uint64_t end_bytes,
+                           ExtentCounts* counts);
+// As a client is told.
+wire::ExtentRun ToWireExtent(uint64_t offset_bytes, const disk::ExtentRecord& extent);
+
 // The file has just these, among others.
 absl::StatusOr<bool> HasExtents(const Transaction& txn, InodeId inode, const WireExtents& extents);
 

@@ -21,6 +21,8 @@ class CommandFacts {
     if (command_.clock_in_doubt()) return std::nullopt;
     return command_.time_ns();
   }
+  // Some mount may have files open that lose their last name.
+  bool mounts_are_live() const { return command_.mounts_are_live(); }
   bool HasExpired(LeaseId lease) const {
     const auto& expired = command_.expired_leases();
     return std::find(expired.begin(), expired.end(), lease.value()) != expired.end();

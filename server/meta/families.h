@@ -25,14 +25,15 @@ enum MetaFamily : ColumnFamily {
   kFamilyRequest,
   kFamilyCold,
   kFamilyTier,
+  kFamilyLink,
   kMetaFamilyCount,
 };
 
 // What to open the metadata's Kv with.
 inline std::vector<std::string> MetaFamilyNames() {
-  return {"system",       "inode",   "dentry",       "extent", "stripe_run",
-          "checkpoint",   "attempt", "attempt_rank", "lease",  "policy",
-          "pending_free", "cleanup", "request",      "cold",   "tier"};
+  return {"system",  "inode",        "dentry", "extent", "stripe_run",   "checkpoint",
+          "attempt", "attempt_rank", "lease",  "policy", "pending_free", "cleanup",
+          "request", "cold",         "tier",   "link"};
 }
 
 }  // namespace cairn

@@ -9,7 +9,9 @@
 #include "server/meta/bucket.h"
 #include "server/meta/cleanup.h"
 #include "server/meta/extents.h"
+#include "server/meta/fs_content.h"
 #include "server/meta/keys.h"
+#include "server/meta/links.h"
 #include "server/meta/paths.h"
 #include "server/meta/pending_free.h"
 #include "server/meta/recall.h"
@@ -61,7 +63,7 @@ absl::StatusOr<wire::CommitFileReply> AnswerWithoutLease(Transaction& txn,
 }
 
 absl::Status ReplaceFile(Transaction& txn, const wire::CommitFileRequest& request,
-                         const Place& place, InodeId inode, int64_t now_ns) {
+                         const Place& place, InodeId inode, const CommandFacts& facts) {
   Content replaced;
   ASSIGN_OR_RETURN(const std::optional<Node> older, FindEntry(txn, place.parent, place.name));
   RETURN_IF_ERROR(CheckReplaceable(older, request.path()));
@@ -71,13 +73,14 @@ absl::Status ReplaceFile(Transaction& txn, const wire::CommitFileRequest& reques
       return absl::AlreadyExistsError(StrCat(Quoted(request.path()), " exists"));
     }
     ASSIGN_OR_RETURN(replaced, ContentOf(txn, *older));
-    RETURN_IF_ERROR(QueueTree(txn, older->inode, CountedFiles::kYes));
   }
   RETURN_IF_ERROR(CheckQuota(txn, request.path(), {request.size_bytes(), replaced.size_bytes}));
-  Link(txn, place.parent, place.name, {inode, disk::INODE_FILE});
-  RETURN_IF_ERROR(ChangeUsage(txn, place.parent, {request.size_bytes(), 1, 0}, replaced));
+  if (older.has_value())
+    RETURN_IF_ERROR(ReleaseEntry(txn, place.parent, place.name, *older, facts));
+  RETURN_IF_ERROR(Link(txn, place.parent, place.name, {inode, disk::INODE_FILE}));
+  RETURN_IF_ERROR(ChangeUsage(txn, place.parent, {request.size_bytes(), 1, 0}, {}));
   RETURN_IF_ERROR(txn.Add(Counter::kFiles, 1).status());
-  return TouchDirectory(txn, place.parent, now_ns);
+  return TouchDirectory(txn, place.parent, facts.now_ns());
 }
 
 }  // namespace
@@ -143,7 +146,7 @@ absl::StatusOr<wire::CommitFileReply> CommitFile(Transaction& txn,
   }
   ASSIGN_OR_RETURN(const Place place,
                    ResolvePlace(txn, request.path(), Missing::kCreate, facts.now_ns()));
-  RETURN_IF_ERROR(ReplaceFile(txn, request, place, inode, facts.now_ns()));
+  RETURN_IF_ERROR(ReplaceFile(txn, request, place, inode, facts));
 
   ASSIGN_OR_RETURN(disk::InodeRecord file, LoadInode(txn, inode));
   ASSIGN_OR_RETURN(const uint64_t version, txn.Add(Counter::kNextVersion, 1));
@@ -151,6 +154,8 @@ absl::StatusOr<wire::CommitFileReply> CommitFile(Transaction& txn,
   file.set_incomplete(false);
   file.set_size_bytes(size);
   file.set_crc32c(request.crc32c());
+  file.set_parent(place.parent.value());
+  file.set_name(std::string(place.name));
   file.set_modified_at_ns(facts.now_ns());
   file.set_changed_at_ns(facts.now_ns());
   StoreInode(txn, inode, file);
@@ -183,6 +188,10 @@ absl::StatusOr<disk::ExpireLeaseReply> ExpireLease(Transaction& txn,
   }
   if (record->has_file()) {
     RETURN_IF_ERROR(DropFileWrite(txn, lease, record->file()));
+    return disk::ExpireLeaseReply();
+  }
+  if (record->has_writes()) {
+    RETURN_IF_ERROR(DropWrites(txn, lease, record->writes()));
     return disk::ExpireLeaseReply();
   }
   if (record->has_recall()) {

@@ -51,6 +51,8 @@ std::string SystemKey() { return "system"; }
 std::string ClusterMapKey() { return "map"; }
 std::string CounterKey(Counter counter) { return std::string("n") + static_cast<char>(counter); }
 
+std::string SyncMarkKey() { return "synced"; }
+
 std::string InodeKey(InodeId inode) { return U64(inode.value()); }
 
 std::string DentryPrefix(InodeId parent) { return U64(parent.value()); }
@@ -149,6 +151,12 @@ std::string RequestKey(uint64_t client, uint64_t sequence) {
   return Tagged('q', client).append(U64(sequence));
 }
 std::string RequestOrderKey(uint64_t order) { return Tagged('o', order); }
+
+std::string LinkPrefix(InodeId inode) { return "l" + U64(inode.value()); }
+std::string LinkKey(InodeId inode, InodeId parent, std::string_view name) {
+  return LinkPrefix(inode) + U64(parent.value()) + std::string(name);
+}
+std::string OrphanKey(InodeId inode) { return "o" + U64(inode.value()); }
 
 bool KeyReader::ReadU64(uint64_t* number) {
   if (rest_.size() < 8) return false;

@@ -21,6 +21,8 @@ std::string PrefixEnd(std::string_view prefix);
 std::string SystemKey();
 std::string ClusterMapKey();
 std::string CounterKey(Counter counter);
+// Written for its durability alone.
+std::string SyncMarkKey();
 
 // inode
 std::string InodeKey(InodeId inode);
@@ -103,6 +105,12 @@ std::string TierStepKey(uint32_t priority, int64_t since_ns, InodeId inode);
 std::string TierSparePrefix(uint64_t policy);
 std::string TierSpareKey(uint64_t policy, int64_t order_ns, InodeId inode);
 std::string TierImportKey(InodeId inode);
+
+// link: 'l', inode, parent and name of another name of a file than the one in its record; 'o' and
+// the inode of an orphan.
+std::string LinkPrefix(InodeId inode);
+std::string LinkKey(InodeId inode, InodeId parent, std::string_view name);
+std::string OrphanKey(InodeId inode);
 
 // Takes keys apart. Every function returns false, and moves nothing, when too little is left.
 class KeyReader {

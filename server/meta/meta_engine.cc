@@ -1,9 +1,11 @@
 #include "server/meta/meta_engine.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/base/posix_error.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/task/when_all.h"
@@ -21,6 +23,12 @@ constexpr uint32_t kCleanupItems = 256;
 // What is refused is mostly a full queue, which is short soon, or a full disk, which is not.
 constexpr absl::Duration kCleanupPause = absl::Seconds(5);
 constexpr size_t kMaxSetAside = 1000;
+// What is lost with the machine's power if nobody has asked for more (fs.proto says a second).
+constexpr absl::Duration kUnsyncedMax = absl::Milliseconds(500);
+// Mounts tell what they have closed as often.
+constexpr absl::Duration kOrphanPause = absl::Seconds(2);
+constexpr size_t kOrphansAtOnce = 1000;
+constexpr size_t kLocksOfMountMax = 100'000;
 // Writers in need ask again every second or so.
 constexpr absl::Duration kHurry = absl::Seconds(10);
 
@@ -46,16 +54,21 @@ Task<absl::Status> MetaEngine::Start(std::string cluster_id) {
   absl::StatusOr<std::string> opened;
   absl::StatusOr<std::vector<LeaseId>> leases;
   absl::StatusOr<std::vector<OpenAttempt>> attempts;
+  absl::StatusOr<uint64_t> buffered, orphans;
   const int64_t now_ns = LookAtClock().unix_ns;
-  absl::AnyInvocable<void()> open = [this, &cluster_id, &opened, &leases, &attempts, now_ns] {
+  absl::AnyInvocable<void()> open = [&, now_ns] {
     opened = OpenStore(kv_, cluster_id, now_ns);
     if (!opened.ok()) return;
     leases = store_.Leases();
     attempts = store_.OpenAttempts();
+    buffered = store_.Count(Counter::kBuffered);
+    orphans = store_.Count(Counter::kOrphans);
   };
   co_await write_runner_.Run(std::move(open));
   if (!opened.ok()) co_return opened.status();
   if (!leases.ok()) co_return leases.status();
+  if (!buffered.ok()) co_return buffered.status();
+  if (!orphans.ok()) co_return orphans.status();
   cluster_id_ = *opened;
   for (const LeaseId lease : *leases) leases_.Grant(lease);
   // Only metrics are the poorer for it: what is damaged says so to whoever needs it.
@@ -65,12 +78,22 @@ Task<absl::Status> MetaEngine::Start(std::string cluster_id) {
   scope_.Spawn(committer_.Run());
   scope_.Spawn(RunLeaseLoop());
   scope_.Spawn(RunCleanupLoop());
+  scope_.Spawn(RunSyncLoop());
+  scope_.Spawn(RunOrphanLoop());
+  mounts_.Start(clock_, *buffered > 0);
+  if (*orphans > 0) orphans_wanted_.Set();
+  if (*buffered > 0) {
+    absl::StatusOr<disk::NoteStartReply> noted = co_await Mutate(disk::NoteStart());
+    if (!noted.ok()) co_return noted.status();
+  }
   co_return absl::OkStatus();
 }
 
 Task<void> MetaEngine::Stop() {
   stop_.RequestStop();
   cleanup_wanted_.Set();
+  sync_wanted_.Set();
+  orphans_wanted_.Set();
   committer_.Stop();
   co_await scope_.Join();
 }
@@ -82,6 +105,7 @@ Task<absl::StatusOr<std::string>> MetaEngine::Execute(disk::Command command, Mut
   const CommandTime now = LookAtClock();
   command.set_time_ns(now.unix_ns);
   command.set_clock_in_doubt(now.in_doubt);
+  if (mounts_.AnyLive()) command.set_mounts_are_live(true);
   if (command.has_begin_checkpoint()) {
     for (const LeaseId lease : leases_.Expired(kExpiredAtOnce))
       command.add_expired_leases(lease.value());
@@ -128,6 +152,8 @@ void MetaEngine::OnCommitted(const Effects& effects) {
   for (const LeaseId lease : effects.ended_leases) leases_.End(lease);
   for (const SaveEvent& event : effects.saves) saves_.Note(event);
   if (effects.cleanup_queued) cleanup_wanted_.Set();
+  if (effects.orphans_made) orphans_wanted_.Set();
+  if (committer_.has_unsynced()) sync_wanted_.Set();
   if (effects.tiering_wanted && wake_tiering_) wake_tiering_();
 }
 
@@ -161,6 +187,11 @@ Task<absl::StatusOr<MetaCounters>> MetaEngine::Counters() {
 
 Task<absl::StatusOr<std::vector<ReclaimItem>>> MetaEngine::NextReclaim(size_t limit,
                                                                        ReclaimPosition from) {
+  // What is freed on the targets does not come back with a power cut.
+  if (committer_.has_unsynced()) {
+    absl::StatusOr<wire::SyncNamespaceReply> synced = co_await Mutate(wire::SyncNamespaceRequest());
+    if (!synced.ok()) co_return synced.status();
+  }
   absl::StatusOr<MetaCounters> counters = co_await Counters();
   if (!counters.ok()) co_return counters.status();
   const uint64_t below = ReclaimableBelow(counters->next_pending_sequence);
@@ -331,6 +362,99 @@ Task<void> MetaEngine::RunCleanupLoop() {
       if (!slept.ok()) co_return;
     }
   }
+}
+
+Task<void> MetaEngine::RunSyncLoop() {
+  for (;;) {
+    co_await sync_wanted_;
+    if (stop_.stop_requested()) co_return;
+    sync_wanted_.Reset();
+    absl::Status slept = co_await SleepFor(kUnsyncedMax, stop_);
+    if (!slept.ok()) co_return;
+    if (!committer_.has_unsynced()) continue;
+    absl::StatusOr<wire::SyncNamespaceReply> synced = co_await Mutate(wire::SyncNamespaceRequest());
+    // A full store, or a full queue: the next look tries again, and a failed store tells everybody.
+    if (!synced.ok() && committer_.failure().ok()) sync_wanted_.Set();
+  }
+}
+
+Task<void> MetaEngine::RunOrphanLoop() {
+  for (;;) {
+    co_await orphans_wanted_;
+    if (stop_.stop_requested()) co_return;
+    orphans_wanted_.Reset();
+    for (bool more = true; more;) {
+      absl::Status slept = co_await SleepFor(kOrphanPause, stop_);
+      if (!slept.ok()) co_return;
+      absl::Status reaped = co_await ReapSome(&more);
+      if (reaped.ok()) continue;
+      if (!committer_.failure().ok()) co_return;
+      CAIRN_LOG_WARN("files without a name wait, will be tried again: {}", reaped);
+      more = true;
+    }
+  }
+}
+
+Task<absl::Status> MetaEngine::ReapSome(bool* more) {
+  *more = false;
+  InodeId after;
+  for (bool last = false; !last;) {
+    absl::StatusOr<std::vector<InodeId>> orphans;
+    absl::AnyInvocable<void()> work = [this, &orphans, after] {
+      orphans = store_.Orphans(after, kOrphansAtOnce);
+    };
+    absl::Status ran = co_await RunQuery(reads_, std::move(work));
+    if (!ran.ok()) co_return ran;
+    if (!orphans.ok()) co_return orphans.status();
+    last = orphans->size() < kOrphansAtOnce;
+    disk::ReapOrphans reap;
+    for (const InodeId inode : *orphans) {
+      after = inode;
+      if (mounts_.MayBeOpen(inode.value())) {
+        *more = true;
+      } else {
+        reap.add_inodes(inode.value());
+      }
+    }
+    if (reap.inodes().empty()) continue;
+    absl::StatusOr<disk::ReapOrphansReply> reaped = co_await Mutate(std::move(reap));
+    if (!reaped.ok()) co_return reaped.status();
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::StatusOr<wire::OpenNodeReply>> MetaEngine::OpenNode(wire::OpenNodeRequest request) {
+  const uint64_t mount = request.mount(), inode = request.node().inode();
+  // First: from here on it is not let go of.
+  const bool is_first = mounts_.Open(mount, inode);
+  absl::StatusOr<wire::OpenNodeReply> reply = co_await Query(std::move(request));
+  if (!reply.ok() && is_first) mounts_.Close(mount, inode);
+  co_return reply;
+}
+
+wire::RenewMountReply MetaEngine::RenewMount(const wire::RenewMountRequest& request) {
+  return mounts_.Renew(request);
+}
+
+absl::StatusOr<wire::LockFileReply> MetaEngine::LockFile(const wire::LockFileRequest& request) {
+  FileLocks& locks = mounts_.locks();
+  wire::LockFileReply reply;
+  const bool unlocks = request.lock().type() == wire::FILE_LOCK_UNLOCK;
+  if (mounts_.InGrace() && !unlocks) {
+    // Others may have it, who have not had the time to say so.
+    reply.set_granted(false);
+    return reply;
+  }
+  if (!request.test() && !unlocks && locks.SizeOf(request.mount()) >= kLocksOfMountMax)
+    return PosixError(ENOLCK, "this mount holds too many locks");
+  const FileLocks::Result result = request.test() ? locks.Test(request.mount(), request.lock())
+                                                  : locks.Set(request.mount(), request.lock());
+  reply.set_granted(result.granted);
+  if (result.conflict.has_value()) {
+    *reply.mutable_conflict() = *result.conflict;
+    reply.set_conflict_is_elsewhere(result.conflict_mount != request.mount());
+  }
+  return reply;
 }
 
 // Whether there is more to do.

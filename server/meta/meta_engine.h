@@ -24,6 +24,7 @@
 #include "server/meta/commit.h"
 #include "server/meta/lease.h"
 #include "server/meta/meta_store.h"
+#include "server/meta/mount_table.h"
 #include "server/meta/save_log.h"
 #include "server/meta/tier_files.h"
 
@@ -109,6 +110,12 @@ class MetaEngine {
   // Every lease that exists is below it.
   Task<absl::StatusOr<LeaseId>> LeaseBound();
 
+  // -- mounts (fs.proto). What they have open and locked is in memory alone.
+  Task<absl::StatusOr<wire::OpenNodeReply>> OpenNode(wire::OpenNodeRequest request);
+  wire::RenewMountReply RenewMount(const wire::RenewMountRequest& request);
+  absl::StatusOr<wire::LockFileReply> LockFile(const wire::LockFileRequest& request);
+  const MountTable& mounts() const { return mounts_; }
+
   // Counts of what there is, kept up to date by every mutation.
   Task<absl::StatusOr<MetaCounters>> Counters();
 
@@ -172,6 +179,11 @@ class MetaEngine {
   Task<absl::StatusOr<std::string>> Execute(disk::Command command, MutationId id);
   Task<void> RunLeaseLoop();
   Task<void> RunCleanupLoop();
+  // Makes durable what was replied to before it was.
+  Task<void> RunSyncLoop();
+  // Lets files go that no name leads to, once no mount has them open.
+  Task<void> RunOrphanLoop();
+  Task<absl::Status> ReapSome(bool* more);
   Task<absl::StatusOr<bool>> CleanUpSome();
   void OnCommitted(const Effects& effects);
   CommandTime LookAtClock();
@@ -197,6 +209,9 @@ class MetaEngine {
   bool started_ = false;
   StopSource stop_;
   Event cleanup_wanted_;
+  Event sync_wanted_;
+  Event orphans_wanted_;
+  MountTable mounts_;
   uint64_t cleanup_failures_ = 0;
   // Sequences of put-off tasks that have failed. A damaged record does not heal, and the tasks
   // behind it must not wait for it.

@@ -1,5 +1,6 @@
 #include "server/meta/meta_store.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -11,6 +12,8 @@
 #include "server/meta/cluster_map_record.h"
 #include "server/meta/cold.h"
 #include "server/meta/entry_type.h"
+#include "server/meta/extents.h"
+#include "server/meta/fs_queries.h"
 #include "server/meta/keys.h"
 #include "server/meta/listing.h"
 #include "server/meta/paths.h"
@@ -54,6 +57,8 @@ absl::StatusOr<wire::Entry> DescribeEntry(const Transaction& txn, std::string_vi
   entry.set_links(inode.links());
   entry.set_crc32c(inode.crc32c());
   entry.set_version(inode.version());
+  entry.set_changed_in_place(inode.changed_in_place());
+  entry.set_symlink_target(inode.symlink_target());
   if (node.type == disk::INODE_CHECKPOINT) {
     ASSIGN_OR_RETURN(const disk::CheckpointRecord checkpoint, LoadCheckpoint(txn, node.inode));
     entry.set_size_bytes(checkpoint.size_bytes());
@@ -74,15 +79,21 @@ absl::StatusOr<std::vector<wire::ExtentRun>> ColdRuns(const Transaction& txn,
   ASSIGN_OR_RETURN(const auto cold, FindColdRun(txn, run.first_stripe()));
   if (!cold.has_value()) return absl::InternalError("metadata: a released run lies nowhere");
   std::vector<wire::ExtentRun> runs;
+  const uint64_t from = run.skip_bytes(), to = from + run.length_bytes();
   for (const disk::ColdRunRecord::Part& part : cold->parts()) {
+    const uint64_t begin = std::max(from, part.run_offset_bytes());
+    const uint64_t end = std::min(to, part.run_offset_bytes() + part.length_bytes());
+    if (begin >= end) continue;
     wire::ExtentRun& of_part = runs.emplace_back();
-    of_part.set_offset_bytes(run.offset_bytes() + part.run_offset_bytes());
-    of_part.set_length_bytes(part.length_bytes());
-    of_part.set_first_stripe(run.first_stripe() + part.run_offset_bytes() / run.stripe_bytes());
+    of_part.set_offset_bytes(run.offset_bytes() + begin - from);
+    of_part.set_length_bytes(end - begin);
+    of_part.set_first_stripe(run.first_stripe() + begin / run.stripe_bytes());
     of_part.set_stripe_count(
-        static_cast<uint32_t>(DivideUp(part.length_bytes(), uint64_t{run.stripe_bytes()})));
+        static_cast<uint32_t>(DivideUp(end - begin, uint64_t{run.stripe_bytes()})));
     of_part.set_stripe_bytes(run.stripe_bytes());
     ASSIGN_OR_RETURN(*of_part.mutable_cold(), PlaceOf(txn, part));
+    of_part.mutable_cold()->set_offset_bytes(of_part.cold().offset_bytes() + begin -
+                                             part.run_offset_bytes());
   }
   return runs;
 }
@@ -90,7 +101,7 @@ absl::StatusOr<std::vector<wire::ExtentRun>> ColdRuns(const Transaction& txn,
 // `run`, or what it is in a cold tier.
 absl::StatusOr<std::vector<wire::ExtentRun>> WhereItIs(const Transaction& txn, bool any_released,
                                                        wire::ExtentRun run) {
-  if (any_released) {
+  if (any_released && run.stripe_count() > 0) {
     ASSIGN_OR_RETURN(
         const auto record,
         Load<disk::StripeRunRecord>(txn, kFamilyStripeRun, StripeRunKey(run.first_stripe())));
@@ -127,15 +138,8 @@ absl::StatusOr<ExtentPage> ReadExtents(const Transaction& txn, InodeId inode, ui
       return absl::DataLossError("metadata: an extent's key is damaged");
     }
     if (offset + extent.length_bytes() <= offset_bytes) continue;
-    wire::ExtentRun run;
-    run.set_offset_bytes(offset);
-    run.set_length_bytes(extent.length_bytes());
-    run.set_first_stripe(extent.first_stripe());
-    run.set_stripe_count(extent.stripe_count());
-    run.set_stripe_bytes(extent.stripe_bytes());
-    *run.mutable_groups() = extent.groups();
     ASSIGN_OR_RETURN(std::vector<wire::ExtentRun> runs,
-                     WhereItIs(txn, released > 0, std::move(run)));
+                     WhereItIs(txn, released > 0, ToWireExtent(offset, extent)));
     for (wire::ExtentRun& each : runs) {
       const bool is_wanted = each.offset_bytes() + each.length_bytes() > offset_bytes &&
                              each.offset_bytes() < end_bytes;
@@ -361,6 +365,7 @@ absl::StatusOr<wire::ShowCheckpointReply> ShowCheckpoint(
     shard.set_name(entry.path);
     shard.set_size_bytes(inode.size_bytes());
     shard.set_crc32c(inode.crc32c());
+    shard.set_changed_in_place(inode.changed_in_place());
     shard.set_rank(inode.rank());
     if (!budget.Take(shard)) {
       reply.set_more(true);
@@ -421,6 +426,29 @@ absl::StatusOr<wire::GetExtentsReply> MetaStore::Answer(const wire::GetExtentsRe
 }
 absl::StatusOr<wire::GetUsageReply> MetaStore::Answer(const wire::GetUsageRequest& request) {
   return LookAgain(kv_, [&](const Transaction& txn) { return GetUsage(txn, request); });
+}
+absl::StatusOr<wire::LookupReply> MetaStore::Answer(const wire::LookupRequest& request) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return Lookup(txn, request); });
+}
+absl::StatusOr<wire::LookupReply> MetaStore::Answer(const wire::LookupPathRequest& request) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return LookupPath(txn, request); });
+}
+absl::StatusOr<wire::GetAttributesReply> MetaStore::Answer(
+    const wire::GetAttributesRequest& request) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return GetAttributes(txn, request); });
+}
+absl::StatusOr<wire::ReadDirectoryReply> MetaStore::Answer(
+    const wire::ReadDirectoryRequest& request) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return ReadDirectory(txn, request); });
+}
+absl::StatusOr<wire::GetXattrsReply> MetaStore::Answer(const wire::GetXattrsRequest& request) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return GetXattrs(txn, request); });
+}
+absl::StatusOr<wire::StatFsReply> MetaStore::Answer(const wire::StatFsRequest& request) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return StatFs(txn, request); });
+}
+absl::StatusOr<wire::OpenNodeReply> MetaStore::Answer(const wire::OpenNodeRequest& request) {
+  return LookAgain(kv_, [&](const Transaction& txn) { return OpenNode(txn, request); });
 }
 absl::StatusOr<wire::GetMapReply> MetaStore::Answer(const wire::GetMapRequest& request) {
   return LookAgain(kv_, [](const Transaction& txn) { return GetClusterMap(txn); });
@@ -543,6 +571,24 @@ absl::StatusOr<std::string> MetaStore::TierPath(InodeId subject) {
     if (!record.has_value()) return PathOfDirectory(txn, subject);
     return PathOfSubject(txn, subject, *record);
   });
+}
+
+absl::StatusOr<std::vector<InodeId>> MetaStore::Orphans(InodeId after, size_t limit) {
+  const Transaction txn(kv_);
+  std::vector<InodeId> orphans;
+  Transaction::Scan scan(txn, kFamilyLink, OrphanKey(InodeId(after.value() + 1)), PrefixEnd("o"));
+  for (; scan.Valid() && orphans.size() < limit; scan.Next()) {
+    uint64_t inode = 0;
+    if (!KeyReader(scan.key().substr(1)).ReadU64(&inode))
+      return absl::DataLossError("metadata: a key of family \"link\" is damaged");
+    orphans.emplace_back(inode);
+  }
+  RETURN_IF_ERROR(scan.status());
+  return orphans;
+}
+
+absl::StatusOr<uint64_t> MetaStore::Count(Counter counter) {
+  return Transaction(kv_).Read(counter);
 }
 
 absl::StatusOr<LeaseId> MetaStore::NextLease() {

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/ids.h"
+#include "proto/wire/fs.pb.h"
 #include "proto/wire/meta.pb.h"
 #include "proto/wire/tier.pb.h"
 #include "server/kv/kv.h"
@@ -46,6 +47,13 @@ class MetaStore {
   absl::StatusOr<wire::ListReply> Answer(const wire::ListRequest& request);
   absl::StatusOr<wire::GetExtentsReply> Answer(const wire::GetExtentsRequest& request);
   absl::StatusOr<wire::GetUsageReply> Answer(const wire::GetUsageRequest& request);
+  absl::StatusOr<wire::LookupReply> Answer(const wire::LookupRequest& request);
+  absl::StatusOr<wire::LookupReply> Answer(const wire::LookupPathRequest& request);
+  absl::StatusOr<wire::GetAttributesReply> Answer(const wire::GetAttributesRequest& request);
+  absl::StatusOr<wire::ReadDirectoryReply> Answer(const wire::ReadDirectoryRequest& request);
+  absl::StatusOr<wire::GetXattrsReply> Answer(const wire::GetXattrsRequest& request);
+  absl::StatusOr<wire::StatFsReply> Answer(const wire::StatFsRequest& request);
+  absl::StatusOr<wire::OpenNodeReply> Answer(const wire::OpenNodeRequest& request);
   absl::StatusOr<wire::GetMapReply> Answer(const wire::GetMapRequest& request);
   absl::StatusOr<wire::ListTiersReply> Answer(const wire::ListTiersRequest& request);
   absl::StatusOr<wire::ListTierPoliciesReply> Answer(const wire::ListTierPoliciesRequest& request);
@@ -74,6 +82,9 @@ class MetaStore {
   absl::StatusOr<std::optional<disk::TierSubjectRecord>> TierSubject(InodeId subject);
   // "bucket/dir/name" of a subject, or of the directory of a policy.
   absl::StatusOr<std::string> TierPath(InodeId subject);
+  // Files that no name leads to and that some mount may have open, behind `after`.
+  absl::StatusOr<std::vector<InodeId>> Orphans(InodeId after, size_t limit);
+  absl::StatusOr<uint64_t> Count(Counter counter);
   // No lease from here on has been granted.
   absl::StatusOr<LeaseId> NextLease();
 

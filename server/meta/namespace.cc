@@ -10,6 +10,8 @@
 #include "server/meta/checkpoint.h"
 #include "server/meta/cleanup.h"
 #include "server/meta/keys.h"
+#include "server/meta/links.h"
+#include "server/meta/move.h"
 #include "server/meta/paths.h"
 #include "server/meta/pins.h"
 #include "server/meta/records.h"
@@ -23,30 +25,6 @@ namespace {
 // Aborted attempts lie between open ones; more than so many in one directory means looking is too
 // expensive.
 constexpr int kMaxAttemptsSeen = 100'000;
-
-// OK when nothing is in a directory and nothing is being written to it.
-absl::Status CheckEmpty(const Transaction& txn, InodeId directory, std::string_view path) {
-  const std::string prefix = DentryPrefix(directory);
-  Transaction::Scan entries(txn, kFamilyDentry, prefix, PrefixEnd(prefix));
-  if (entries.Valid()) {
-    return absl::FailedPreconditionError(StrCat("the directory ", Quoted(path), " is not empty (",
-                                                Quoted(DentryKeyName(entries.key())),
-                                                " is in it)"));
-  }
-  RETURN_IF_ERROR(entries.status());
-  const std::string attempts_prefix = AttemptPrefix(directory);
-  Transaction::Scan attempts(txn, kFamilyAttempt, attempts_prefix, PrefixEnd(attempts_prefix));
-  for (int seen = 0; attempts.Valid() && seen < kMaxAttemptsSeen; attempts.Next(), ++seen) {
-    disk::AttemptRecord attempt;
-    RETURN_IF_ERROR(ParseRecord(kFamilyAttempt, attempts.value(), attempt));
-    if (attempt.state() == disk::ATTEMPT_OPEN) {
-      return absl::FailedPreconditionError(StrCat("a checkpoint ",
-                                                  Quoted(DentryKeyName(attempts.key())),
-                                                  " is being written in ", Quoted(path)));
-    }
-  }
-  return attempts.status();
-}
 
 absl::Status InsideCheckpoint(std::string_view path) {
   return absl::FailedPreconditionError(
@@ -87,34 +65,6 @@ absl::StatusOr<bool> PassesThrough(const Transaction& txn, std::string_view path
   return false;
 }
 
-absl::Status MoveCheckpointRecord(Transaction& txn, InodeId inode, const Place& to) {
-  ASSIGN_OR_RETURN(disk::CheckpointRecord record, LoadCheckpoint(txn, inode));
-  RETURN_IF_ERROR(ForgetCommittedAttempt(txn, record));
-  txn.Delete(kFamilyCheckpoint,
-             CheckpointIndexKey(InodeId(record.parent()), record.commit_sequence()));
-  record.set_parent(to.parent.value());
-  record.set_name(std::string(to.name));
-  StoreCheckpoint(txn, inode, record);
-  return absl::OkStatus();
-}
-
-// What lies in cold tiers is called so there, too, and other policies may hold for it.
-absl::Status TellTiersOfMove(Transaction& txn, const Node& node, const Place& to) {
-  if (node.type == disk::INODE_DIRECTORY) {
-    RETURN_IF_ERROR(MoveDirectory(txn, node.inode, to.parent, to.name));
-    ASSIGN_OR_RETURN(const uint64_t policies, txn.Read(Counter::kTierPolicies));
-    ASSIGN_OR_RETURN(const uint64_t subjects, txn.Read(Counter::kTierSubjects));
-    if (policies == 0 && subjects == 0) return absl::OkStatus();
-    disk::CleanupRecord::Visit visit;
-    visit.set_directory(node.inode.value());
-    visit.set_moved(true);
-    return QueueVisit(txn, visit);
-  }
-  ASSIGN_OR_RETURN(const auto known, FindSubject(txn, node.inode));
-  return known.has_value() ? MoveSubject(txn, node.inode, to.parent, to.name)
-                           : NoteWritten(txn, node, to.parent, to.name);
-}
-
 absl::Status IsPinned(std::string_view path) {
   return absl::FailedPreconditionError(StrCat("the checkpoint ", Quoted(path),
                                               " is pinned; unpin it first: cairn ckpt unpin ",
@@ -125,12 +75,6 @@ absl::Status IsPinned(std::string_view path) {
 absl::Status CheckNoPinBelow(const Transaction& txn, InodeId directory, const std::string& path) {
   ASSIGN_OR_RETURN(const auto pinned, FindPinBelow(txn, directory, path));
   return pinned.has_value() ? IsPinned(*pinned) : absl::OkStatus();
-}
-
-// The name is gone already.
-absl::Status Release(Transaction& txn, InodeId parent, const Node& node) {
-  RETURN_IF_ERROR(LeaveUsage(txn, parent, node));
-  return QueueTree(txn, node.inode, CountedFiles::kYes);
 }
 
 // Between buckets, what moves is new to the one that gets it.
@@ -148,13 +92,36 @@ absl::Status CheckQuotaOfMove(const Transaction& txn, const Node& source,
   return CheckQuota(txn, request.to(), {moved.size_bytes, replaced.size_bytes});
 }
 
-absl::Status UnlinkTop(Transaction& txn, const Resolved& top, int64_t now_ns) {
-  Unlink(txn, top.parent, top.name(), top.node);
-  RETURN_IF_ERROR(Release(txn, top.parent, top.node));
-  return TouchDirectory(txn, top.parent, now_ns);
+absl::Status UnlinkTop(Transaction& txn, const Resolved& top, const CommandFacts& facts) {
+  RETURN_IF_ERROR(Unlink(txn, top.parent, top.name(), top.node));
+  RETURN_IF_ERROR(ReleaseEntry(txn, top.parent, top.name(), top.node, facts));
+  return TouchDirectory(txn, top.parent, facts.now_ns());
 }
 
 }  // namespace
+
+absl::Status CheckEmpty(const Transaction& txn, InodeId directory, std::string_view path) {
+  const std::string prefix = DentryPrefix(directory);
+  Transaction::Scan entries(txn, kFamilyDentry, prefix, PrefixEnd(prefix));
+  if (entries.Valid()) {
+    return absl::FailedPreconditionError(StrCat("the directory ", Quoted(path), " is not empty (",
+                                                Quoted(DentryKeyName(entries.key())),
+                                                " is in it)"));
+  }
+  RETURN_IF_ERROR(entries.status());
+  const std::string attempts_prefix = AttemptPrefix(directory);
+  Transaction::Scan attempts(txn, kFamilyAttempt, attempts_prefix, PrefixEnd(attempts_prefix));
+  for (int seen = 0; attempts.Valid() && seen < kMaxAttemptsSeen; attempts.Next(), ++seen) {
+    disk::AttemptRecord attempt;
+    RETURN_IF_ERROR(ParseRecord(kFamilyAttempt, attempts.value(), attempt));
+    if (attempt.state() == disk::ATTEMPT_OPEN) {
+      return absl::FailedPreconditionError(StrCat("a checkpoint ",
+                                                  Quoted(DentryKeyName(attempts.key())),
+                                                  " is being written in ", Quoted(path)));
+    }
+  }
+  return attempts.status();
+}
 
 absl::StatusOr<wire::MakeDirectoryReply> MakeDirectory(Transaction& txn,
                                                        const wire::MakeDirectoryRequest& request,
@@ -189,7 +156,7 @@ absl::StatusOr<wire::RemoveReply> Remove(Transaction& txn, const wire::RemoveReq
       RETURN_IF_ERROR(CheckEmpty(txn, top.node.inode, request.path()));
     }
     RETURN_IF_ERROR(CheckNoPinBelow(txn, top.node.inode, request.path()));
-    RETURN_IF_ERROR(UnlinkTop(txn, top, facts.now_ns()));
+    RETURN_IF_ERROR(UnlinkTop(txn, top, facts));
   }
   wire::RemoveReply reply;
   reply.set_entries_removed(1);
@@ -219,21 +186,11 @@ absl::StatusOr<wire::RenameReply> Rename(Transaction& txn, const wire::RenameReq
   RETURN_IF_ERROR(CheckReplacement(txn, source.node, target, request));
   RETURN_IF_ERROR(CheckQuotaOfMove(txn, source.node, target, request));
   if (target.has_value()) {
-    Unlink(txn, to.parent, to.name, *target);
-    RETURN_IF_ERROR(Release(txn, to.parent, *target));
+    RETURN_IF_ERROR(Unlink(txn, to.parent, to.name, *target));
+    RETURN_IF_ERROR(ReleaseEntry(txn, to.parent, to.name, *target, facts));
   }
-  ASSIGN_OR_RETURN(const bool leads_to_pin, LeadsToPin(txn, source.parent, source.name()));
-  if (leads_to_pin) RETURN_IF_ERROR(ForgetPin(txn, request.from()));
-  Unlink(txn, source.parent, source.name(), source.node);
-  Link(txn, to.parent, to.name, source.node);
-  RETURN_IF_ERROR(MoveUsage(txn, source.node, source.parent, to.parent));
-  if (leads_to_pin) RETURN_IF_ERROR(NotePin(txn, request.to()));
-  if (source.node.type == disk::INODE_CHECKPOINT) {
-    RETURN_IF_ERROR(MoveCheckpointRecord(txn, source.node.inode, to));
-  }
-  RETURN_IF_ERROR(TellTiersOfMove(txn, source.node, to));
-  RETURN_IF_ERROR(TouchDirectory(txn, source.parent, facts.now_ns()));
-  RETURN_IF_ERROR(TouchDirectory(txn, to.parent, facts.now_ns()));
+  const Movement movement{source.node, source.parent, source.name(), to};
+  RETURN_IF_ERROR(MoveEntry(txn, movement, facts));
   return wire::RenameReply();
 }
 

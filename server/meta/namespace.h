@@ -11,6 +11,9 @@
 
 namespace cairn {
 
+// OK when nothing is in a directory and nothing is being written to it; `path` is for the message.
+absl::Status CheckEmpty(const Transaction& txn, InodeId directory, std::string_view path);
+
 // Harmless when it is there.
 absl::StatusOr<wire::MakeDirectoryReply> MakeDirectory(Transaction& txn,
                                                        const wire::MakeDirectoryRequest& request,

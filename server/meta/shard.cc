@@ -75,7 +75,8 @@ absl::StatusOr<NewNode> LinkShard(Transaction& txn, const Writer& writer, const 
   ASSIGN_OR_RETURN(const uint64_t version, txn.Add(Counter::kNextVersion, 1));
   shard.record.set_version(version);
   shard.record.set_rank(writer.rank);
-  Link(txn, place.parent, place.name, {shard.id, disk::INODE_FILE});
+  shard.record.set_parent(place.parent.value());
+  RETURN_IF_ERROR(Link(txn, place.parent, place.name, {shard.id, disk::INODE_FILE}));
   return shard;
 }
 

@@ -11,6 +11,9 @@
 #include "server/meta/cold.h"
 #include "server/meta/facts.h"
 #include "server/meta/file.h"
+#include "server/meta/fs_content.h"
+#include "server/meta/fs_names.h"
+#include "server/meta/links.h"
 #include "server/meta/namespace.h"
 #include "server/meta/pending_free.h"
 #include "server/meta/prune.h"
@@ -31,6 +34,48 @@ template <class Reply>
 absl::StatusOr<std::string> Serialize(const absl::StatusOr<Reply>& reply) {
   if (!reply.ok()) return reply.status();
   return SerializeRecord(*reply);
+}
+
+// Numbers that were given out and not made durable are not given out again.
+constexpr uint64_t kStartGap = uint64_t{1} << 24;
+
+absl::StatusOr<disk::NoteStartReply> NoteStart(Transaction& txn) {
+  RETURN_IF_ERROR(txn.Add(Counter::kNextInode, kStartGap).status());
+  RETURN_IF_ERROR(txn.Add(Counter::kNextVersion, kStartGap).status());
+  return disk::NoteStartReply();
+}
+
+absl::StatusOr<std::string> DispatchFs(const disk::Command& command, Transaction& txn,
+                                       const CommandFacts& facts) {
+  switch (command.body_case()) {
+    case disk::Command::kMakeNode:
+      return Serialize(MakeNode(txn, command.make_node(), facts));
+    case disk::Command::kLinkNode:
+      return Serialize(LinkNode(txn, command.link_node(), facts));
+    case disk::Command::kUnlinkNode:
+      return Serialize(UnlinkNode(txn, command.unlink_node(), facts));
+    case disk::Command::kRenameNode:
+      return Serialize(RenameNode(txn, command.rename_node(), facts));
+    case disk::Command::kSetAttributes:
+      return Serialize(SetAttributes(txn, command.set_attributes(), facts));
+    case disk::Command::kSetXattr:
+      return Serialize(SetXattr(txn, command.set_xattr(), facts));
+    case disk::Command::kBeginWrites:
+      return Serialize(BeginWrites(txn, command.begin_writes()));
+    case disk::Command::kEndWrites:
+      return Serialize(EndWrites(txn, command.end_writes()));
+    case disk::Command::kWriteExtents:
+      return Serialize(WriteExtents(txn, command.write_extents(), facts));
+    case disk::Command::kSyncNamespace:
+      return SerializeRecord(wire::SyncNamespaceReply());
+    case disk::Command::kReapOrphans:
+      return Serialize(ReapOrphans(txn, command.reap_orphans()));
+    case disk::Command::kNoteStart:
+      return Serialize(NoteStart(txn));
+    default:
+      break;
+  }
+  return absl::UnimplementedError("this build does not know that command");
 }
 
 absl::StatusOr<std::string> DispatchTiering(const disk::Command& command, Transaction& txn,
@@ -73,9 +118,8 @@ absl::StatusOr<std::string> DispatchTiering(const disk::Command& command, Transa
     case disk::Command::kImportCold:
       return Serialize(ImportCold(txn, command.import_cold(), facts));
     default:
-      break;
+      return DispatchFs(command, txn, facts);
   }
-  return absl::UnimplementedError("this build does not know that command");
 }
 
 absl::StatusOr<std::string> Dispatch(const disk::Command& command, Transaction& txn) {
@@ -138,6 +182,8 @@ absl::StatusOr<std::string> ApplyOnce(const disk::Command& command, Transaction&
   ASSIGN_OR_RETURN(std::optional<std::string> earlier, FindResult(txn, command));
   if (earlier.has_value()) return *std::move(earlier);
   ASSIGN_OR_RETURN(std::string reply, Dispatch(command, txn));
+  if (IsBuffered(command) && txn.HasChangedSinceSave())
+    RETURN_IF_ERROR(txn.Raise(Counter::kBuffered, 1));
   // What changed nothing may as well be looked at again: a commit that waits for ranks is asked
   // often, and costs no write.
   if (txn.HasChangedSinceSave()) RETURN_IF_ERROR(KeepResult(txn, command, reply));
@@ -151,6 +197,27 @@ absl::StatusOr<std::string> Apply(const disk::Command& command, Transaction& txn
   absl::StatusOr<std::string> reply = ApplyOnce(command, txn);
   if (!reply.ok()) txn.RollBack(before);
   return reply;
+}
+
+bool IsBuffered(const disk::Command& command) {
+  switch (command.body_case()) {
+    case disk::Command::kMakeNode:
+      return command.make_node().buffered();
+    case disk::Command::kLinkNode:
+      return command.link_node().buffered();
+    case disk::Command::kUnlinkNode:
+      return command.unlink_node().buffered();
+    case disk::Command::kRenameNode:
+      return command.rename_node().buffered();
+    case disk::Command::kSetAttributes:
+      return command.set_attributes().buffered();
+    case disk::Command::kSetXattr:
+      return command.set_xattr().buffered();
+    case disk::Command::kWriteExtents:
+      return command.write_extents().buffered();
+    default:
+      return false;
+  }
 }
 
 bool FreesSpace(const disk::Command& command) {
@@ -170,6 +237,10 @@ bool FreesSpace(const disk::Command& command) {
     case disk::Command::kFinishTierStep:
     case disk::Command::kReleaseRuns:
     case disk::Command::kEndRecall:
+    case disk::Command::kUnlinkNode:
+    case disk::Command::kEndWrites:
+    case disk::Command::kReapOrphans:
+    case disk::Command::kSyncNamespace:
       return true;
     case disk::Command::kPinCheckpoint:
       // What has to be unpinned before it can be removed.

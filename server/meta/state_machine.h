@@ -16,6 +16,9 @@ namespace cairn {
 // damaged; see also store_error().
 absl::StatusOr<std::string> Apply(const disk::Command& command, Transaction& txn);
 
+// Its reply need not wait until it is durable (fs.proto).
+bool IsBuffered(const disk::Command& command);
+
 // The command gives space back, now or by what it puts off, so it may use what the store keeps in
 // reserve: a full store must not be one from which nothing can be removed.
 bool FreesSpace(const disk::Command& command);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
 #include "server/meta/cold.h"
 #include "server/meta/families.h"
 #include "server/meta/keys.h"
@@ -17,6 +18,8 @@ namespace {
 
 // Steps looked at to find some that are not under way already.
 constexpr size_t kTasksLookedAt = 10'000;
+// Bytes that lie with the metadata weigh on a page as so many a run.
+constexpr size_t kBytesPerRun = 1024;
 
 class PageReader {
  public:
@@ -26,7 +29,7 @@ class PageReader {
   absl::StatusOr<bool> AddFile(std::string path, InodeId inode, uint64_t offset_bytes) {
     ASSIGN_OR_RETURN(disk::InodeRecord record, LoadInode(txn_, inode));
     if (record.incomplete()) return true;
-    TierFile file{std::move(path), inode, std::move(record), {}};
+    TierFile file{std::move(path), inode, std::move(record), {}, {}};
     Transaction::Scan scan(txn_, kFamilyExtent, ExtentKey(inode, offset_bytes),
                            PrefixEnd(ExtentPrefix(inode)));
     for (; scan.Valid(); scan.Next()) {
@@ -41,6 +44,16 @@ class PageReader {
         page_.files.push_back(std::move(file));
         return false;
       }
+      if (extent.stripe_count() == 0) {
+        left_ -= std::min(left_, 1 + extent.data().size() / kBytesPerRun);
+        file.bytes.push_back({offset, extent.length_bytes(), std::move(*extent.mutable_data())});
+        continue;
+      }
+      if (extent.run_bytes() != 0) {
+        return absl::FailedPreconditionError(
+            StrCat("a file was changed where it lies, and its pieces are not gathered yet: ",
+                   file.path.empty() ? file.record.name() : file.path));
+      }
       ASSIGN_OR_RETURN(TierRun run, ReadRun(offset, extent.first_stripe()));
       const size_t cost = 1 + static_cast<size_t>(run.cold.parts_size()) / 16;
       left_ -= std::min(left_, cost);
@@ -48,7 +61,7 @@ class PageReader {
     }
     RETURN_IF_ERROR(scan.status());
     // A file costs something without a run, too.
-    if (file.runs.empty() && left_ > 0) --left_;
+    if (file.runs.empty() && file.bytes.empty() && left_ > 0) --left_;
     page_.next = {file.path, {}, 0};
     page_.files.push_back(std::move(file));
     return left_ > 0;

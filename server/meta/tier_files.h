@@ -23,11 +23,19 @@ struct TierRun {
   std::vector<wire::ColdPlace> places;  // of the parts
 };
 
+// An extent without stripes: it carries its bytes, or is a hole.
+struct TierBytes {
+  uint64_t offset_bytes = 0;
+  uint64_t length_bytes = 0;
+  std::string data;  // "": a hole
+};
+
 struct TierFile {
   std::string path;  // in the checkpoint; "": the subject is the file
   InodeId inode;
   disk::InodeRecord record;
-  std::vector<TierRun> runs;  // those of them that are on this page
+  std::vector<TierRun> runs;     // those of them that are on this page
+  std::vector<TierBytes> bytes;  // as well
 };
 
 // Where a page begins: in the file after `after`, or in the midst of `inode`.
@@ -44,7 +52,7 @@ struct TierPage {
 };
 
 // About `runs_max` runs from `from` on. Runs of which a cold copy has many parts count as many.
-// NOT_FOUND: the subject has gone.
+// NOT_FOUND: the subject has gone. FAILED_PRECONDITION: a file of it consists of parts of runs.
 absl::StatusOr<TierPage> ReadTierFiles(const Transaction& txn, InodeId subject,
                                        const TierCursor& from, size_t runs_max);
 

@@ -59,19 +59,29 @@ absl::StatusOr<uint64_t> Adopt(Transaction& txn, const disk::ImportCold& request
   return object;
 }
 
+// It carries its bytes, or is a hole.
+bool IsWithoutObject(const Piece& piece) { return piece.hole() || !piece.data().empty(); }
+
 absl::Status CheckFile(const File& file) {
   if (file.stripe_bytes() == 0 || file.stripe_bytes() > kMaxStripeBytes ||
       file.stripe_bytes() % kBlockBytes != 0)
     return Bad("stripes of ", file.stripe_bytes(), " bytes");
   uint64_t at = file.offset_bytes();
   for (const Piece& piece : file.pieces()) {
+    if (piece.length_bytes() > file.size_bytes() - std::min(file.size_bytes(), at))
+      return Bad("pieces of a file reach beyond its end");
+    at += piece.length_bytes();
+    if (IsWithoutObject(piece)) {
+      const uint64_t bytes = piece.data().size();
+      if (piece.length_bytes() == 0 || bytes > kInlineExtentBytesMax ||
+          (!piece.hole() && bytes != piece.length_bytes()))
+        return Bad("a piece is not as long as its bytes");
+      continue;
+    }
     const uint64_t room =
         piece.object_bytes() - std::min(piece.object_bytes(), piece.offset_bytes());
     if (piece.length_bytes() == 0 || piece.length_bytes() > room)
       return Bad("a piece is not in its object");
-    if (piece.length_bytes() > file.size_bytes() - std::min(file.size_bytes(), at))
-      return Bad("pieces of a file reach beyond its end");
-    at += piece.length_bytes();
   }
   return absl::OkStatus();
 }
@@ -81,6 +91,14 @@ absl::StatusOr<uint64_t> AddPieces(Transaction& txn, const disk::ImportCold& req
                                    InodeId subject, InodeId inode, const File& file) {
   uint64_t at = file.offset_bytes();
   for (const Piece& piece : file.pieces()) {
+    if (IsWithoutObject(piece)) {
+      disk::ExtentRecord bytes;
+      bytes.set_length_bytes(piece.length_bytes());
+      bytes.set_data(piece.data());
+      Store(txn, kFamilyExtent, ExtentKey(inode, at), bytes);
+      at += piece.length_bytes();
+      continue;
+    }
     const uint64_t count = DivideUp(piece.length_bytes(), uint64_t{file.stripe_bytes()});
     ASSIGN_OR_RETURN(const uint64_t first, txn.Add(Counter::kNextStripe, count));
     ASSIGN_OR_RETURN(const uint64_t object, Adopt(txn, request, piece));
@@ -123,6 +141,7 @@ void Describe(const File& file, uint64_t version, disk::InodeRecord* record) {
   record->set_modified_at_ns(file.modified_at_ns());
   record->set_version(version);
   if (file.has_rank()) record->set_rank(file.rank());
+  record->set_changed_in_place(file.changed_in_place());
 }
 
 // The directory of a file inside the checkpoint `root`, made as needed.
@@ -160,7 +179,8 @@ absl::Status AddShard(Transaction& txn, const disk::ImportCold& request, InodeId
     ASSIGN_OR_RETURN(shard, NewInode(txn, disk::INODE_FILE, now_ns));
     ASSIGN_OR_RETURN(const uint64_t version, txn.Add(Counter::kNextVersion, 1));
     Describe(file, version, &shard.record);
-    Link(txn, place.parent, place.name, {shard.id, disk::INODE_FILE});
+    shard.record.set_parent(place.parent.value());
+    RETURN_IF_ERROR(Link(txn, place.parent, place.name, {shard.id, disk::INODE_FILE}));
   }
   ASSIGN_OR_RETURN(const uint64_t end, AddPieces(txn, request, root, shard.id, file));
   shard.record.set_size_bytes(end);
@@ -240,7 +260,7 @@ absl::Status LinkCheckpoint(Transaction& txn, const Subject& subject, InodeId in
   record.set_size_bytes(subject.size_bytes());
   record.set_pinned(from.pinned());
   StoreCheckpoint(txn, inode, record);
-  Link(txn, place.parent, place.name, {inode, disk::INODE_CHECKPOINT});
+  RETURN_IF_ERROR(Link(txn, place.parent, place.name, {inode, disk::INODE_CHECKPOINT}));
   if (record.pinned()) RETURN_IF_ERROR(NotePin(txn, subject.path()));
   RETURN_IF_ERROR(txn.Add(Counter::kCheckpoints, 1).status());
   return txn.Add(Counter::kFiles, record.shard_count()).status();
@@ -257,10 +277,17 @@ absl::Status MakeVisible(Transaction& txn, const disk::ImportCold& request, Inod
     node.type = disk::INODE_CHECKPOINT;
     RETURN_IF_ERROR(LinkCheckpoint(txn, subject, inode, place));
   } else {
-    ASSIGN_OR_RETURN(const disk::InodeRecord record, LoadInode(txn, inode));
+    ASSIGN_OR_RETURN(disk::InodeRecord record, LoadInode(txn, inode));
     if (record.incomplete() || record.size_bytes() != subject.size_bytes())
       return Bad("a file lacks pieces");
-    Link(txn, place.parent, place.name, node);
+    ASSIGN_OR_RETURN(const ExtentCounts counts, CountExtents(txn, inode));
+    record.set_inline_bytes(counts.inline_bytes);
+    record.set_hole_bytes(counts.hole_bytes);
+    record.set_extents(counts.extents);
+    record.set_parent(place.parent.value());
+    record.set_name(std::string(place.name));
+    StoreInode(txn, inode, record);
+    RETURN_IF_ERROR(Link(txn, place.parent, place.name, node));
     RETURN_IF_ERROR(txn.Add(Counter::kFiles, 1).status());
   }
   const bool is_checkpoint = subject.has_checkpoint();

@@ -165,6 +165,8 @@ TierDecision DecideTier(const wire::TierPolicy& policy, const TierFacts& facts,
     decision.rule = StrCat("among the newest ", std::max(policy.keep_hot(), 1u),
                            " of its directory, and deleted after that: not copied");
     decision.next = wire::TIER_STEP_DELETE;
+  } else if (!facts.copied && facts.in_pieces) {
+    decision.rule = "changed where it lies: copied once the mount that did has gathered its pieces";
   } else if (!facts.copied) {
     decision = Archive(policy, facts, now_ns);
   } else {

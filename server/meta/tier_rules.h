@@ -33,6 +33,8 @@ struct TierFacts {
   uint32_t cold_reads = 0;  // how often it was opened while it was cold
   bool copied = false;
   bool released = false;
+  // A file that was changed where it lies, and consists of parts of runs: copies are of whole ones.
+  bool in_pieces = false;
 };
 
 struct TierDecision {

@@ -101,6 +101,9 @@ absl::Status FinishOne(Transaction& txn, const disk::FinishTierStep& request, In
   const bool has_copied = request.step() == wire::TIER_STEP_ARCHIVE && request.error().empty();
   const auto* described = has_copied ? FindDescribed(request, inode) : nullptr;
   // What nothing in the tier tells of is no copy: an import would not find it.
+  const bool is_another =
+      described != nullptr && described->content_version() != before->content_version();
+  if (is_another) described = nullptr;
   const bool is_untold = has_copied && described == nullptr;
   if (is_untold) RETURN_IF_ERROR(DropManifests(txn, request));
   // Cancelled, or wanted no more. A copy is one all the same; of the rest it does not matter how it
@@ -111,7 +114,8 @@ absl::Status FinishOne(Transaction& txn, const disk::FinishTierStep& request, In
   if (!superseded) after.set_step(wire::TIER_STEP_NONE);
   if (is_untold) {
     disk::FinishTierStep failed = request;
-    failed.set_error("its path was not found when its manifest was written");
+    failed.set_error(is_another ? "it was changed while it was copied"
+                                : "its path was not found when its manifest was written");
     TakeFailure(failed, now_ns, &after);
   } else if (!request.error().empty()) {
     TakeFailure(request, now_ns, &after);

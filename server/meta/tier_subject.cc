@@ -133,6 +133,24 @@ absl::Status NoteWritten(Transaction& txn, const Node& node, InodeId parent,
   return StoreSubject(txn, node.inode, before, record);
 }
 
+absl::Status NoteChangedInPlace(Transaction& txn, const Node& node, InodeId parent,
+                                std::string_view name) {
+  ASSIGN_OR_RETURN(const uint64_t subjects, txn.Read(Counter::kTierSubjects));
+  if (subjects == 0) return NoteWritten(txn, node, parent, name);
+  ASSIGN_OR_RETURN(const std::optional<Record> before, FindSubject(txn, node.inode));
+  if (!before.has_value()) return NoteWritten(txn, node, parent, name);
+  ASSIGN_OR_RETURN(Record record, MakeSubject(txn, node, parent, name));
+  // A copy that is being made of what it was is told by this.
+  record.set_changes(before->changes() + 1);
+  ASSIGN_OR_RETURN(const disk::InodeRecord file, LoadInode(txn, node.inode));
+  record.set_content_version(file.version());
+  record.set_fresh(true);
+  record.set_partly(before->released() || before->partly());
+  record.set_due_ns(kTierDueNow);
+  RETURN_IF_ERROR(DropSubject(txn, node.inode));
+  return StoreSubject(txn, node.inode, std::nullopt, record);
+}
+
 absl::Status WakeSubject(Transaction& txn, InodeId inode) {
   ASSIGN_OR_RETURN(const std::optional<Record> before, FindSubject(txn, inode));
   if (!before.has_value()) return absl::OkStatus();
@@ -214,7 +232,11 @@ absl::StatusOr<TierFacts> FactsOf(const Transaction& txn, InodeId inode, const R
   facts.cold_reads = record.cold_reads();
   facts.copied = record.copied();
   facts.released = record.released();
-  if (!facts.is_checkpoint) return facts;
+  if (!facts.is_checkpoint) {
+    ASSIGN_OR_RETURN(const disk::InodeRecord file, LoadInode(txn, inode));
+    facts.in_pieces = file.partial_extents() > 0;
+    return facts;
+  }
   ASSIGN_OR_RETURN(const disk::CheckpointRecord checkpoint, LoadCheckpoint(txn, inode));
   if (checkpoint.has_step()) facts.step = checkpoint.step();
   facts.pinned = checkpoint.pinned();

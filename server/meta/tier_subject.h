@@ -46,6 +46,9 @@ absl::StatusOr<disk::TierSubjectRecord> MakeSubject(const Transaction& txn, cons
 
 // A checkpoint or file has been written. Costs a read while there is no policy.
 absl::Status NoteWritten(Transaction& txn, const Node& node, InodeId parent, std::string_view name);
+// A file was changed where it lies: what was copied of it is not it any more.
+absl::Status NoteChangedInPlace(Transaction& txn, const Node& node, InodeId parent,
+                                std::string_view name);
 // Something that policies ask for has changed. Harmless for one that is not known.
 absl::Status WakeSubject(Transaction& txn, InodeId inode);
 // The manifest is not true any more.

@@ -37,6 +37,7 @@ struct Effects {
   std::vector<SaveEvent> saves;
   bool cleanup_queued = false;
   bool tiering_wanted = false;  // a subject is due, or a step waits
+  bool orphans_made = false;
 };
 
 // The numbers in the system family: sources of ids, and counts for people.
@@ -68,6 +69,8 @@ enum class Counter : uint8_t {
   kTierPolicies = 50,
   kTierSubjects = 51,
   kReleasedRuns = 52,
+  kOrphans = 53,
+  kBuffered = 54,  // 1: there have been mutations that were replied to before they were durable
   kForgottenAttempt = 37,  // the highest attempt number of the names that are forgotten
   kUsageCounted = 40,      // 1: directories have their UsageRecords
 };

@@ -155,18 +155,33 @@ absl::StatusOr<disk::InodeRecord> LoadInode(const Transaction& txn, InodeId inod
   return Load<disk::InodeRecord>(txn, kFamilyInode, InodeKey(inode));
 }
 
-void Link(Transaction& txn, InodeId parent, std::string_view name, Node node) {
+namespace {
+
+// ".." of the directories in it. Those made by earlier releases were not counted.
+absl::Status CountDirectories(Transaction& txn, InodeId parent, int change) {
+  ASSIGN_OR_RETURN(disk::InodeRecord record, LoadInode(txn, parent));
+  if (change < 0 && record.links() <= 2) return absl::OkStatus();
+  record.set_links(record.links() + static_cast<uint32_t>(change));
+  StoreInode(txn, parent, record);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status Link(Transaction& txn, InodeId parent, std::string_view name, Node node) {
   disk::DentryRecord dentry;
   dentry.set_inode(node.inode.value());
   dentry.set_type(node.type);
   const std::string key =
       node.is_directory() ? DirectoryDentryKey(parent, name) : FileDentryKey(parent, name);
   Store(txn, kFamilyDentry, key, dentry);
+  return node.is_directory() ? CountDirectories(txn, parent, 1) : absl::OkStatus();
 }
 
-void Unlink(Transaction& txn, InodeId parent, std::string_view name, Node node) {
+absl::Status Unlink(Transaction& txn, InodeId parent, std::string_view name, Node node) {
   txn.Delete(kFamilyDentry,
              node.is_directory() ? DirectoryDentryKey(parent, name) : FileDentryKey(parent, name));
+  return node.is_directory() ? CountDirectories(txn, parent, -1) : absl::OkStatus();
 }
 
 absl::StatusOr<InodeId> LinkNewDirectory(Transaction& txn, InodeId parent, std::string_view name,
@@ -175,7 +190,7 @@ absl::StatusOr<InodeId> LinkNewDirectory(Transaction& txn, InodeId parent, std::
   directory.record.set_parent(parent.value());
   directory.record.set_name(std::string(name));
   StoreInode(txn, directory.id, directory.record);
-  Link(txn, parent, name, {directory.id, disk::INODE_DIRECTORY});
+  RETURN_IF_ERROR(Link(txn, parent, name, {directory.id, disk::INODE_DIRECTORY}));
   RETURN_IF_ERROR(StartUsage(txn, directory.id, parent));
   RETURN_IF_ERROR(TouchDirectory(txn, parent, now_ns));
   return directory.id;
@@ -218,6 +233,11 @@ std::string_view Describe(disk::InodeType type) {
       return "a checkpoint";
     case disk::INODE_SYMLINK:
       return "a symbolic link";
+    case disk::INODE_FIFO:
+    case disk::INODE_SOCKET:
+    case disk::INODE_CHARACTER_DEVICE:
+    case disk::INODE_BLOCK_DEVICE:
+      return "a special file";
     default:
       return "an entry of unknown type";
   }

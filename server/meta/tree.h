@@ -78,8 +78,9 @@ absl::StatusOr<NewNode> NewInode(Transaction& txn, disk::InodeType type, int64_t
 void StoreInode(Transaction& txn, InodeId inode, const disk::InodeRecord& record);
 absl::StatusOr<disk::InodeRecord> LoadInode(const Transaction& txn, InodeId inode);
 
-void Link(Transaction& txn, InodeId parent, std::string_view name, Node node);
-void Unlink(Transaction& txn, InodeId parent, std::string_view name, Node node);
+// Of a directory, its parent counts one more or less.
+absl::Status Link(Transaction& txn, InodeId parent, std::string_view name, Node node);
+absl::Status Unlink(Transaction& txn, InodeId parent, std::string_view name, Node node);
 // Makes a directory and links it. REQUIRES: CheckFree().
 absl::StatusOr<InodeId> LinkNewDirectory(Transaction& txn, InodeId parent, std::string_view name,
                                          int64_t now_ns);

@@ -64,6 +64,15 @@ struct Counted {
   Record record;
 };
 
+// A file of several names counts where its record says that it lies.
+absl::StatusOr<bool> CountsHere(const Transaction& txn, InodeId inode, disk::InodeType type,
+                                InodeId directory, std::string_view key) {
+  if (type == disk::INODE_CHECKPOINT) return true;
+  ASSIGN_OR_RETURN(const disk::InodeRecord record, LoadInode(txn, inode));
+  return record.links() < 2 ||
+         (record.parent() == directory.value() && record.name() == DentryKeyName(key));
+}
+
 // Adds the entries of a directory to its record, and its directories to the list.
 absl::Status CountDirectory(const Transaction& txn, size_t index, std::vector<Counted>* all) {
   const InodeId directory = (*all)[index].directory;
@@ -79,6 +88,9 @@ absl::Status CountDirectory(const Transaction& txn, size_t index, std::vector<Co
       all->push_back({inode, index, std::move(record)});
       continue;
     }
+    ASSIGN_OR_RETURN(const bool counts,
+                     CountsHere(txn, inode, dentry.type(), directory, scan.key()));
+    if (!counts) continue;
     ASSIGN_OR_RETURN(const Content content, ContentOf(txn, {inode, dentry.type()}));
     Change(&(*all)[index].record, content, {});
   }

@@ -27,6 +27,11 @@ struct Places {
 // On targets, unless released; in a cold tier, too, or alone.
 absl::StatusOr<Places> PlacesOfRun(const Transaction& txn, const disk::ExtentRecord& extent) {
   Places places;
+  if (extent.stripe_count() == 0) {
+    // With the metadata, which is never cold.
+    places.hot_bytes = extent.data().size();
+    return places;
+  }
   ASSIGN_OR_RETURN(const auto run, Load<disk::StripeRunRecord>(
                                        txn, kFamilyStripeRun, StripeRunKey(extent.first_stripe())));
   if (!run.released()) places.hot_bytes = extent.length_bytes();

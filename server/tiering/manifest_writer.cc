@@ -53,6 +53,7 @@ class Writer {
     auto* described = finish_.add_described();
     described->set_subject(task.subject.value());
     described->set_changes(task.record.changes());
+    described->set_content_version(task.record.content_version());
     if (bytes_ >= kPartBytes) co_return co_await Put();
     co_return absl::OkStatus();
   }
@@ -125,6 +126,13 @@ class Writer {
     subject->set_version(info.commit_sequence());
   }
 
+  static void AddBytes(const TierBytes& bytes, File* file) {
+    disk::ColdManifest::Piece& piece = *file->add_pieces();
+    piece.set_length_bytes(bytes.length_bytes);
+    piece.set_data(bytes.data);
+    piece.set_hole(bytes.data.empty());
+  }
+
   static absl::Status AddFile(const TierFile& from, Subject* subject) {
     File& file = *subject->add_files();
     file.set_path(from.path);
@@ -135,10 +143,18 @@ class Writer {
     file.set_gid(from.record.gid());
     file.set_modified_at_ns(from.record.modified_at_ns());
     if (from.record.has_rank()) file.set_rank(from.record.rank());
+    file.set_changed_in_place(from.record.changed_in_place());
     if (!subject->has_checkpoint()) subject->set_version(from.record.version());
     if (!from.runs.empty()) file.set_offset_bytes(from.runs.front().offset_bytes);
+    if (!from.bytes.empty()) {
+      const uint64_t first = from.bytes.front().offset_bytes;
+      file.set_offset_bytes(from.runs.empty() ? first : std::min(file.offset_bytes(), first));
+    }
     file.set_stripe_bytes(kBlockBytes);
+    auto bytes = from.bytes.begin();
     for (const TierRun& run : from.runs) {
+      for (; bytes != from.bytes.end() && bytes->offset_bytes < run.offset_bytes; ++bytes)
+        AddBytes(*bytes, &file);
       if (!IsWhole(run.cold, run.record.length_bytes()))
         return absl::AbortedError(StrCat("not all of it is copied: ", subject->path()));
       file.set_stripe_bytes(run.record.stripe_bytes());
@@ -152,6 +168,7 @@ class Writer {
         piece.set_cluster_id(place.cluster_id());
       }
     }
+    for (; bytes != from.bytes.end(); ++bytes) AddBytes(*bytes, &file);
     return absl::OkStatus();
   }
 

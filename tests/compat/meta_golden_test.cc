@@ -58,6 +58,9 @@ TEST(MetaGolden, Keys) {
   text += GoldenLine("tier_step", TierStepKey(0x21222324, 0x1112131415161718, inode));
   text += GoldenLine("tier_spare", TierSpareKey(kNumber, 0x1112131415161718, inode));
   text += GoldenLine("tier_import", TierImportKey(inode));
+  text += GoldenLine("link", LinkKey(inode, inode, "name"));
+  text += GoldenLine("orphan", OrphanKey(inode));
+  text += GoldenLine("sync_mark", SyncMarkKey());
   text += GoldenLine("sequence", SequenceKey(kNumber));
   text += GoldenLine("request", RequestKey(kNumber, 0x1112131415161718));
   text += GoldenLine("request_order", RequestOrderKey(kNumber));
@@ -171,6 +174,35 @@ std::vector<disk::Command> SomeOfEverything() {
   auto& push = *add().mutable_ask_tier();
   push.set_path("bucket/run/step-5");
   push.set_action(wire::TIER_PUSH);
+  // A file that a mount makes, writes to and gives a second name, and one that it has open still.
+  constexpr uint64_t kDefault = 2, kMade = 11;
+  for (const char* name : {"made", "unlinked"}) {
+    auto& make = *add().mutable_make_node();
+    make.set_parent(kDefault);
+    make.set_name(name);
+    make.set_type(wire::ENTRY_FILE);
+    make.set_mode(0640);
+    make.set_buffered(true);
+  }
+  auto& write = *add().mutable_write_extents();
+  write.mutable_node()->set_inode(kMade);
+  auto& carried = *write.add_extents();
+  carried.set_offset_bytes(100);
+  carried.set_length_bytes(3);
+  carried.set_data("abc");
+  auto& xattr = *add().mutable_set_xattr();
+  xattr.mutable_node()->set_inode(kMade);
+  xattr.set_name("user.key");
+  xattr.set_value("value");
+  auto& link = *add().mutable_link_node();
+  link.mutable_node()->set_inode(kMade);
+  link.set_parent(kDefault);
+  link.set_name("again");
+  auto& unlink = add();
+  unlink.set_mounts_are_live(true);
+  unlink.mutable_unlink_node()->set_parent(kDefault);
+  unlink.mutable_unlink_node()->set_name("unlinked");
+  add().mutable_begin_writes()->set_inode(kMade);
   return commands;
 }
 

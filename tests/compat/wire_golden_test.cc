@@ -11,6 +11,7 @@
 #include "proto/wire/chunk.pb.h"
 #include "proto/wire/cluster.pb.h"
 #include "proto/wire/examine.pb.h"
+#include "proto/wire/fs.pb.h"
 #include "proto/wire/load.pb.h"
 #include "proto/wire/meta.pb.h"
 #include "proto/wire/rpc.pb.h"
@@ -93,7 +94,7 @@ std::vector<const google::protobuf::FileDescriptor*> WireFiles() {
   return {wire::RequestHeader::descriptor()->file(),      wire::FragmentKey::descriptor()->file(),
           wire::ClusterMap::descriptor()->file(),         wire::JoinRequest::descriptor()->file(),
           wire::ExamineNodeRequest::descriptor()->file(), wire::TierSpec::descriptor()->file(),
-          wire::NodeLoadRequest::descriptor()->file()};
+          wire::NodeLoadRequest::descriptor()->file(),    wire::Attributes::descriptor()->file()};
 }
 
 TEST(WireGolden, Messages) {

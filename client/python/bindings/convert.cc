@@ -23,6 +23,8 @@ const char* TypeName(EntryType type) {
       return "checkpoint";
     case EntryType::kSymlink:
       return "symlink";
+    case EntryType::kSpecial:
+      return "special";
   }
   return "file";
 }

@@ -13,7 +13,7 @@ class Entry:
     """A file, directory, checkpoint or symlink. ``name`` is the last component; from ``Client.stat``, the path."""
 
     name: str
-    type: Literal["file", "directory", "checkpoint", "symlink"]
+    type: Literal["file", "directory", "checkpoint", "symlink", "special"]
     size_bytes: int
     modified: float
     mode: int

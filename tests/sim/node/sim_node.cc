@@ -30,6 +30,7 @@
 #include "server/repair/reclaim_loop.h"
 #include "server/repair/scrub_loop.h"
 #include "server/service/chunk_service.h"
+#include "server/service/fs_service.h"
 #include "server/service/map_keeper.h"
 #include "server/service/member_service.h"
 #include "server/service/meta_service.h"
@@ -120,6 +121,7 @@ struct SimNode::Life {
   std::unique_ptr<MapKeeper> map_keeper;
   std::unique_ptr<MemberService> member_service;
   std::unique_ptr<MetaService> meta_service;
+  std::unique_ptr<FsService> fs_service;
   std::unique_ptr<SessionTable> sessions;
   std::unique_ptr<ReclaimLoop> reclaim;
   std::unique_ptr<SimNet> repair_net;
@@ -442,6 +444,8 @@ void SimNode::ServeMetadata(Life& life) {
         return keeper->MakeGroups(std::move(redundancy), level);
       });
   life.meta_service->Register(life.cores[0]->table);
+  life.fs_service = std::make_unique<FsService>(*life.meta);
+  life.fs_service->Register(life.cores[0]->table);
   life.member_service = std::make_unique<MemberService>(*life.node_service, *life.map_keeper,
                                                         *life.meta, FailureDetector::Options());
   life.member_service->Register(life.cores[0]->table);

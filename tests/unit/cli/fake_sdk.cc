@@ -123,6 +123,7 @@ File::~File() = default;
 File::File(File&&) noexcept = default;
 uint64_t File::size_bytes() const { return impl_->file.content.size(); }
 uint32_t File::crc32c() const { return impl_->file.crc32c; }
+bool File::crc32c_known() const { return true; }
 absl::Status File::Read(std::span<const ReadRange> ranges) {
   {
     std::lock_guard lock(FakeCluster::Get().mutex);

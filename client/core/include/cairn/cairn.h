@@ -117,6 +117,7 @@ typedef struct cairn_shard_info {
 #define CAIRN_ENTRY_DIRECTORY 2
 #define CAIRN_ENTRY_CHECKPOINT 3
 #define CAIRN_ENTRY_SYMLINK 4
+#define CAIRN_ENTRY_SPECIAL 5 /* a FIFO, socket or device node, made through a mount */
 
 typedef struct cairn_entry {
   size_t size;

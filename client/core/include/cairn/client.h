@@ -57,7 +57,8 @@ struct ClientOptions {
 
 // ---- what is stored ----
 
-enum class EntryType { kFile, kDirectory, kCheckpoint, kSymlink };
+// kSpecial: a FIFO, socket or device node, made through a mount.
+enum class EntryType { kFile, kDirectory, kCheckpoint, kSymlink, kSpecial };
 
 struct Entry {
   std::string name;  // the last component; from Stat(), the path
@@ -67,6 +68,9 @@ struct Entry {
   uint32_t mode = 0;
   uint64_t inode = 0;
   uint32_t crc32c = 0;  // of a file's whole content
+  // False of what was changed where it lies, through a mount: `crc32c` says nothing then. Its
+  // blocks have checksums all the same.
+  bool crc32c_known = true;
 };
 
 struct CheckpointInfo {
@@ -90,6 +94,7 @@ struct ShardInfo {
   uint64_t size_bytes = 0;
   uint32_t crc32c = 0;
   uint32_t rank = 0;
+  bool crc32c_known = true;  // see Entry
 };
 
 // Rules of a directory of checkpoints; zero is "not a rule". What no rule keeps is removed after
@@ -117,8 +122,9 @@ class File {
   File(File&&) noexcept;
 
   uint64_t size_bytes() const;
-  // The CRC32C of the whole content, as it was committed.
+  // The CRC32C of the whole content, as it was committed; see Entry for when there is none.
   uint32_t crc32c() const;
+  bool crc32c_known() const;
   // Fills every destination, in parallel, verified block by block. On error their contents are
   // undefined, and on return no server writes to them any more. OUT_OF_RANGE past the end;
   // FAILED_PRECONDITION when the file was replaced or removed since it was opened and its bytes are
