@@ -23,13 +23,18 @@ class LogCheckTest : public ::testing::Test {
   ~LogCheckTest() override { std::filesystem::remove_all(directory_); }
 
   // The log of a store that was not closed, with `records` records of `value_bytes` each.
-  std::string MakeLog(int records, size_t value_bytes) {
+  std::string MakeLog(int records, size_t value_bytes, int unsynced = 0) {
     auto kv = RocksKv::Open({.directory = directory_, .families = {"one"}});
     EXPECT_TRUE(kv.ok()) << kv.status();
     for (int i = 0; i < records; ++i) {
       KvBatch batch;
       batch.Put(0, "key" + std::to_string(i), std::string(value_bytes, 'v'));
       EXPECT_TRUE((*kv)->Write(batch, KvDurability::kSynced).ok());
+    }
+    for (int i = 0; i < unsynced; ++i) {
+      KvBatch batch;
+      batch.Put(0, "later" + std::to_string(i), std::string(value_bytes, 'v'));
+      EXPECT_TRUE((*kv)->Write(batch, KvDurability::kUnsynced).ok());
     }
     std::string log;
     for (const auto& entry : std::filesystem::directory_iterator(directory_)) {
@@ -77,6 +82,25 @@ TEST_F(LogCheckTest, DamageInAnEarlierBlockIsFound) {
   std::string log = MakeLog(40, 5000);
   log[20'000] ^= 1;
   EXPECT_NE(FindDamageInLog(Bytes(log)), std::nullopt);
+}
+
+// A power cut keeps any of them, and not the others.
+TEST_F(LogCheckTest, AnyDamageInBatchesThatWereNotSyncedPasses) {
+  const std::string log = MakeLog(3, 50, 20);
+  const size_t first = log.find("later0");
+  ASSERT_NE(first, std::string::npos);
+  for (size_t at = first; at < log.size(); ++at) {
+    std::string torn = log;
+    torn[at] = static_cast<char>(torn[at] ^ 1);
+    EXPECT_EQ(FindDamageInLog(Bytes(torn)), std::nullopt) << at;
+  }
+}
+
+TEST_F(LogCheckTest, DamageBeforeASyncedBatchIsFoundBehindUnsyncedOnes) {
+  const std::string log = MakeLog(3, 50, 20);
+  std::string damaged = log;
+  damaged[log.find("key1")] ^= 1;
+  EXPECT_NE(FindDamageInLog(Bytes(damaged)), std::nullopt);
 }
 
 // A power cut keeps any of the blocks of a batch that was never acknowledged.
