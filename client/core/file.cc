@@ -1,7 +1,10 @@
 // A file opened for reading: its extents, fetched once, and ranges of its bytes.
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "cairn/client.h"
 #include "client/core/client_impl.h"
@@ -120,32 +123,57 @@ class FileImpl {
 
 }  // namespace client_internal
 
-absl::StatusOr<File> Client::OpenFile(std::string_view path) {
+namespace {
+
+// Who opens a file that is changed all the time gets one of its states in the end.
+constexpr int kOpensMax = 50;
+
+struct Opened {
+  wire::StatReply stat;
+  std::vector<wire::ExtentRun> extents;
+};
+// nullopt: the file was changed while its extents were asked for, page by page.
+absl::StatusOr<std::optional<Opened>> OpenOnce(client_internal::ClientImpl& client,
+                                               const std::string& path) {
   wire::StatRequest request;
-  request.set_path(std::string(path));
+  request.set_path(path);
   request.set_for_reading(true);
-  ASSIGN_OR_RETURN(wire::StatReply reply, impl_->Meta<wire::StatReply>(wire::STAT, request));
-  if (reply.entry().type() != wire::ENTRY_FILE) {
-    return absl::FailedPreconditionError(std::string(path) + " is not a file");
-  }
-  std::vector<wire::ExtentRun> extents(reply.extents().begin(), reply.extents().end());
-  bool more = reply.more_extents();
-  while (more) {
+  Opened opened;
+  ASSIGN_OR_RETURN(opened.stat, client.Meta<wire::StatReply>(wire::STAT, request));
+  const wire::StatReply& reply = opened.stat;
+  if (reply.entry().type() != wire::ENTRY_FILE)
+    return absl::FailedPreconditionError(path + " is not a file");
+  std::vector<wire::ExtentRun>& extents = opened.extents;
+  extents.assign(reply.extents().begin(), reply.extents().end());
+  for (bool more = reply.more_extents(); more;) {
     wire::GetExtentsRequest next;
     next.set_inode(reply.entry().inode());
     next.set_version(reply.entry().version());
     next.set_offset_bytes(
         extents.empty() ? 0 : extents.back().offset_bytes() + extents.back().length_bytes());
     next.set_length_bytes(reply.entry().size_bytes() - next.offset_bytes());
-    ASSIGN_OR_RETURN(wire::GetExtentsReply page,
-                     impl_->Meta<wire::GetExtentsReply>(wire::GET_EXTENTS, next));
-    if (page.extents().empty())
-      return absl::DataLossError(std::string(path) + ": its extents end early");
-    extents.insert(extents.end(), page.extents().begin(), page.extents().end());
-    more = page.more();
+    const absl::StatusOr<wire::GetExtentsReply> page =
+        client.Meta<wire::GetExtentsReply>(wire::GET_EXTENTS, next);
+    if (absl::IsNotFound(page.status())) return std::nullopt;
+    RETURN_IF_ERROR(page.status());
+    if (page->extents().empty()) return absl::DataLossError(path + ": its extents end early");
+    extents.insert(extents.end(), page->extents().begin(), page->extents().end());
+    more = page->more();
   }
-  return File(std::make_shared<client_internal::FileImpl>(impl_, std::string(path),
-                                                          std::move(reply), std::move(extents)));
+  return opened;
+}
+
+}  // namespace
+
+absl::StatusOr<File> Client::OpenFile(std::string_view path) {
+  const std::string name(path);
+  for (int i = 0; i < kOpensMax; ++i) {
+    ASSIGN_OR_RETURN(std::optional<Opened> opened, OpenOnce(*impl_, name));
+    if (!opened.has_value()) continue;
+    return File(std::make_shared<client_internal::FileImpl>(impl_, name, std::move(opened->stat),
+                                                            std::move(opened->extents)));
+  }
+  return absl::UnavailableError(name + " is changed faster than it can be opened; try again");
 }
 
 File::File(std::shared_ptr<client_internal::FileImpl> impl) : impl_(std::move(impl)) {}

@@ -1,6 +1,7 @@
 #include "client/io/read_plan.h"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 
 #include "common/base/status_macros.h"
@@ -35,21 +36,78 @@ bool Continues(const std::vector<ColdRead>& reads, const wire::ColdPlace& place)
          last.length_bytes < kColdReadBytesMax && last.pieces.size() < kReadPiecesMax;
 }
 
-// Bytes of a cold run from `in_run` on, as far as one call reads them. Returns how many. A call
-// stays within a run: what comes next in the object is another piece of it, with checksums of its
-// own.
-uint64_t AppendCold(const wire::ExtentRun& run, uint64_t in_run, ReadPiece piece,
+// Bytes of a cold extent from `in_extent` on, as far as one call reads them. Returns how many. A
+// call stays within an extent: what comes next in the object is another piece of it, with checksums
+// of its own.
+uint64_t AppendCold(const wire::ExtentRun& extent, uint64_t in_extent, ReadPiece piece,
                     std::vector<ColdRead>& reads) {
-  wire::ColdPlace place = run.cold();
-  place.set_offset_bytes(place.offset_bytes() + in_run);
-  if (in_run == 0 || !Continues(reads, place)) reads.push_back({std::move(place), 0, {}});
+  wire::ColdPlace place = extent.cold();
+  place.set_offset_bytes(place.offset_bytes() + extent.skip_bytes() + in_extent);
+  if (in_extent == 0 || !Continues(reads, place)) reads.push_back({std::move(place), 0, {}});
   ColdRead& read = reads.back();
-  const uint64_t length = std::min<uint64_t>(
-      {run.length_bytes() - in_run, piece.bytes.size(), kColdReadBytesMax - read.length_bytes});
+  const uint64_t length = std::min<uint64_t>({extent.length_bytes() - in_extent, piece.bytes.size(),
+                                              kColdReadBytesMax - read.length_bytes});
   piece.bytes = piece.bytes.first(length);
   read.pieces.push_back(piece);
   read.length_bytes += length;
   return length;
+}
+
+// Carried bytes, or zeros: what reading takes no call for. Returns how many.
+uint64_t FillHere(const wire::ExtentRun& extent, uint64_t in_extent, MutableBytes destination) {
+  const uint64_t length = std::min<uint64_t>(extent.length_bytes() - in_extent, destination.size());
+  if (extent.data().empty()) {
+    std::memset(destination.data(), 0, length);
+  } else {
+    std::memcpy(destination.data(), extent.data().data() + in_extent, length);
+  }
+  return length;
+}
+
+// Bytes of a run of stripes from `in_extent` on, as far as they lie in one fragment. Returns how
+// many.
+absl::StatusOr<uint64_t> AppendStripe(const wire::ExtentRun& extent, uint64_t in_extent,
+                                      ReadPiece piece, RedundancyOfGroup redundancy_of,
+                                      std::vector<FragmentRead>& reads) {
+  const uint64_t run_bytes = extent.run_bytes() > 0 ? extent.run_bytes() : extent.length_bytes();
+  const uint64_t in_run = extent.skip_bytes() + in_extent;
+  const uint64_t stripe_index = in_run / extent.stripe_bytes();
+  const uint64_t in_stripe = in_run % extent.stripe_bytes();
+  const uint64_t stripe_length =
+      std::min<uint64_t>(extent.stripe_bytes(), run_bytes - stripe_index * extent.stripe_bytes());
+  const StripeId stripe(extent.first_stripe() + stripe_index);
+  const auto groups = static_cast<uint64_t>(extent.groups_size());
+  const PgId group(extent.groups(static_cast<int>(stripe_index % groups)));
+  Redundancy redundancy;
+  if (!reads.empty() && reads.back().group == group) {
+    redundancy = reads.back().redundancy;
+  } else {
+    ASSIGN_OR_RETURN(redundancy, redundancy_of(group));
+  }
+  const uint64_t span = redundancy.FragmentSpan(stripe_length);
+  const auto fragment = static_cast<uint32_t>(in_stripe / span);
+  const uint64_t in_fragment = in_stripe % span;
+  const uint64_t length =
+      std::min<uint64_t>({stripe_length - in_stripe, span - in_fragment,
+                          extent.length_bytes() - in_extent, piece.bytes.size()});
+  if (reads.empty() || !Continues(reads.back(), stripe, fragment, in_fragment)) {
+    reads.push_back({stripe, group, redundancy, stripe_length, fragment, in_fragment, 0, {}});
+  }
+  piece.bytes = piece.bytes.first(length);
+  reads.back().pieces.push_back(piece);
+  reads.back().length_bytes += length;
+  return length;
+}
+
+// Of the extent alone: that it is one of the four kinds, and whole.
+bool IsSound(const wire::ExtentRun& extent) {
+  if (extent.has_cold()) return true;
+  if (!extent.data().empty()) return extent.data().size() == extent.length_bytes();
+  if (extent.stripe_count() == 0) return extent.groups_size() == 0;
+  const uint64_t run_bytes = extent.run_bytes() > 0 ? extent.run_bytes() : extent.length_bytes();
+  return extent.stripe_bytes() > 0 && extent.groups_size() > 0 &&
+         extent.skip_bytes() <= run_bytes &&
+         extent.length_bytes() <= run_bytes - extent.skip_bytes();
 }
 
 absl::Status AppendRange(std::span<const wire::ExtentRun> extents, const WantedRange& range,
@@ -58,41 +116,21 @@ absl::Status AppendRange(std::span<const wire::ExtentRun> extents, const WantedR
   uint64_t done = 0;
   while (done < range.destination.size()) {
     const uint64_t position = range.offset_bytes + done;
-    const wire::ExtentRun* run = FindRun(extents, position);
-    if (run != nullptr && run->has_cold()) {
-      done += AppendCold(*run, position - run->offset_bytes(),
-                         {index, done, range.destination.subspan(done)}, cold);
-      continue;
-    }
-    if (run == nullptr || run->stripe_bytes() == 0 || run->groups_size() == 0) {
+    const wire::ExtentRun* extent = FindRun(extents, position);
+    if (extent == nullptr || !IsSound(*extent)) {
       return absl::DataLossError(StrCat("the file's extents have a hole at byte ", position));
     }
-    const uint64_t in_run = position - run->offset_bytes();
-    const uint64_t stripe_index = in_run / run->stripe_bytes();
-    const uint64_t in_stripe = in_run % run->stripe_bytes();
-    const uint64_t stripe_length = std::min<uint64_t>(
-        run->stripe_bytes(), run->length_bytes() - stripe_index * run->stripe_bytes());
-    const StripeId stripe(run->first_stripe() + stripe_index);
-    const PgId group(
-        run->groups(static_cast<int>(stripe_index % static_cast<uint64_t>(run->groups_size()))));
-    const bool known = !reads.empty() && reads.back().group == group;
-    Redundancy redundancy;
-    if (known) {
-      redundancy = reads.back().redundancy;
+    const uint64_t in_extent = position - extent->offset_bytes();
+    const ReadPiece piece{index, done, range.destination.subspan(done)};
+    if (extent->has_cold()) {
+      done += AppendCold(*extent, in_extent, piece, cold);
+    } else if (extent->stripe_count() == 0) {
+      done += FillHere(*extent, in_extent, piece.bytes);
     } else {
-      ASSIGN_OR_RETURN(redundancy, redundancy_of(group));
+      ASSIGN_OR_RETURN(const uint64_t length,
+                       AppendStripe(*extent, in_extent, piece, redundancy_of, reads));
+      done += length;
     }
-    const uint64_t span = redundancy.FragmentSpan(stripe_length);
-    const auto fragment = static_cast<uint32_t>(in_stripe / span);
-    const uint64_t in_fragment = in_stripe % span;
-    const uint64_t length = std::min<uint64_t>(
-        {stripe_length - in_stripe, span - in_fragment, range.destination.size() - done});
-    if (reads.empty() || !Continues(reads.back(), stripe, fragment, in_fragment)) {
-      reads.push_back({stripe, group, redundancy, stripe_length, fragment, in_fragment, 0, {}});
-    }
-    reads.back().pieces.push_back({index, done, range.destination.subspan(done, length)});
-    reads.back().length_bytes += length;
-    done += length;
   }
   return absl::OkStatus();
 }

@@ -56,8 +56,9 @@ inline constexpr uint64_t kColdReadBytesMax = 8 * kMiB;
 using RedundancyOfGroup = absl::FunctionRef<absl::StatusOr<Redundancy>(PgId)>;
 
 // `extents` cover [0, size_bytes) in order. OUT_OF_RANGE when a range ends past the file; DATA_LOSS
-// when the extents have a hole; an error of `redundancy_of`. What lies in a cold tier alone is
-// added to `cold`.
+// when bytes are in no extent; an error of `redundancy_of`. What lies in a cold tier alone is added
+// to `cold`. What takes no call is in its destination on return: the bytes that an extent carries,
+// and the zeros of one that is a hole.
 absl::StatusOr<std::vector<FragmentRead>> PlanReads(std::span<const wire::ExtentRun> extents,
                                                     uint64_t size_bytes,
                                                     std::span<const WantedRange> ranges,

@@ -65,4 +65,49 @@ std::vector<wire::ExtentRun> ToExtentRuns(const std::vector<PlacedStripe>& strip
   return runs;
 }
 
+std::vector<wire::ExtentRun> ToExtentRuns(std::span<const FilePiece> pieces,
+                                          std::span<const PlacedStripe> stripes,
+                                          uint64_t stripe_bytes) {
+  struct Laid {
+    FilePiece piece;
+    std::span<const PlacedStripe> stripes;
+  };
+  std::vector<Laid> laid;
+  laid.reserve(pieces.size());
+  size_t next = 0;
+  for (const FilePiece& piece : pieces) {
+    const size_t first = next;
+    uint64_t length = 0;
+    while (length < piece.length_bytes) {
+      CAIRN_CHECK(next < stripes.size());
+      length += stripes[next++].length_bytes;
+    }
+    CAIRN_CHECK(length == piece.length_bytes);  // no stripe spans two pieces
+    laid.push_back({piece, stripes.subspan(first, next - first)});
+  }
+  CAIRN_CHECK(next == stripes.size());
+  std::sort(laid.begin(), laid.end(), [](const Laid& a, const Laid& b) {
+    return a.piece.offset_bytes < b.piece.offset_bytes;
+  });
+  std::vector<wire::ExtentRun> runs;
+  std::vector<PlacedStripe> joined;
+  uint64_t begin = 0, end = 0;
+  const auto finish = [&] {
+    for (wire::ExtentRun& run : ToExtentRuns(joined, stripe_bytes, begin))
+      runs.push_back(std::move(run));
+    joined.clear();
+  };
+  for (const Laid& each : laid) {
+    CAIRN_CHECK(each.piece.offset_bytes >= end || joined.empty());
+    if (joined.empty() || each.piece.offset_bytes != end) {
+      finish();
+      begin = each.piece.offset_bytes;
+    }
+    joined.insert(joined.end(), each.stripes.begin(), each.stripes.end());
+    end = each.piece.offset_bytes + each.piece.length_bytes;
+  }
+  finish();
+  return runs;
+}
+
 }  // namespace cairn

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "common/base/ids.h"
@@ -54,5 +55,19 @@ struct PlacedStripe {
 // groups it rotated over may have changed on the way.
 std::vector<wire::ExtentRun> ToExtentRuns(const std::vector<PlacedStripe>& stripes,
                                           uint64_t stripe_bytes, uint64_t offset_bytes);
+
+// A part of a file that went through a write path.
+struct FilePiece {
+  uint64_t offset_bytes = 0;
+  uint64_t length_bytes = 0;
+};
+
+// The extents of `pieces`, of which `stripes` are the content, piece after piece as they were
+// written; each piece began a stripe of its own (WritePath::EndStripe). In the order of the file,
+// and pieces that are neighbours there share a run where their stripes allow it. REQUIRES: pieces
+// do not overlap.
+std::vector<wire::ExtentRun> ToExtentRuns(std::span<const FilePiece> pieces,
+                                          std::span<const PlacedStripe> stripes,
+                                          uint64_t stripe_bytes);
 
 }  // namespace cairn

@@ -390,6 +390,14 @@ Task<absl::Status> WritePath::SendOnce(Stripe* stripe, uint32_t index,
   co_return absl::OkStatus();
 }
 
+Task<absl::Status> WritePath::EndStripe() {
+  CO_RETURN_IF_ERROR(failure_);
+  if (cutter_ == nullptr || cutter_->empty()) co_return failure_;
+  absl::Status launched = co_await Launch();
+  if (!launched.ok() && failure_.ok()) failure_ = launched;
+  co_return failure_;
+}
+
 Task<absl::Status> WritePath::Flush() {
   if (cutter_ != nullptr && !cutter_->empty() && failure_.ok()) {
     absl::Status launched = co_await Launch();

@@ -43,6 +43,8 @@ class StripeIds {
   uint64_t TakeShard() { return shards_++; }
   // As the service names it; "": the default.
   const std::string& redundancy() const { return redundancy_; }
+  // Ids that no shard has been given yet.
+  uint64_t left() const { return left_; }
   // A block of 1 to kBlock ids; RESOURCE_EXHAUSTED when all are used.
   struct Block {
     uint64_t next = 0;
@@ -75,6 +77,9 @@ class WritePath {
   // As ShardWriter::Write: returns while fragments are on their way, waits only for room in the
   // window.
   Task<absl::Status> Write(std::vector<ConstBytes> pieces);
+  // Sends the stripe that is being filled as it is: the next piece begins another. For pieces of a
+  // file that are no neighbours.
+  Task<absl::Status> EndStripe();
   // Sends the last, short stripe and makes everything durable. On return, whatever the status, no
   // server reads the caller's memory any more.
   Task<absl::Status> Flush();
@@ -85,6 +90,10 @@ class WritePath {
   // Of the durable content.
   uint32_t crc32c() const { return crc32c_; }
   std::vector<wire::ExtentRun> Extents() const;
+  // What is durable, in the order in which it was written.
+  const std::vector<PlacedStripe>& sealed() const { return sealed_; }
+  // How long a full stripe is. REQUIRES: Write() has succeeded once.
+  uint64_t stripe_bytes() const { return stripe_bytes_; }
 
  private:
   struct Fragment {

@@ -3,28 +3,14 @@
 #pragma once
 
 #include "proto/disk/meta_log.pb.h"
-#include "proto/wire/fs.pb.h"
 #include "proto/wire/meta.pb.h"
 #include "proto/wire/tier.pb.h"
+#include "server/meta/command_types.h"
+#include "server/meta/fs_commands.h"
 
 namespace cairn {
 
-// Names a mutation across retries; a zero client: it is not retried.
-struct MutationId {
-  uint64_t client = 0;
-  uint64_t sequence = 0;
-};
-
 namespace meta_internal {
-
-template <class R>
-struct Answer {
-  using Reply = R;
-};
-
-// Mutation<Request>::Reply, and Body() which puts the request into a command.
-template <class Request>
-struct Mutation;
 
 template <>
 struct Mutation<wire::BeginCheckpointRequest> : Answer<wire::BeginCheckpointReply> {
@@ -89,54 +75,6 @@ struct Mutation<wire::MakeBucketRequest> : Answer<wire::MakeBucketReply> {
 template <>
 struct Mutation<wire::SetBucketRequest> : Answer<wire::SetBucketReply> {
   static auto* Body(disk::Command& command) { return command.mutable_set_bucket(); }
-};
-template <>
-struct Mutation<wire::MakeNodeRequest> : Answer<wire::MakeNodeReply> {
-  static auto* Body(disk::Command& command) { return command.mutable_make_node(); }
-};
-template <>
-struct Mutation<wire::LinkNodeRequest> : Answer<wire::LinkNodeReply> {
-  static auto* Body(disk::Command& command) { return command.mutable_link_node(); }
-};
-template <>
-struct Mutation<wire::UnlinkNodeRequest> : Answer<wire::UnlinkNodeReply> {
-  static auto* Body(disk::Command& command) { return command.mutable_unlink_node(); }
-};
-template <>
-struct Mutation<wire::RenameNodeRequest> : Answer<wire::RenameNodeReply> {
-  static auto* Body(disk::Command& command) { return command.mutable_rename_node(); }
-};
-template <>
-struct Mutation<wire::SetAttributesRequest> : Answer<wire::SetAttributesReply> {
-  static auto* Body(disk::Command& command) { return command.mutable_set_attributes(); }
-};
-template <>
-struct Mutation<wire::SetXattrRequest> : Answer<wire::SetXattrReply> {
-  static auto* Body(disk::Command& command) { return command.mutable_set_xattr(); }
-};
-template <>
-struct Mutation<wire::BeginWritesRequest> : Answer<wire::BeginWritesReply> {
-  static auto* Body(disk::Command& command) { return command.mutable_begin_writes(); }
-};
-template <>
-struct Mutation<wire::EndWritesRequest> : Answer<wire::EndWritesReply> {
-  static auto* Body(disk::Command& command) { return command.mutable_end_writes(); }
-};
-template <>
-struct Mutation<wire::WriteExtentsRequest> : Answer<wire::WriteExtentsReply> {
-  static auto* Body(disk::Command& command) { return command.mutable_write_extents(); }
-};
-template <>
-struct Mutation<wire::SyncNamespaceRequest> : Answer<wire::SyncNamespaceReply> {
-  static auto* Body(disk::Command& command) { return command.mutable_sync_namespace(); }
-};
-template <>
-struct Mutation<disk::ReapOrphans> : Answer<disk::ReapOrphansReply> {
-  static auto* Body(disk::Command& command) { return command.mutable_reap_orphans(); }
-};
-template <>
-struct Mutation<disk::NoteStart> : Answer<disk::NoteStartReply> {
-  static auto* Body(disk::Command& command) { return command.mutable_note_start(); }
 };
 template <>
 struct Mutation<disk::ExpireLease> : Answer<disk::ExpireLeaseReply> {
@@ -227,9 +165,6 @@ struct Mutation<disk::ImportCold> : Answer<disk::ImportColdReply> {
   static auto* Body(disk::Command& command) { return command.mutable_import_cold(); }
 };
 
-// Query<Request>::Reply: what reads the store and changes nothing.
-template <class Request>
-struct Query;
 template <>
 struct Query<wire::ListCheckpointsRequest> : Answer<wire::ListCheckpointsReply> {
   // May look through hundreds of thousands of entries.
@@ -254,20 +189,6 @@ struct Query<wire::GetUsageRequest> : Answer<wire::GetUsageReply> {
   static constexpr bool kWalks = true;
 };
 template <>
-struct Query<wire::LookupRequest> : Answer<wire::LookupReply> {};
-template <>
-struct Query<wire::LookupPathRequest> : Answer<wire::LookupReply> {};
-template <>
-struct Query<wire::GetAttributesRequest> : Answer<wire::GetAttributesReply> {};
-template <>
-struct Query<wire::ReadDirectoryRequest> : Answer<wire::ReadDirectoryReply> {};
-template <>
-struct Query<wire::GetXattrsRequest> : Answer<wire::GetXattrsReply> {};
-template <>
-struct Query<wire::StatFsRequest> : Answer<wire::StatFsReply> {};
-template <>
-struct Query<wire::OpenNodeRequest> : Answer<wire::OpenNodeReply> {};
-template <>
 struct Query<wire::GetMapRequest> : Answer<wire::GetMapReply> {};
 template <>
 struct Query<wire::ListTiersRequest> : Answer<wire::ListTiersReply> {};
@@ -287,15 +208,5 @@ struct Query<wire::TierProgressRequest> : Answer<wire::TierProgressReply> {
 };
 
 }  // namespace meta_internal
-
-template <class Request>
-using MutationReply = typename meta_internal::Mutation<Request>::Reply;
-template <class Request>
-using QueryReply = typename meta_internal::Query<Request>::Reply;
-// Such a query may take long; others are a few reads.
-template <class Request>
-inline constexpr bool kQueryWalks = requires {
-  meta_internal::Query<Request>::kWalks;
-};
 
 }  // namespace cairn

@@ -292,6 +292,7 @@ absl::StatusOr<wire::WriteExtentsReply> WriteExtents(Transaction& txn,
   const GrantedRanges& granted = lease.has_value() ? lease->writes().granted() : none;
   ASSIGN_OR_RETURN(ExtentCounts counts, CountsOf(txn, subject));
   const uint64_t before = subject.record.size_bytes();
+  const uint64_t version_before = subject.record.version();
   ASSIGN_OR_RETURN(const uint64_t size,
                    PlaceExtents(txn, subject.inode, before, request, granted, &counts));
   if (request.rewrites_version() == 0) {
@@ -306,6 +307,7 @@ absl::StatusOr<wire::WriteExtentsReply> WriteExtents(Transaction& txn,
   if (lease.has_value()) txn.effects().granted_leases.push_back(LeaseId(request.lease()));
   wire::WriteExtentsReply reply;
   reply.set_append_offset_bytes(before);
+  reply.set_previous_version(version_before);
   ASSIGN_OR_RETURN(*reply.mutable_attributes(), DescribeInode(txn, subject.inode));
   return reply;
 }
@@ -315,7 +317,9 @@ absl::StatusOr<wire::SetAttributesReply> SetAttributes(Transaction& txn,
                                                        const CommandFacts& facts) {
   ASSIGN_OR_RETURN(Subject subject, FindSubjectOf(txn, request.node()));
   if (subject.inode == kRootInode) return PosixError(EPERM, "the top of the tree is as it is");
+  wire::SetAttributesReply reply;
   if (request.has_size_bytes()) {
+    reply.set_previous_version(subject.record.version());
     RETURN_IF_ERROR(Resize(txn, &subject, request.size_bytes(), facts.now_ns()));
     RETURN_IF_ERROR(TellTiers(txn, subject));
   }
@@ -324,7 +328,6 @@ absl::StatusOr<wire::SetAttributesReply> SetAttributes(Transaction& txn,
   if (request.has_mode()) subject.record.set_mode(request.mode() & kModeBits);
   SetTimes(request, facts.now_ns(), &subject.record);
   StoreInode(txn, subject.inode, subject.record);
-  wire::SetAttributesReply reply;
   ASSIGN_OR_RETURN(*reply.mutable_attributes(), DescribeInode(txn, subject.inode));
   return reply;
 }

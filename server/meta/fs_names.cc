@@ -80,6 +80,8 @@ absl::Status Exists(std::string_view name) {
 absl::StatusOr<Node> FindNamed(const Transaction& txn, InodeId parent, std::string_view name) {
   ASSIGN_OR_RETURN(const std::optional<Node> node, FindEntry(txn, parent, name));
   if (node.has_value()) return *node;
+  ASSIGN_OR_RETURN(const bool is_latest, IsLatestLink(txn, parent, name));
+  if (is_latest) return PosixError(EPERM, "nobody has made `latest`, and nobody can remove it");
   return PosixError(ENOENT, StrCat("there is no ", Quoted(name)));
 }
 
@@ -217,7 +219,8 @@ absl::Status NoteChanged(Transaction& txn, InodeId inode, int64_t now_ns) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<RenamePlan> FindRename(const Transaction& txn, const wire::RenameNodeRequest& request) {
+absl::StatusOr<RenamePlan> FindRename(const Transaction& txn,
+                                      const wire::RenameNodeRequest& request) {
   RETURN_IF_ERROR(CheckNodeName(request.from_name()));
   RETURN_IF_ERROR(CheckNodeName(request.to_name()));
   RenamePlan rename;

@@ -155,6 +155,12 @@ absl::Status AddLatest(const Transaction& txn, const wire::ReadDirectoryRequest&
 
 }  // namespace
 
+absl::StatusOr<bool> IsLatestLink(const Transaction& txn, InodeId parent, std::string_view name) {
+  if (name != kLatest) return false;
+  ASSIGN_OR_RETURN(const auto latest, DescribeLatest(txn, parent));
+  return latest.has_value();
+}
+
 absl::StatusOr<wire::Attributes> DescribeInode(const Transaction& txn, InodeId inode) {
   if ((inode.value() & kLatestBit) != 0) {
     ASSIGN_OR_RETURN(auto latest, DescribeLatest(txn, InodeId(inode.value() & ~kLatestBit)));

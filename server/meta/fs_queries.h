@@ -1,6 +1,8 @@
 // What file systems ask, by inode.
 #pragma once
 
+#include <string_view>
+
 #include "absl/status/statusor.h"
 #include "common/base/ids.h"
 #include "proto/wire/fs.pb.h"
@@ -11,6 +13,8 @@ namespace cairn {
 // The `latest` link of a directory of checkpoints has its inode with this bit.
 inline constexpr uint64_t kLatestBit = uint64_t{1} << 63;
 
+// Nothing has the name, but it leads to the newest checkpoint of the directory.
+absl::StatusOr<bool> IsLatestLink(const Transaction& txn, InodeId parent, std::string_view name);
 // ESTALE: there is none.
 absl::StatusOr<wire::Attributes> DescribeInode(const Transaction& txn, InodeId inode);
 

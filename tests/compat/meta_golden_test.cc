@@ -174,7 +174,16 @@ std::vector<disk::Command> SomeOfEverything() {
   auto& push = *add().mutable_ask_tier();
   push.set_path("bucket/run/step-5");
   push.set_action(wire::TIER_PUSH);
-  // A file that a mount makes, writes to and gives a second name, and one that it has open still.
+  return commands;
+}
+
+// What a mount does: a file that it makes, writes to and gives a second name, and one that it has
+// open still. Behind the others, which have given out the numbers before.
+std::vector<disk::Command> SomeOfAMount(size_t before) {
+  std::vector<disk::Command> commands;
+  const auto add = [&]() -> disk::Command& {
+    return commands.emplace_back(At(1000 + static_cast<int64_t>(before + commands.size())));
+  };
   constexpr uint64_t kDefault = 2, kMade = 11;
   for (const char* name : {"made", "unlinked"}) {
     auto& make = *add().mutable_make_node();
@@ -209,7 +218,10 @@ std::vector<disk::Command> SomeOfEverything() {
 TEST(MetaGolden, Store) {
   SimKv kv(kMetaFamilyCount);
   ASSERT_TRUE(OpenStore(kv, "golden-cluster", 999).ok());
-  for (const disk::Command& command : SomeOfEverything()) {
+  std::vector<disk::Command> commands = SomeOfEverything();
+  for (disk::Command& command : SomeOfAMount(commands.size()))
+    commands.push_back(std::move(command));
+  for (const disk::Command& command : commands) {
     Transaction txn(kv);
     const auto reply = Apply(command, txn);
     ASSERT_TRUE(reply.ok()) << reply.status() << command.DebugString();

@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace cairn {
 namespace {
 
@@ -81,6 +83,73 @@ TEST_F(ReadPlan, HoleInTheExtentsIsDataLoss) {
             absl::StatusCode::kDataLoss);
 }
 
+wire::ExtentRun Part(wire::ExtentRun run, uint64_t skip, uint64_t length) {
+  run.set_run_bytes(run.length_bytes());
+  run.set_skip_bytes(skip);
+  run.set_length_bytes(length);
+  return run;
+}
+
+TEST_F(ReadPlan, APartOfARunIsReadFromWhereItBeginsInIt) {
+  // Two stripes and a short one, of which bytes 130 to 220 are the file's.
+  const std::vector<wire::ExtentRun> extents = {Part(Extent(0, 230, 50, 100, {1, 2}), 130, 90)};
+  const std::vector<WantedRange> ranges = {{0, At(0, 90)}};
+  const auto reads = PlanReads(extents, 90, ranges, OneReplica, &cold);
+  ASSERT_TRUE(reads.ok()) << reads.status();
+  ASSERT_EQ(reads->size(), 2u);
+  EXPECT_EQ((*reads)[0].stripe, StripeId(51));
+  EXPECT_EQ((*reads)[0].group, PgId(2));
+  EXPECT_EQ((*reads)[0].offset_bytes, 30u);
+  EXPECT_EQ((*reads)[0].length_bytes, 70u);
+  EXPECT_EQ((*reads)[1].stripe, StripeId(52));
+  EXPECT_EQ((*reads)[1].group, PgId(1));
+  EXPECT_EQ((*reads)[1].stripe_length_bytes, 30u) << "as it was written, not as it is used";
+  EXPECT_EQ((*reads)[1].length_bytes, 20u);
+}
+
+TEST_F(ReadPlan, APartThatIsLongerThanItsRunIsDataLoss) {
+  const std::vector<wire::ExtentRun> extents = {Part(Extent(0, 230, 50, 100, {1}), 150, 81)};
+  const std::vector<WantedRange> ranges = {{0, At(0, 10)}};
+  EXPECT_EQ(PlanReads(extents, 81, ranges, OneReplica, &cold).status().code(),
+            absl::StatusCode::kDataLoss);
+}
+
+TEST_F(ReadPlan, CarriedBytesAndHolesAreFilledWithoutACall) {
+  wire::ExtentRun carried;
+  carried.set_offset_bytes(100);
+  carried.set_length_bytes(4);
+  carried.set_data("abcd");
+  wire::ExtentRun hole;
+  hole.set_offset_bytes(104);
+  hole.set_length_bytes(50);
+  const std::vector<wire::ExtentRun> extents = {Extent(0, 100, 1, 100, {0}), carried, hole,
+                                                Extent(154, 100, 2, 100, {0})};
+  std::fill(memory_.begin(), memory_.end(), std::byte{0xEE});
+  const std::vector<WantedRange> ranges = {{98, At(0, 60)}, {103, At(200, 3)}};
+  const auto reads = PlanReads(extents, 254, ranges, OneReplica, &cold);
+  ASSERT_TRUE(reads.ok()) << reads.status();
+  ASSERT_EQ(reads->size(), 2u);
+  EXPECT_EQ((*reads)[0].length_bytes, 2u);
+  EXPECT_EQ((*reads)[1].stripe, StripeId(2));
+  EXPECT_EQ((*reads)[1].pieces[0].bytes.data(), memory_.data() + 56);
+  EXPECT_EQ(memory_[1], std::byte{0xEE});
+  EXPECT_EQ(memory_[2], std::byte{'a'});
+  EXPECT_EQ(memory_[5], std::byte{'d'});
+  for (size_t i = 6; i < 56; ++i) EXPECT_EQ(memory_[i], std::byte{0});
+  EXPECT_EQ(memory_[56], std::byte{0xEE});
+  EXPECT_EQ(memory_[200], std::byte{'d'});
+  EXPECT_EQ(memory_[202], std::byte{0});
+}
+
+TEST_F(ReadPlan, CarriedBytesOfAnotherLengthThanTheExtentAreDataLoss) {
+  wire::ExtentRun carried;
+  carried.set_length_bytes(5);
+  carried.set_data("abcd");
+  const std::vector<WantedRange> ranges = {{0, At(0, 5)}};
+  EXPECT_EQ(PlanReads({&carried, 1}, 5, ranges, OneReplica, &cold).status().code(),
+            absl::StatusCode::kDataLoss);
+}
+
 wire::ExtentRun ColdRun(uint64_t offset, uint64_t length, uint64_t object, uint64_t at) {
   wire::ExtentRun run;
   run.set_offset_bytes(offset);
@@ -126,6 +195,16 @@ TEST_F(ReadPlan, AReadOfColdBytesStaysWithinARun) {
   EXPECT_EQ(cold[0].length_bytes, kMiB);
   EXPECT_EQ(cold[1].place.offset_bytes(), 64 + kMiB);
   EXPECT_EQ(cold[1].length_bytes, kMiB);
+}
+
+TEST_F(ReadPlan, APartOfAColdRunBeginsBehindWhatIsSkipped) {
+  const std::vector<wire::ExtentRun> extents = {Part(ColdRun(0, 1000, 7, 64), 300, 200)};
+  const std::vector<WantedRange> ranges = {{10, At(0, 190)}};
+  std::vector<ColdRead> cold;
+  ASSERT_TRUE(PlanReads(extents, 200, ranges, OneReplica, &cold).ok());
+  ASSERT_EQ(cold.size(), 1u);
+  EXPECT_EQ(cold[0].place.offset_bytes(), 64u + 310u);
+  EXPECT_EQ(cold[0].length_bytes, 190u);
 }
 
 }  // namespace

@@ -115,5 +115,34 @@ TEST(ToExtentRuns, ReadPlanFindsEveryStripeAgain) {
   }
 }
 
+TEST(ExtentRuns, PiecesOfAFileAreLaidInItsOrderAndNeighboursShareARun) {
+  // Written in this order: the third megabyte, the first two, a bit far behind.
+  const std::vector<FilePiece> pieces = {{2 * kStripe, kStripe}, {0, 2 * kStripe}, {9'000'000, 77}};
+  const std::vector<PlacedStripe> stripes = {{StripeId(10), PgId(1), kStripe},
+                                             {StripeId(11), PgId(2), kStripe},
+                                             {StripeId(12), PgId(1), kStripe},
+                                             {StripeId(13), PgId(2), 77}};
+  const std::vector<wire::ExtentRun> runs = ToExtentRuns(pieces, stripes, kStripe);
+  ASSERT_EQ(runs.size(), 3u);
+  EXPECT_EQ(runs[0].offset_bytes(), 0u);
+  EXPECT_EQ(runs[0].first_stripe(), 11u);
+  EXPECT_EQ(runs[0].length_bytes(), 2 * kStripe);
+  EXPECT_EQ(runs[1].offset_bytes(), 2 * kStripe);
+  EXPECT_EQ(runs[1].first_stripe(), 10u);
+  EXPECT_EQ(runs[2].offset_bytes(), 9'000'000u);
+  EXPECT_EQ(runs[2].length_bytes(), 77u);
+}
+
+TEST(ExtentRuns, PiecesThatFollowEachOtherInStripesAndFileAreOneRun) {
+  const std::vector<FilePiece> pieces = {{0, kStripe}, {kStripe, kStripe}, {2 * kStripe, 5}};
+  const std::vector<PlacedStripe> stripes = {{StripeId(10), PgId(1), kStripe},
+                                             {StripeId(11), PgId(1), kStripe},
+                                             {StripeId(12), PgId(1), 5}};
+  const std::vector<wire::ExtentRun> runs = ToExtentRuns(pieces, stripes, kStripe);
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_EQ(runs[0].stripe_count(), 3u);
+  EXPECT_EQ(runs[0].length_bytes(), 2 * kStripe + 5);
+}
+
 }  // namespace
 }  // namespace cairn

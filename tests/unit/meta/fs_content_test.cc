@@ -12,8 +12,6 @@
 namespace cairn {
 namespace {
 
-using FsContent = FsTest;
-
 constexpr uint32_t kStripe = 64 << 10;
 
 wire::ExtentRun StripesOf(uint64_t offset, uint64_t length, uint64_t first) {
@@ -42,6 +40,28 @@ void Paint(const wire::ExtentRun& run, uint64_t base, std::vector<uint64_t>* mod
     (*model)[begin + i] = name;
   }
 }
+
+class FsContent : public FsTest {
+ protected:
+  // The extents tile the file, each byte is from where the model says, and the counts hold.
+  void ExpectContent(uint64_t file, const std::vector<uint64_t>& model) {
+    const auto attributes = Get(file);
+    ASSERT_THAT(attributes, IsOk());
+    ASSERT_EQ(attributes->size_bytes(), model.size());
+    std::vector<uint64_t> stored;
+    uint64_t end = 0;
+    for (const wire::ExtentRun& run : Extents(file)) {
+      ASSERT_EQ(run.offset_bytes(), end);
+      end += run.length_bytes();
+      Paint(run, 0, &stored);
+    }
+    ASSERT_TRUE(stored == model);
+    const ExtentCounts counts = *CountExtents(Transaction(kv_), InodeId(file));
+    ASSERT_EQ(attributes->extents(), counts.extents);
+    ASSERT_EQ(attributes->inline_bytes(), counts.inline_bytes);
+    ASSERT_EQ(attributes->stored_bytes(), model.size() - counts.hole_bytes);
+  }
+};
 
 TEST_F(FsContent, RandomChangesMatchAModelAndLeaveNothingBehind) {
   const auto seed = static_cast<uint64_t>(::testing::UnitTest::GetInstance()->random_seed()) + 11;
@@ -92,19 +112,8 @@ TEST_F(FsContent, RandomChangesMatchAModelAndLeaveNothingBehind) {
         Paint(append.extents(0), model.size(), &model);
       }
     }
-    ASSERT_EQ(Get(file)->size_bytes(), model.size());
-    std::vector<uint64_t> stored;
-    uint64_t end = 0;
-    for (const wire::ExtentRun& run : Extents(file)) {
-      ASSERT_EQ(run.offset_bytes(), end) << "step " << step;
-      end += run.length_bytes();
-      Paint(run, 0, &stored);
-    }
-    ASSERT_TRUE(stored == model) << "step " << step;
-    const ExtentCounts counts = *CountExtents(Transaction(kv_), InodeId(file));
-    ASSERT_EQ(Get(file)->extents(), counts.extents);
-    ASSERT_EQ(Get(file)->inline_bytes(), counts.inline_bytes);
-    ASSERT_EQ(Get(file)->stored_bytes(), model.size() - counts.hole_bytes);
+    SCOPED_TRACE(step);
+    ASSERT_NO_FATAL_FAILURE(ExpectContent(file, model));
   }
   wire::EndWritesRequest end;
   end.set_lease(lease.lease());

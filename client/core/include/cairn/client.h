@@ -280,8 +280,9 @@ class Client {
   const std::string& endpoint() const;
 
  private:
-  friend class Admin;    // admin.h
-  friend class Tiering;  // tiering.h
+  friend class Admin;       // admin.h
+  friend class Tiering;     // tiering.h
+  friend class FileSystem;  // filesystem.h
   explicit Client(std::shared_ptr<client_internal::ClientImpl> impl);
   std::shared_ptr<client_internal::ClientImpl> impl_;
 };

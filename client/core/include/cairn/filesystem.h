@@ -224,6 +224,12 @@ class FileSystem {
   absl::Status Rename(InodeNumber from_parent, std::string_view from_name, InodeNumber to_parent,
                       std::string_view to_name, RenameMode mode);
   absl::StatusOr<std::unique_ptr<DirectoryReader>> OpenDirectory(InodeNumber inode);
+  // The names lead to the inodes, as a DirectoryReader has told. Lookup() remembers by itself.
+  struct KnownName {
+    InodeNumber inode = 0;
+    std::string name;
+  };
+  void Remember(InodeNumber parent, std::span<const KnownName> names);
   // Nobody refers to the inode any more: what is remembered of it may be forgotten.
   void Forget(InodeNumber inode);
 

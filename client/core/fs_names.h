@@ -1,0 +1,46 @@
+// Pure: by which name each inode was found last. The service finds its way by it, and people are
+// told paths. A hint: others may have renamed what it names.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "proto/wire/fs.pb.h"
+
+namespace cairn::client_internal {
+
+// Not thread-safe.
+class NameHints {
+ public:
+  // `root_path` is that of the cluster, "" for its top.
+  void SetRoot(uint64_t inode, std::string root_path);
+  uint64_t root() const { return root_; }
+
+  void Found(uint64_t inode, uint64_t parent, std::string_view name);
+  // The name leads nowhere any more.
+  void Gone(uint64_t parent, std::string_view name);
+  void Forget(uint64_t inode);
+
+  wire::NodeRef Refer(uint64_t inode) const;
+  // That was last found by the name.
+  std::optional<uint64_t> InodeAt(uint64_t parent, std::string_view name) const;
+  // From the top of the cluster; nullopt: the way to it is not known.
+  std::optional<std::string> PathOf(uint64_t inode) const;
+  // The bucket's directory, on the way to it; nullopt: not known.
+  std::optional<uint64_t> BucketOf(uint64_t inode) const;
+  size_t size() const { return by_inode_.size(); }
+
+ private:
+  using Name = std::pair<uint64_t, std::string>;
+
+  uint64_t root_ = 0;
+  std::string root_path_;
+  absl::flat_hash_map<uint64_t, Name> by_inode_;
+  absl::flat_hash_map<Name, uint64_t> by_name_;
+};
+
+}  // namespace cairn::client_internal
