@@ -260,6 +260,7 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   AddPutCommand(app, chosen);
   AddGetCommands(app, chosen);
   AddFileCommands(app, chosen);
+  AddMountCommands(app, chosen);
   AddBucketCommands(app, chosen);
   AddCheckpointCommands(app, chosen);
   AddBenchCommands(app, chosen);
@@ -267,7 +268,8 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   AddVersionCommand(app, chosen);
   AddManCommand(app, chosen);
   AddCompletionCommands(app, chosen);
-  GroupCommands(app, "Files", {"put", "get", "cat", "ls", "stat", "rm", "mv", "mkdir"});
+  GroupCommands(app, "Files",
+                {"put", "get", "cat", "ls", "stat", "rm", "mv", "mkdir", "mount", "umount"});
   GroupCommands(app, "Checkpoints and buckets", {"ckpt", "bucket"});
   GroupCommands(app, "The cluster",
                 {"status", "health", "doctor", "df", "top", "node", "target", "tier", "rebuild",
@@ -277,6 +279,7 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
 }
 
 int RunCommandLine(std::vector<std::string> arguments, Context& context) {
+  context.arguments = arguments;
   if (!arguments.empty() && arguments[0] == kCompleteWord) {
     arguments.erase(arguments.begin());
     return RunComplete(context, arguments);

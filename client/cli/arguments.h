@@ -83,6 +83,7 @@ void AddStorageCheckCommands(CLI::App* app, Command* chosen);
 void AddPutCommand(CLI::App* app, Command* chosen);
 void AddGetCommands(CLI::App* app, Command* chosen);
 void AddFileCommands(CLI::App* app, Command* chosen);
+void AddMountCommands(CLI::App* app, Command* chosen);
 void AddCheckpointCommands(CLI::App* app, Command* chosen);
 void AddVerifyCommand(CLI::App* checkpoint, Command* chosen);
 void AddRetentionCommands(CLI::App* checkpoint, Command* chosen);

@@ -12,6 +12,7 @@
 #include "client/cli/console.h"
 #include "client/cli/context.h"
 #include "client/cli/interrupts.h"
+#include "client/fuse/mount.h"
 #include "common/base/clock.h"
 
 int main(int argc, char** argv) {
@@ -25,13 +26,17 @@ int main(int argc, char** argv) {
   int code = kExitError;
   try {
     Context context(&console, &interrupts, &clock);
+#ifdef CAIRN_HAS_FUSE
+    context.mounter = {cairn::RunMount, cairn::Unmount};
+#endif
     code = RunCommandLine(std::vector<std::string>(argv + 1, argv + argc), context);
   } catch (const std::exception& error) {
     // Only memory can run out here: the SDK does not throw.
     std::fprintf(stderr, "cairn: failed: %s; free memory and try again\n", error.what());
     return kExitError;
   }
-  if (interrupts.signal() != 0) return 128 + interrupts.signal();
+  // What a signal ends in order has ended as it should.
+  if (interrupts.signal() != 0 && !interrupts.ends_in_order()) return 128 + interrupts.signal();
   if (console.write_errno() == EPIPE) return kExitClosedPipe;
   if (console.write_errno() != 0) {
     errno = console.write_errno();

@@ -50,7 +50,7 @@ void Context::PrintJson(const Json& document) {
 
 int Context::Fail(const Failure& failure) {
   failed_ = true;
-  if (interrupts_->signal() != 0) {
+  if (interrupts_->signal() != 0 && !interrupts_->ends_in_order()) {
     console_->WriteError("cairn: interrupted\n");
     return 128 + interrupts_->signal();
   }

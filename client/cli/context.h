@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -14,6 +15,7 @@
 #include "client/cli/interrupts.h"
 #include "client/cli/progress.h"
 #include "client/cli/settings.h"
+#include "client/fuse/mount.h"
 #include "common/base/clock.h"
 #include "nlohmann/json.hpp"
 
@@ -30,9 +32,13 @@ class Context {
 
   // For the settings; the process's, unless a test puts another here.
   Environment environment = ProcessEnvironment();
-  // Both are set before the command runs.
+  // These are set before the command runs: as they were typed, without the program's name, and what
+  // comes of them.
+  std::vector<std::string> arguments;
   GlobalOptions options;
   Settings settings;
+  // Empty where there is no FUSE. Set by main.
+  Mounter mounter;
   // How a command waits between two looks: Interrupts::Wait(). Tests put their own here.
   std::function<absl::Status(absl::Duration)> wait;
 

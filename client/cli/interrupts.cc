@@ -87,7 +87,7 @@ void SignalWatcher::Run() {
     const bool came = read(signal_fd_, &info, sizeof(info)) == sizeof(info);
     if (came && interrupts_->signal() == 0) {
       interrupts_->Raise(static_cast<int>(info.ssi_signo));
-      timeout_ms = kGraceMs;
+      timeout_ms = interrupts_->ends_in_order() ? -1 : kGraceMs;
       continue;
     }
     if (came || ready == 0) {

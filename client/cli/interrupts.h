@@ -23,6 +23,9 @@ class Interrupts {
   absl::Status Check() const;
   // Returns when `duration` has passed, or with CANCELLED once a signal has come.
   absl::Status Wait(absl::Duration duration);
+  // From here on a signal is waited for to the end, however long that takes: no grace time goes by.
+  void EndInOrder() { in_order_.store(true, std::memory_order_release); }
+  bool ends_in_order() const { return in_order_.load(std::memory_order_acquire); }
   // As if the signal had arrived. Later ones do not change the first.
   void Raise(int signal);
 
@@ -33,14 +36,16 @@ class Interrupts {
 
  private:
   std::atomic<int> signal_ = 0;
+  std::atomic<bool> in_order_ = false;
   std::mutex mutex_;
   std::condition_variable raised_;
   std::set<std::string> temporaries_;
 };
 
 // Takes SIGINT, SIGTERM and SIGHUP for the whole process while it lives. The first one raises; a
-// second one, or the grace time going by, removes the temporaries and ends the process with 128 +
-// signal. Made before any other thread, so that all inherit the blocked mask.
+// second one, or the grace time going by (unless it ends in order), removes the temporaries and
+// ends the process with 128 + signal. Made before any other thread, so that all inherit the blocked
+// mask.
 class SignalWatcher {
  public:
   explicit SignalWatcher(Interrupts* interrupts);

@@ -53,6 +53,7 @@ RunResult CliTest::Run(std::vector<std::string> arguments) {
     if (at_wait_) at_wait_();
     return interrupts_.Check();
   };
+  context.mounter = mounter_;
   RunResult result;
   result.code = RunCommandLine(std::move(arguments), context);
   close(in);

@@ -45,6 +45,7 @@ class CliTest : public ::testing::Test {
 
   testing::FakeCluster& cluster_ = testing::FakeCluster::Get();
   ManualClock clock_;
+  Mounter mounter_;
   Interrupts interrupts_;
   StreamKind out_kind_ = StreamKind::kOther;
   StreamKind err_kind_ = StreamKind::kOther;

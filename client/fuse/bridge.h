@@ -1,0 +1,121 @@
+// What all system calls of a mount share, and one call on its way to its answer. The calls
+// themselves are in *_calls.cc, each file with a table of its own for libfuse.
+#pragma once
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+
+#include "cairn/filesystem.h"
+#include "client/fuse/invalidator.h"
+#include "client/fuse/lock_queue.h"
+#include "client/fuse/lock_table.h"
+#include "client/fuse/node_table.h"
+#include "client/fuse/operation_stats.h"
+#include "common/base/clock.h"
+
+namespace cairn {
+
+struct BridgeOptions {
+  absl::Duration attribute_timeout = absl::Seconds(1);
+  uint64_t readahead_bytes = 0;
+};
+
+// Between libfuse's session and the file system; both outlive what it has started. Its member
+// functions and all but the session may be used by any thread.
+class Bridge {
+ public:
+  Bridge(FileSystem* file_system, const BridgeOptions& options);
+  ~Bridge();
+
+  // The calls for fuse_session_new(), whose user data is the Bridge.
+  static fuse_lowlevel_ops Calls();
+  // Before the session's first request, and after its last: no request is left behind.
+  void Begin(fuse_session* session);
+  void End();
+
+  // Seconds that an answer holds, as libfuse wants them.
+  double EntrySeconds() const;
+  double AttributeSeconds(const NodeAttributes& attributes) const;
+  fuse_entry_param EntryOf(const NodeAttributes& attributes) const;
+  // The kernel drops what it has cached of the file; not from within a call that reads or writes
+  // it.
+  void DropCache(NodeNumber node);
+  // The kernel asks for the attributes anew; what it has of the content stays.
+  void DropAttributes(NodeNumber node);
+  // One that has been told of with Refer(), and whose answer nobody took.
+  void TakeBack(InodeNumber inode, uint64_t count);
+  // In the log, at most one line a second.
+  void Complain(Operation operation, InodeNumber inode, const absl::Status& why);
+
+  FileSystem* const file_system;
+  const BridgeOptions options;
+  const SystemClock clock;
+  NodeTable nodes;
+  OperationStats stats;
+  LockTable locks;
+  LockQueue lock_queue;
+  std::unique_ptr<Invalidator> invalidator;
+
+ private:
+  fuse_session* session_ = nullptr;
+  std::atomic<int64_t> complained_at_ns_{INT64_MIN};
+};
+
+// One request from its arrival on; each is answered once, by the last of these functions that is
+// called.
+class Call {
+ public:
+  Call(fuse_req_t request, Operation operation, NodeNumber node);
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  Bridge& bridge() { return bridge_; }
+  FileSystem& file_system() { return *bridge_.file_system; }
+  InodeNumber inode() const { return inode_; }
+  fuse_req_t request() const { return request_; }
+
+  // "Done", or the error.
+  void Answer(const absl::Status& status);
+  void Refuse(int error);
+  void AnswerEntry(const absl::StatusOr<NodeAttributes>& made);
+  void AnswerAttributes(const absl::StatusOr<NodeAttributes>& attributes);
+  void AnswerText(const std::string& text);  // of a link
+  void AnswerXattr(std::string_view value, size_t room);
+  void AnswerWritten(size_t bytes);
+  void AnswerPosition(uint64_t position);
+  void AnswerSpace(const Space& space);
+  void AnswerLock(const struct flock& lock);
+  // Whether somebody took it: else what it refers to has to be taken back.
+  bool AnswerBytes(std::span<const std::byte> bytes);
+  [[nodiscard]] bool AnswerOpen(const fuse_file_info& file);
+  [[nodiscard]] bool AnswerCreated(const NodeAttributes& attributes, const fuse_file_info& file);
+  // Of FORGET, which has none.
+  void AnswerNothing();
+
+ private:
+  void Record(int error);
+
+  const fuse_req_t request_;
+  const Operation operation_;
+  Bridge& bridge_;
+  const InodeNumber inode_;
+  const MonoTime began_;
+};
+
+// Each sets what it has.
+void AddNameCalls(fuse_lowlevel_ops* calls);
+void AddAttributeCalls(fuse_lowlevel_ops* calls);
+void AddFileCalls(fuse_lowlevel_ops* calls);
+void AddDirectoryCalls(fuse_lowlevel_ops* calls);
+void AddLockCalls(fuse_lowlevel_ops* calls);
+
+// What lets go of a file's locks: at each close those of POSIX, at the last that of flock(2).
+void ReleaseLocks(Call& call, FileLockKind kind, uint64_t owner);
+
+}  // namespace cairn
