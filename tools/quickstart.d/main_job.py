@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import cairn
+import mount_look
 
 TREE = Path(__file__).resolve().parents[2]
 TRAIN = TREE / "client" / "examples" / "train" / "train.py"
@@ -197,7 +198,23 @@ def compare_resharded(second: Run, third: Run) -> tuple[float, float]:
     return expected, got
 
 
-def report(runs: dict[str, Run], client: cairn.Client, killed_step: int, result: str, endpoint: str) -> None:
+def look_through_mount(client: cairn.Client, endpoint: str, checkpoints: str, work: Path) -> str:
+    """What the report says of the mount."""
+    if (why := mount_look.missing()) is not None:
+        return f"not shown: {why}"
+    try:
+        seen = mount_look.look(client, TREE / "build" / "release" / "bin" / "cairn", endpoint, checkpoints, work)
+    except (mount_look.MountFailure, OSError) as error:
+        raise Failure(f"the mount: {error}") from None
+    return (
+        f"{seen.files} files of `latest` read the same as through the SDK; cp -r and mv made {seen.copied} of it, a "
+        f"checkpoint, in {seen.seconds:.2f} s"
+    )
+
+
+def report(
+    runs: dict[str, Run], client: cairn.Client, killed_step: int, result: str, mounted: str, endpoint: str
+) -> None:
     """The short report."""
     whole = [run for name, run in runs.items() if name != "killed"]
     saves = [event for run in runs.values() for event in run.events("save") if not event["failed"]]
@@ -220,6 +237,7 @@ Report
                    {save_s:.2f} s with copying aside and DCP's planning, in the background
   restore          {size / restore_s / 1e9:.2f} GB/s, {restore_s:.2f} s from finding the latest to the last tensor (median)
   training stalled {statistics.median(stalls):.3f} s a save (median of {len(stalls)}), of it {statistics.median(waits):.3f} s waiting for the save before
+  mount            {mounted}
   (a small model sharing its cores with the server: ./bench/compare/run measures, this shows)
 
 The checkpoints are in {main} on {endpoint}. To look at them:
@@ -271,7 +289,8 @@ def main_job(plan: Plan, work: Path, endpoint: str) -> None:
     four, two = compare_resharded(second, third)
     say(f"     held-out loss at step {plan.steps}: {four:.6f} on 4 ranks, {two:.6f} on 2")
     verify(client.latest_checkpoint(first.checkpoints).path)
-    report(runs, client, killed_step, result, endpoint)
+    mounted = look_through_mount(client, endpoint, second.checkpoints, work)
+    report(runs, client, killed_step, result, mounted, endpoint)
 
 
 def main() -> int:
