@@ -156,8 +156,10 @@ void AddMount(CLI::App* app, Command* chosen) {
                  "Bytes written and not on their way yet, of all files; more wait [256MiB]");
   AddBytesOption(mount, "--readahead", &arguments->readahead_bytes,
                  "Read ahead of who reads a file from front to back; 0: not at all [16MiB]");
-  AddDurationOption(mount, "--attr-timeout", &arguments->attribute_timeout,
-                    "How long names and attributes may be old [1s]");
+  AddDurationOption(
+      mount, "--attr-timeout", &arguments->attribute_timeout,
+      "How long names and attributes are kept of which the service does not tell when they change; "
+      "0: none are kept [1s]");
   mount->add_option("--log-file", arguments->log_file, "Append messages to it [stderr with -f]")
       ->type_name("FILE");
   mount->add_option("--metrics", arguments->metrics_address, "Tell Prometheus there")

@@ -3,6 +3,7 @@
 #include "cairn/filesystem.h"
 
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "client/core/client_impl.h"
@@ -80,9 +81,23 @@ class FileSystemImpl {
 
 namespace {
 
+// Less is copied before a thread has been woken for it.
+constexpr size_t kCopiedByCaller = 64 << 10;
+// What the client has in memory beyond FileSystemOptions::dirty_bytes_max for each of its callers.
+constexpr size_t kOwnedBytesMax = 1 << 20;
+
 Task<absl::Status> CloseFileTask(FsCore& core, FsCore::Opened opened) {
   co_await core.CloseFile(std::move(opened));
   co_return absl::OkStatus();
+}
+
+Task<absl::StatusOr<FsCore::Opened>> CreateTask(FsCore& core, wire::MakeNodeRequest request,
+                                                OpenMode mode, wire::Attributes* attributes) {
+  absl::StatusOr<FsCore::Opened> opened = co_await core.Create(std::move(request), mode);
+  if (!opened.ok()) co_return opened;
+  FsFile& file = *opened->file;
+  *attributes = co_await file.Complete(file.content().attributes());
+  co_return opened;
 }
 
 Task<absl::Status> SyncTask(FsCore& core, FsCore::Opened opened) {
@@ -90,9 +105,13 @@ Task<absl::Status> SyncTask(FsCore& core, FsCore::Opened opened) {
   co_return co_await core.SyncNamespace();
 }
 
-absl::StatusOr<NodeAttributes> ToPublic(const absl::StatusOr<wire::Attributes>& attributes) {
+absl::StatusOr<NodeAttributes> ToPublic(const absl::StatusOr<wire::Attributes>& attributes,
+                                        const FsCore::Holding& holding = {}) {
   if (!attributes.ok()) return attributes.status();
-  return ToNodeAttributes(*attributes);
+  NodeAttributes result = ToNodeAttributes(*attributes);
+  result.name_holds = holding.name;
+  result.attributes_hold = holding.attributes;
+  return result;
 }
 
 }  // namespace
@@ -151,16 +170,19 @@ class DirectoryReaderImpl {
   }
   absl::Status Load(size_t page) {
     const std::string after = starts_[page].after;
+    std::vector<FsCore::Holding> holding;
     ASSIGN_OR_RETURN(wire::ReadDirectoryReply reply,
-                     fs_->Run<absl::StatusOr<wire::ReadDirectoryReply>>(
-                         [&](FsCore& core) { return core.ReadDirectory(inode_, after); }));
+                     fs_->Run<absl::StatusOr<wire::ReadDirectoryReply>>([&](FsCore& core) {
+                       return core.ReadDirectory(inode_, after, &holding);
+                     }));
     items_.clear();
-    for (const wire::DirectoryEntry& entry : reply.entries()) {
+    for (int i = 0; i < reply.entries_size(); ++i) {
+      const wire::DirectoryEntry& entry = reply.entries(i);
       DirectoryItem& item = items_.emplace_back();
       item.name = entry.name();
       item.inode = entry.inode();
       item.type = ToNodeType(entry.type());
-      if (entry.has_attributes()) item.attributes = ToNodeAttributes(entry.attributes());
+      if (entry.has_attributes()) item.attributes = *ToPublic(entry.attributes(), holding[i]);
     }
     page_ = page;
     parent_ = reply.parent();
@@ -184,7 +206,10 @@ class DirectoryReaderImpl {
 
 }  // namespace client_internal
 
+using client_internal::CreateTask;
 using client_internal::FsCore;
+using client_internal::kCopiedByCaller;
+using client_internal::kOwnedBytesMax;
 using client_internal::ToPublic;
 
 int ErrnoOf(const absl::Status& status) { return ToErrno(status); }
@@ -202,7 +227,25 @@ absl::StatusOr<size_t> OpenFile::Read(uint64_t offset_bytes, MutableBuffer desti
   });
 }
 
+absl::StatusOr<OpenFile::View> OpenFile::ReadView(uint64_t offset_bytes, MutableBuffer scratch) {
+  ASSIGN_OR_RETURN(client_internal::FileView view,
+                   impl_->fs().Run<absl::StatusOr<client_internal::FileView>>([&](FsCore&) {
+                     const FsCore::Opened& opened = impl_->opened();
+                     return opened.file->ReadView(opened.handle, offset_bytes, scratch);
+                   }));
+  return View{view.bytes, std::move(view.keeps)};
+}
+
 absl::Status OpenFile::Write(uint64_t offset_bytes, ConstBuffer bytes) {
+  // Much is copied by the caller's thread, beside those of others.
+  if (bytes.size() >= kCopiedByCaller && bytes.size() <= kOwnedBytesMax) {
+    std::unique_ptr<std::byte[]> memory(new std::byte[bytes.size()]);
+    std::memcpy(memory.get(), bytes.data(), bytes.size());
+    return impl_->fs().Run<absl::Status>([&](FsCore&) {
+      const FsCore::Opened& opened = impl_->opened();
+      return opened.file->WriteOwned(opened.handle, offset_bytes, std::move(memory), bytes.size());
+    });
+  }
   return impl_->fs().Run<absl::Status>([&](FsCore&) {
     return impl_->opened().file->Write(impl_->opened().handle, offset_bytes, bytes);
   });
@@ -257,13 +300,23 @@ FileSystem::FileSystem(std::shared_ptr<client_internal::FileSystemImpl> impl)
     : impl_(std::move(impl)) {}
 FileSystem::~FileSystem() { impl_->Close(); }
 
+void FileSystem::OnChange(std::function<void(std::vector<Change>)> tell) {
+  (void)impl_->Get<bool>([&](FsCore& core) {
+    core.OnChange(std::move(tell));
+    return true;
+  });
+}
+
 InodeNumber FileSystem::root() const {
   return impl_->Get<uint64_t>([](FsCore& core) { return core.root(); }).value_or(0);
 }
 
 absl::StatusOr<NodeAttributes> FileSystem::Lookup(InodeNumber parent, std::string_view name) {
-  return ToPublic(impl_->Run<absl::StatusOr<wire::Attributes>>(
-      [&](FsCore& core) { return core.Lookup(parent, std::string(name)); }));
+  FsCore::Holding holding;
+  return ToPublic(impl_->Run<absl::StatusOr<wire::Attributes>>([&](FsCore& core) {
+    return core.Lookup(parent, std::string(name), &holding);
+  }),
+                  holding);
 }
 
 absl::StatusOr<NodeAttributes> FileSystem::Make(InodeNumber parent, std::string_view name,
@@ -278,12 +331,15 @@ absl::StatusOr<FileSystem::Created> FileSystem::Create(InodeNumber parent, std::
                                                        Existing existing, OpenMode mode) {
   wire::MakeNodeRequest request = client_internal::FromNewNode(parent, name, options);
   request.set_may_exist(existing == Existing::kOpen);
-  ASSIGN_OR_RETURN(NodeAttributes attributes,
-                   ToPublic(impl_->Run<absl::StatusOr<wire::Attributes>>(
-                       [&](FsCore& core) { return core.Make(std::move(request)); })));
+  wire::Attributes attributes;
+  ASSIGN_OR_RETURN(FsCore::Opened opened,
+                   impl_->Run<absl::StatusOr<FsCore::Opened>>([&](FsCore& core) {
+                     return CreateTask(core, std::move(request), mode, &attributes);
+                   }));
   Created created;
-  ASSIGN_OR_RETURN(created.file, OpenFileAt(attributes.inode, mode));
-  created.attributes = std::move(attributes);
+  created.file.reset(
+      new OpenFile(std::make_shared<client_internal::OpenFileImpl>(impl_, std::move(opened))));
+  created.attributes = client_internal::ToNodeAttributes(attributes);
   return created;
 }
 
@@ -348,8 +404,10 @@ void FileSystem::Forget(InodeNumber inode) {
 }
 
 absl::StatusOr<NodeAttributes> FileSystem::GetAttributes(InodeNumber inode) {
+  FsCore::Holding holding;
   return ToPublic(impl_->Run<absl::StatusOr<wire::Attributes>>(
-      [&](FsCore& core) { return core.GetAttributes(inode); }));
+                      [&](FsCore& core) { return core.GetAttributes(inode, &holding); }),
+                  holding);
 }
 
 absl::StatusOr<NodeAttributes> FileSystem::SetAttributes(InodeNumber inode,
@@ -389,8 +447,8 @@ absl::StatusOr<std::unique_ptr<OpenFile>> FileSystem::OpenFileAt(InodeNumber ino
   ASSIGN_OR_RETURN(FsCore::Opened opened,
                    impl_->Run<absl::StatusOr<FsCore::Opened>>(
                        [&](FsCore& core) { return core.OpenFile(inode, mode); }));
-  auto impl = std::make_shared<client_internal::OpenFileImpl>(impl_, std::move(opened));
-  return std::unique_ptr<OpenFile>(new OpenFile(std::move(impl)));
+  return std::unique_ptr<OpenFile>(
+      new OpenFile(std::make_shared<client_internal::OpenFileImpl>(impl_, std::move(opened))));
 }
 
 absl::StatusOr<bool> FileSystem::Lock(InodeNumber inode, const FileLockRequest& lock) {

@@ -27,6 +27,7 @@ FsCore::FsCore(Session& session, FileSystemOptions options, absl::Duration timeo
     : context_(session, std::move(options), timeout),
       mount_(context_, random.Next() | 1),
       leases_(context_),
+      directories_(context_),
       commits_(kCommitsMax) {
   context_.mount = &mount_;
   context_.leases = &leases_;
@@ -62,6 +63,7 @@ Task<void> FsCore::Close() {
   }
   context_.stop.RequestStop();
   context_.NoteRoom();
+  co_await directories_.End();
   co_await context_.scope.Join();
   for (auto& [inode, open] : files_) open.file->content().readahead().Drop();
   files_.clear();
@@ -76,10 +78,41 @@ std::shared_ptr<FsFile> FsCore::Find(uint64_t inode) const {
 
 // ---- names ----
 
-Task<absl::StatusOr<wire::Attributes>> FsCore::Lookup(uint64_t parent, std::string name) {
+void FsCore::OnChange(std::function<void(std::vector<FileSystem::Change>)> tell) {
+  if (tell == nullptr) return directories_.Forget();
+  directories_.Start([this, tell = std::move(tell)](uint64_t directory) {
+    std::vector<FileSystem::Change> changes = {{directory, "", directory}};
+    for (auto& [name, inode] : context_.names.NamesIn(directory))
+      changes.push_back({directory, std::move(name), inode});
+    tell(std::move(changes));
+  });
+}
+
+FsCore::Holding FsCore::HoldingOf(const wire::Attributes& attributes, uint64_t parent,
+                                  HeldDirectories::Mark asked_at) const {
+  Holding holding;
+  holding.name = directories_.Holds(parent, asked_at);
+  const bool is_directory =
+      attributes.type() == wire::ENTRY_DIRECTORY || attributes.type() == wire::ENTRY_CHECKPOINT;
+  if (is_directory) {
+    holding.attributes = directories_.Holds(attributes.inode(), asked_at);
+    return holding;
+  }
+  // One of several names is in another directory, perhaps, and what is written here changes size
+  // and times once more when it is committed.
+  const std::shared_ptr<FsFile> file = Find(attributes.inode());
+  const bool is_written = file != nullptr && file->writer().HasUncommitted();
+  holding.attributes = holding.name && attributes.links() == 1 && !is_written;
+  return holding;
+}
+
+Task<absl::StatusOr<wire::Attributes>> FsCore::Lookup(uint64_t parent, std::string name,
+                                                      Holding* holding) {
+  const HeldDirectories::Mark asked_at = directories_.mark();
   wire::LookupRequest request;
   request.set_parent(parent);
   request.set_name(name);
+  request.set_lease(directories_.wanted());
   const absl::StatusOr<wire::LookupReply> reply =
       co_await context_.Ask<wire::LookupReply>(wire::LOOKUP, std::move(request));
   if (!reply.ok()) {
@@ -87,9 +120,12 @@ Task<absl::StatusOr<wire::Attributes>> FsCore::Lookup(uint64_t parent, std::stri
     co_return reply.status();
   }
   context_.names.Found(reply->attributes().inode(), parent, name);
-  const std::shared_ptr<FsFile> file = Find(reply->attributes().inode());
-  if (file == nullptr) co_return reply->attributes();
-  co_return co_await file->Complete(reply->attributes());
+  if (reply->leased()) directories_.Granted(parent, asked_at);
+  wire::Attributes attributes = reply->attributes();
+  if (const std::shared_ptr<FsFile> file = Find(attributes.inode()); file != nullptr)
+    attributes = co_await file->Complete(std::move(attributes));
+  if (holding != nullptr) *holding = HoldingOf(attributes, parent, asked_at);
+  co_return attributes;
 }
 
 Task<absl::StatusOr<wire::Attributes>> FsCore::Make(wire::MakeNodeRequest request) {
@@ -161,9 +197,11 @@ Task<absl::Status> FsCore::Rename(wire::RenameNodeRequest request) {
   co_return absl::OkStatus();
 }
 
-Task<absl::StatusOr<wire::ReadDirectoryReply>> FsCore::ReadDirectory(uint64_t inode,
-                                                                     std::string after) {
+Task<absl::StatusOr<wire::ReadDirectoryReply>> FsCore::ReadDirectory(
+    uint64_t inode, std::string after, std::vector<Holding>* holding) {
+  const HeldDirectories::Mark asked_at = directories_.mark();
   wire::ReadDirectoryRequest request;
+  request.set_lease(directories_.wanted());
   request.set_inode(inode);
   request.set_start_after(std::move(after));
   request.set_with_attributes(true);
@@ -174,6 +212,12 @@ Task<absl::StatusOr<wire::ReadDirectoryReply>> FsCore::ReadDirectory(uint64_t in
     const std::shared_ptr<FsFile> file = Find(entry.inode());
     if (file == nullptr || !entry.has_attributes()) continue;
     *entry.mutable_attributes() = co_await file->Complete(entry.attributes());
+  }
+  if (reply->leased()) directories_.Granted(inode, asked_at);
+  if (holding != nullptr) {
+    holding->clear();
+    for (const wire::DirectoryEntry& entry : reply->entries())
+      holding->push_back(HoldingOf(entry.attributes(), inode, asked_at));
   }
   co_return reply;
 }
@@ -193,7 +237,8 @@ absl::Status HasNoName() { return PosixError(ESTALE, "no name leads to it any mo
 
 }  // namespace
 
-Task<absl::StatusOr<wire::Attributes>> FsCore::GetAttributes(uint64_t inode) {
+Task<absl::StatusOr<wire::Attributes>> FsCore::GetAttributes(uint64_t inode, Holding* holding) {
+  const HeldDirectories::Mark marked_at = directories_.mark();
   const std::shared_ptr<FsFile> file = Find(inode);
   if (file != nullptr) (void)co_await file->writer().CommitAppends();
   const uint64_t asked_at = file == nullptr ? 0 : file->content().learned();
@@ -202,8 +247,11 @@ Task<absl::StatusOr<wire::Attributes>> FsCore::GetAttributes(uint64_t inode) {
   const absl::StatusOr<wire::GetAttributesReply> reply =
       co_await context_.Ask<wire::GetAttributesReply>(wire::GET_ATTRIBUTES, std::move(request));
   if (!reply.ok()) co_return reply.status();
-  if (file == nullptr) co_return reply->attributes();
-  co_return co_await file->Complete(reply->attributes(), asked_at);
+  wire::Attributes attributes = reply->attributes();
+  if (file != nullptr) attributes = co_await file->Complete(std::move(attributes), asked_at);
+  if (holding != nullptr)
+    *holding = HoldingOf(attributes, context_.names.Refer(inode).parent(), marked_at);
+  co_return attributes;
 }
 
 Task<absl::StatusOr<wire::Attributes>> FsCore::SetAttributes(wire::SetAttributesRequest request) {
@@ -272,18 +320,40 @@ Task<absl::StatusOr<FsCore::Opened>> FsCore::OpenFile(uint64_t inode, OpenMode m
     mount_.Close(inode);
     co_return PosixError(EROFS, "a committed checkpoint is fixed");
   }
+  co_return TakeOpened(*reply, before != nullptr && before == Find(inode) ? asked_at : 0);
+}
+
+FsCore::Opened FsCore::TakeOpened(const wire::OpenNodeReply& reply, uint64_t asked_at) {
+  const uint64_t inode = reply.attributes().inode();
   OpenInode& open = files_[inode];
   if (open.file == nullptr) open.file = std::make_shared<FsFile>(context_, inode);
   ++open.opens;
   open.used_at = context_.clock().Now();
   FsContent& content = open.file->content();
-  content.Learn(reply->attributes(), open.file == before ? asked_at : 0);
-  content.set_recall(reply->recall());
+  content.Learn(reply.attributes(), asked_at);
+  content.set_recall(reply.recall());
   Opened opened{open.file, std::make_shared<FsFile::Handle>()};
   const auto seen = seen_.find(inode);
   opened.handle->is_unchanged = content.SeeAtOpen(seen == seen_.end() ? 0 : seen->second);
   open.file->Attach(opened.handle);
-  co_return opened;
+  return opened;
+}
+
+Task<absl::StatusOr<FsCore::Opened>> FsCore::Create(wire::MakeNodeRequest request, OpenMode mode) {
+  request.set_buffered(true);
+  request.set_open_in_mount(mount_.id());
+  const uint64_t parent = request.parent();
+  const std::string name = request.name();
+  const absl::StatusOr<wire::MakeNodeReply> reply =
+      co_await context_.Ask<wire::MakeNodeReply>(wire::MAKE_NODE, std::move(request));
+  if (!reply.ok()) co_return reply.status();
+  const uint64_t inode = reply->attributes().inode();
+  context_.names.Found(inode, parent, name);
+  if (!reply->opened()) co_return co_await OpenFile(inode, mode);
+  mount_.NoteOpen(inode);
+  wire::OpenNodeReply opened;
+  *opened.mutable_attributes() = reply->attributes();
+  co_return TakeOpened(opened, 0);
 }
 
 Task<void> FsCore::CloseFile(Opened opened) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "client/core/fs_context.h"
+#include "client/core/fs_directories.h"
 #include "client/core/fs_file.h"
 #include "client/core/fs_leases.h"
 #include "client/core/fs_mount.h"
@@ -29,20 +30,32 @@ class FsCore {
   Task<void> Close();
   uint64_t root() const { return context_.names.root(); }
 
+  // From now on leases of directories are asked for, and `tell` is called of what is not held any
+  // more.
+  void OnChange(std::function<void(std::vector<FileSystem::Change>)> tell);
+  // What of an answer stays true until it is told otherwise.
+  struct Holding {
+    bool name = false;
+    bool attributes = false;
+  };
+
   // -- names
-  Task<absl::StatusOr<wire::Attributes>> Lookup(uint64_t parent, std::string name);
+  Task<absl::StatusOr<wire::Attributes>> Lookup(uint64_t parent, std::string name,
+                                                Holding* holding = nullptr);
   Task<absl::StatusOr<wire::Attributes>> Make(wire::MakeNodeRequest request);
   Task<absl::StatusOr<wire::Attributes>> Link(uint64_t inode, uint64_t parent, std::string name);
   Task<absl::Status> Unlink(uint64_t parent, std::string name, bool directory);
   Task<absl::Status> Rename(wire::RenameNodeRequest request);
-  Task<absl::StatusOr<wire::ReadDirectoryReply>> ReadDirectory(uint64_t inode, std::string after);
+  // `holding`: of each entry.
+  Task<absl::StatusOr<wire::ReadDirectoryReply>> ReadDirectory(
+      uint64_t inode, std::string after, std::vector<Holding>* holding = nullptr);
   void Remember(uint64_t inode, uint64_t parent, std::string_view name) {
     context_.names.Found(inode, parent, name);
   }
   void Forget(uint64_t inode);
 
   // -- attributes
-  Task<absl::StatusOr<wire::Attributes>> GetAttributes(uint64_t inode);
+  Task<absl::StatusOr<wire::Attributes>> GetAttributes(uint64_t inode, Holding* holding = nullptr);
   Task<absl::StatusOr<wire::Attributes>> SetAttributes(wire::SetAttributesRequest request);
   Task<absl::StatusOr<wire::GetXattrsReply>> GetXattrs(uint64_t inode);
   Task<absl::Status> SetXattr(wire::SetXattrRequest request);
@@ -54,6 +67,8 @@ class FsCore {
     std::shared_ptr<FsFile::Handle> handle;
   };
   Task<absl::StatusOr<Opened>> OpenFile(uint64_t inode, OpenMode mode);
+  // Make() of a file, and OpenFile(), in one call to the service unless it existed.
+  Task<absl::StatusOr<Opened>> Create(wire::MakeNodeRequest request, OpenMode mode);
   // Commits what was written through it.
   Task<void> CloseFile(Opened opened);
 
@@ -77,10 +92,15 @@ class FsCore {
   };
 
   std::shared_ptr<FsFile> Find(uint64_t inode) const;
+  // Of a file that the service has open for this mount; `asked_at` is as in FsContent::Learn().
+  Opened TakeOpened(const wire::OpenNodeReply& reply, uint64_t asked_at);
   // Nobody has it open any more: it goes, when nothing of it waits to be committed.
   void Settle(uint64_t inode);
   Task<absl::Status> CommitBeforeRename(const wire::RenameNodeRequest& request);
   Task<absl::Status> CommitAll();
+  // Of something in `parent`, as was answered to what was asked at that mark.
+  Holding HoldingOf(const wire::Attributes& attributes, uint64_t parent,
+                    HeldDirectories::Mark asked_at) const;
 
   // -- in the background (fs_background.cc)
   static Task<void> RunBackground(FsCore* self);
@@ -94,6 +114,7 @@ class FsCore {
   FsContext context_;
   MountSession mount_;
   WriteLeases leases_;
+  HeldDirectories directories_;
   std::map<uint64_t, OpenInode> files_;
   // Of files that are not open: the version of the content that was seen last.
   absl::flat_hash_map<uint64_t, uint64_t> seen_;

@@ -24,6 +24,12 @@ DirtyBuffer::DirtyBuffer(std::shared_ptr<MemoryMeter> meter, uint64_t capacity)
   meter_->Add(capacity_);
 }
 
+DirtyBuffer::DirtyBuffer(std::shared_ptr<MemoryMeter> meter, std::unique_ptr<std::byte[]> memory,
+                         uint64_t length)
+    : used(length), meter_(std::move(meter)), capacity_(length), memory_(std::move(memory)) {
+  meter_->Add(capacity_);
+}
+
 DirtyBuffer::~DirtyBuffer() { meter_->Subtract(capacity_); }
 
 DirtyRanges::DirtyRanges(uint64_t stripe_bytes, std::shared_ptr<MemoryMeter> meter)
@@ -87,21 +93,43 @@ void DirtyRanges::Drop(ByteRange range) {
 
 DirtyRanges::Carrier DirtyRanges::Write(uint64_t offset_bytes, ConstBytes bytes) {
   if (bytes.empty()) return 0;
-  const uint64_t end = offset_bytes + bytes.size();
-  // What is on its way there stays as it is for who carries it, and is the file's no more.
-  for (const uint64_t edge : {offset_bytes, end}) {
-    const auto over = Behind(edge);
-    if (over != ranges_.end() && over->second.carrier != 0) SplitAt(edge);
-  }
-  Carrier newest = 0;
-  for (auto at = ranges_.lower_bound(offset_bytes); at != ranges_.end() && at->first < end;) {
-    newest = std::max(newest, at->second.carrier);
-    at = at->second.carrier != 0 ? ranges_.erase(at) : std::next(at);
-  }
+  const Carrier newest = MakeRoom(offset_bytes, offset_bytes + bytes.size());
   while (!bytes.empty()) {
     const uint64_t done = WriteSome(offset_bytes, bytes);
     offset_bytes += done;
     bytes = bytes.subspan(done);
+  }
+  return newest;
+}
+
+DirtyRanges::Carrier DirtyRanges::MakeRoom(uint64_t offset, uint64_t end) {
+  for (const uint64_t edge : {offset, end}) {
+    const auto over = Behind(edge);
+    if (over != ranges_.end() && over->second.carrier != 0) SplitAt(edge);
+  }
+  Carrier newest = 0;
+  for (auto at = ranges_.lower_bound(offset); at != ranges_.end() && at->first < end;) {
+    newest = std::max(newest, at->second.carrier);
+    at = at->second.carrier != 0 ? ranges_.erase(at) : std::next(at);
+  }
+  return newest;
+}
+
+DirtyRanges::Carrier DirtyRanges::WriteOwned(uint64_t offset_bytes,
+                                             std::unique_ptr<std::byte[]> memory, uint64_t length) {
+  const uint64_t end = offset_bytes + length;
+  const Carrier newest = MakeRoom(offset_bytes, end);
+  const auto there = Behind(offset_bytes);
+  if (there != ranges_.end() && there->first < end) {
+    static_cast<void>(Write(offset_bytes, ConstBytes(memory.get(), length)));
+    return newest;
+  }
+  const auto buffer = std::make_shared<DirtyBuffer>(meter_, std::move(memory), length);
+  for (uint64_t at = offset_bytes; at < end;) {
+    const uint64_t in_one = std::min(end - at, stripe_bytes_ - at % stripe_bytes_);
+    ranges_.emplace(at, Range{in_one, buffer, at - offset_bytes, 0});
+    CountUnsent(at, in_one);
+    at += in_one;
   }
   return newest;
 }

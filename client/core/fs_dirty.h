@@ -34,6 +34,9 @@ struct MemoryMeter {
 class DirtyBuffer {
  public:
   DirtyBuffer(std::shared_ptr<MemoryMeter> meter, uint64_t capacity);
+  // All of it is used.
+  DirtyBuffer(std::shared_ptr<MemoryMeter> meter, std::unique_ptr<std::byte[]> memory,
+              uint64_t length);
   ~DirtyBuffer();
   DirtyBuffer(const DirtyBuffer&) = delete;
   DirtyBuffer& operator=(const DirtyBuffer&) = delete;
@@ -79,6 +82,8 @@ class DirtyRanges {
   // Takes a copy. Returns the greatest of the carriers that have something else there on its way;
   // 0: none has. REQUIRES: the end is no more than INT64_MAX.
   Carrier Write(uint64_t offset_bytes, ConstBytes bytes);
+  // As Write(), and takes the memory instead of a copy where nothing else waits there.
+  Carrier WriteOwned(uint64_t offset_bytes, std::unique_ptr<std::byte[]> memory, uint64_t length);
   // The file has something else there by now. REQUIRES: nothing there is on its way.
   void Drop(ByteRange range);
 
@@ -111,6 +116,9 @@ class DirtyRanges {
   };
   using Ranges = std::map<uint64_t, Range>;
 
+  // What is on its way there stays as it is for who carries it, and is the file's no more. Returns
+  // the greatest carrier.
+  Carrier MakeRoom(uint64_t offset, uint64_t end);
   uint64_t WriteSome(uint64_t offset, ConstBytes bytes);
   // There is a range that begins at `at`, if any lies over it.
   void SplitAt(uint64_t at);

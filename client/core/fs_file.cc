@@ -29,6 +29,13 @@ absl::Status FsFile::CheckUsable() const {
       EIO, StrCat("a lock of ", content_.Describe(), " was lost; unlock or close it first"));
 }
 
+absl::Status FsFile::CheckWritable(Handle& handle) {
+  RETURN_IF_ERROR(CheckUsable());
+  RETURN_IF_ERROR(TakeUntold(handle));
+  if (!content_.attributes().fixed()) return absl::OkStatus();
+  return PosixError(EROFS, "a committed checkpoint is fixed");
+}
+
 // ---- reading ----
 
 std::vector<WantedRange> FsFile::FillGaps(const std::vector<ByteRange>& gaps, uint64_t offset,
@@ -67,9 +74,16 @@ Task<absl::StatusOr<std::optional<size_t>>> FsFile::ReadOnce(uint64_t offset,
   co_return to.size();
 }
 
-Task<absl::StatusOr<size_t>> FsFile::Read(std::shared_ptr<Handle> handle, uint64_t offset,
-                                          MutableBytes destination) {
-  CO_RETURN_IF_ERROR(CheckUsable());
+void FsFile::ReadAheadOf(Handle& handle, uint64_t offset, uint64_t length) {
+  const uint64_t ahead = handle.pattern.Note(offset, length, context_.options.readahead_bytes);
+  if (ahead == 0) return;
+  const uint64_t next = handle.pattern.next();
+  content_.readahead().DropBehind(next);
+  // From the offset on, so that those who want other parts of the same stripe find it on its way.
+  content_.readahead().Want(offset, next + ahead, content_.size_bytes());
+}
+
+Task<absl::StatusOr<size_t>> FsFile::ReadInto(uint64_t offset, MutableBytes destination) {
   for (int tries = 0;;) {
     absl::StatusOr<std::optional<size_t>> read = co_await ReadOnce(offset, destination);
     if (!read.ok()) {
@@ -78,16 +92,36 @@ Task<absl::StatusOr<size_t>> FsFile::Read(std::shared_ptr<Handle> handle, uint64
       continue;
     }
     if (!read->has_value()) continue;
-    const size_t length = **read;
-    context_.stats.bytes_read += length;
-    const uint64_t ahead = handle->pattern.Note(offset, length, context_.options.readahead_bytes);
-    if (ahead > 0) {
-      const uint64_t next = handle->pattern.next();
-      content_.readahead().DropBehind(next);
-      content_.readahead().Want(next, next + ahead, content_.size_bytes());
-    }
-    co_return length;
+    context_.stats.bytes_read += **read;
+    co_return **read;
   }
+}
+
+Task<absl::StatusOr<size_t>> FsFile::Read(std::shared_ptr<Handle> handle, uint64_t offset,
+                                          MutableBytes destination) {
+  CO_RETURN_IF_ERROR(CheckUsable());
+  ReadAheadOf(*handle, offset, destination.size());
+  co_return co_await ReadInto(offset, destination);
+}
+
+Task<absl::StatusOr<FileView>> FsFile::ReadView(std::shared_ptr<Handle> handle, uint64_t offset,
+                                                MutableBytes scratch) {
+  CO_RETURN_IF_ERROR(CheckUsable());
+  ReadAheadOf(*handle, offset, scratch.size());
+  ReadAhead& readahead = content_.readahead();
+  while (!writer_.HasUncommitted() && readahead.IsLoading(offset))
+    co_await readahead.WaitFor(offset);
+  // What was written here lies over what was read ahead.
+  if (!writer_.HasUncommitted() && offset < content_.size_bytes()) {
+    const uint64_t length = std::min<uint64_t>(scratch.size(), content_.size_bytes() - offset);
+    if (std::optional<FileView> view = readahead.ViewOf(offset, length); view.has_value()) {
+      context_.stats.bytes_read += length;
+      co_return *std::move(view);
+    }
+  }
+  const absl::StatusOr<size_t> read = co_await ReadInto(offset, scratch);
+  if (!read.ok()) co_return read.status();
+  co_return FileView{scratch.first(*read), nullptr};
 }
 
 Task<absl::StatusOr<uint64_t>> FsFile::Seek(OpenFile::SeekTo what, uint64_t offset) {
@@ -105,16 +139,18 @@ Task<absl::StatusOr<uint64_t>> FsFile::Seek(OpenFile::SeekTo what, uint64_t offs
 
 Task<absl::Status> FsFile::Write(std::shared_ptr<Handle> handle, uint64_t offset,
                                  ConstBytes bytes) {
-  CO_RETURN_IF_ERROR(CheckUsable());
-  CO_RETURN_IF_ERROR(TakeUntold(*handle));
-  if (content_.attributes().fixed()) co_return PosixError(EROFS, "a committed checkpoint is fixed");
+  CO_RETURN_IF_ERROR(CheckWritable(*handle));
   co_return co_await writer_.Write(offset, bytes);
 }
 
+Task<absl::Status> FsFile::WriteOwned(std::shared_ptr<Handle> handle, uint64_t offset,
+                                      std::unique_ptr<std::byte[]> memory, uint64_t length) {
+  CO_RETURN_IF_ERROR(CheckWritable(*handle));
+  co_return co_await writer_.WriteOwned(offset, std::move(memory), length);
+}
+
 Task<absl::StatusOr<uint64_t>> FsFile::Append(std::shared_ptr<Handle> handle, ConstBytes bytes) {
-  CO_RETURN_IF_ERROR(CheckUsable());
-  CO_RETURN_IF_ERROR(TakeUntold(*handle));
-  if (content_.attributes().fixed()) co_return PosixError(EROFS, "a committed checkpoint is fixed");
+  CO_RETURN_IF_ERROR(CheckWritable(*handle));
   co_return co_await writer_.Append(bytes);
 }
 

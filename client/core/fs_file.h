@@ -35,7 +35,13 @@ class FsFile final : public ReadAheadSource, public std::enable_shared_from_this
   // As OpenFile's.
   Task<absl::StatusOr<size_t>> Read(std::shared_ptr<Handle> handle, uint64_t offset,
                                     MutableBytes destination);
+  // As Read(); `scratch` is used only if the bytes do not lie in one piece here already.
+  Task<absl::StatusOr<FileView>> ReadView(std::shared_ptr<Handle> handle, uint64_t offset,
+                                          MutableBytes scratch);
   Task<absl::Status> Write(std::shared_ptr<Handle> handle, uint64_t offset, ConstBytes bytes);
+  // Takes the memory of `bytes`, too.
+  Task<absl::Status> WriteOwned(std::shared_ptr<Handle> handle, uint64_t offset,
+                                std::unique_ptr<std::byte[]> memory, uint64_t length);
   Task<absl::StatusOr<uint64_t>> Append(std::shared_ptr<Handle> handle, ConstBytes bytes);
   Task<absl::Status> Flush(std::shared_ptr<Handle> handle);
   Task<absl::Status> Allocate(OpenFile::Allocation what, uint64_t offset, uint64_t length);
@@ -62,6 +68,10 @@ class FsFile final : public ReadAheadSource, public std::enable_shared_from_this
  private:
   absl::Status CheckUsable() const;
   absl::Status TakeUntold(Handle& handle);
+  absl::Status CheckWritable(Handle& handle);
+  // What is likely to be wanted next is on its way from here on.
+  void ReadAheadOf(Handle& handle, uint64_t offset, uint64_t length);
+  Task<absl::StatusOr<size_t>> ReadInto(uint64_t offset, MutableBytes destination);
   // Once: what is written lies over what is committed. nullopt: something is on its way here, look
   // again.
   Task<absl::StatusOr<std::optional<size_t>>> ReadOnce(uint64_t offset, MutableBytes destination);

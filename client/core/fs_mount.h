@@ -29,6 +29,8 @@ class MountSession {
 
   // A file is open until it was closed as often. Errors are those of OPEN_NODE: NOT_FOUND (ESTALE).
   Task<absl::StatusOr<wire::OpenNodeReply>> Open(uint64_t inode, bool for_reading);
+  // The service has made the file, and has it open for this mount.
+  void NoteOpen(uint64_t inode) { ++open_[inode]; }
   void Close(uint64_t inode);
 
   // LOCK_FILE. FAILED_PRECONDITION (EIO): the owner has lost a lock of the file, and has not

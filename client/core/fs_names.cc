@@ -18,36 +18,62 @@ void NameHints::SetRoot(uint64_t inode, std::string root_path) {
 void NameHints::Found(uint64_t inode, uint64_t parent, std::string_view name) {
   if (inode == root_) return;
   Name full(parent, std::string(name));
-  const auto known = by_inode_.find(inode);
-  if (known != by_inode_.end() && known->second == full) return;
-  Forget(inode);
-  if (const auto had = by_name_.find(full); had != by_name_.end()) by_inode_.erase(had->second);
-  by_name_[full] = inode;
-  by_inode_[inode] = std::move(full);
+  const auto [known, is_new] = by_name_.try_emplace(full, inode);
+  if (!is_new && known->second != inode) {
+    Drop(known->second, full);
+    known->second = inode;
+  }
+  std::vector<Name>& names = by_inode_[inode];
+  if (!names.empty() && names.back() == full) return;
+  std::erase(names, full);
+  names.push_back(std::move(full));
+  if (names.size() <= kNamesMax) return;
+  by_name_.erase(names.front());
+  names.erase(names.begin());
 }
 
 void NameHints::Gone(uint64_t parent, std::string_view name) {
   const auto known = by_name_.find(Name(parent, std::string(name)));
   if (known == by_name_.end()) return;
-  by_inode_.erase(known->second);
+  Drop(known->second, known->first);
   by_name_.erase(known);
+}
+
+void NameHints::Drop(uint64_t inode, const Name& name) {
+  const auto known = by_inode_.find(inode);
+  if (known == by_inode_.end()) return;
+  std::erase(known->second, name);
+  if (known->second.empty()) by_inode_.erase(known);
 }
 
 void NameHints::Forget(uint64_t inode) {
   const auto known = by_inode_.find(inode);
   if (known == by_inode_.end()) return;
-  by_name_.erase(known->second);
+  for (const Name& name : known->second) by_name_.erase(name);
   by_inode_.erase(known);
+}
+
+const NameHints::Name* NameHints::NameOf(uint64_t inode) const {
+  const auto known = by_inode_.find(inode);
+  return known == by_inode_.end() ? nullptr : &known->second.back();
 }
 
 wire::NodeRef NameHints::Refer(uint64_t inode) const {
   wire::NodeRef node;
   node.set_inode(inode);
-  if (const auto known = by_inode_.find(inode); known != by_inode_.end()) {
-    node.set_parent(known->second.first);
-    node.set_name(known->second.second);
+  if (const Name* name = NameOf(inode); name != nullptr) {
+    node.set_parent(name->first);
+    node.set_name(name->second);
   }
   return node;
+}
+
+std::vector<std::pair<std::string, uint64_t>> NameHints::NamesIn(uint64_t parent) const {
+  std::vector<std::pair<std::string, uint64_t>> names;
+  for (auto at = by_name_.lower_bound(Name(parent, ""));
+       at != by_name_.end() && at->first.first == parent; ++at)
+    names.emplace_back(at->first.second, at->second);
+  return names;
 }
 
 std::optional<uint64_t> NameHints::InodeAt(uint64_t parent, std::string_view name) const {
@@ -62,10 +88,10 @@ std::optional<std::string> NameHints::PathOf(uint64_t inode) const {
     if (inode == root_)
       return root_path_.empty() || path.empty() ? StrCat(root_path_, path)
                                                 : StrCat(root_path_, "/", path);
-    const auto known = by_inode_.find(inode);
-    if (known == by_inode_.end()) return std::nullopt;
-    path = path.empty() ? known->second.second : StrCat(known->second.second, "/", path);
-    inode = known->second.first;
+    const Name* name = NameOf(inode);
+    if (name == nullptr) return std::nullopt;
+    path = path.empty() ? name->second : StrCat(name->second, "/", path);
+    inode = name->first;
   }
   return std::nullopt;
 }
@@ -73,10 +99,10 @@ std::optional<std::string> NameHints::PathOf(uint64_t inode) const {
 std::optional<uint64_t> NameHints::BucketOf(uint64_t inode) const {
   if (!root_path_.empty()) return root_;
   for (int depth = 0; depth < kDepthMax && inode != root_; ++depth) {
-    const auto known = by_inode_.find(inode);
-    if (known == by_inode_.end()) return std::nullopt;
-    if (known->second.first == root_) return inode;
-    inode = known->second.first;
+    const Name* name = NameOf(inode);
+    if (name == nullptr) return std::nullopt;
+    if (name->first == root_) return inode;
+    inode = name->first;
   }
   return std::nullopt;
 }

@@ -7,8 +7,9 @@
 namespace cairn::client_internal {
 namespace {
 
-// Reads of one reader come out of order, by as much as the kernel asks for at once.
-constexpr uint64_t kDisorderBytes = 2 * kMiB;
+// Reads of one reader come out of order, by as much as the kernel asks for at once: what it reads
+// ahead, and one request.
+constexpr uint64_t kRequestBytes = 1 * kMiB;
 // Who has read less in order is not read ahead of.
 constexpr uint64_t kInOrderMin = 256 * kKiB;
 constexpr uint64_t kBlockBytesMax = 4 * kMiB;
@@ -19,7 +20,7 @@ constexpr uint64_t kTotalBytesMax = 512 * kMiB;
 
 uint64_t ReadPattern::Note(uint64_t offset, uint64_t length, uint64_t ahead_max) {
   const uint64_t distance = offset > next_ ? offset - next_ : next_ - offset;
-  if (distance <= kDisorderBytes) {
+  if (distance <= ahead_max + kRequestBytes) {
     in_order_ += length;
     next_ = std::max(next_, offset + length);
   } else {
@@ -31,12 +32,27 @@ uint64_t ReadPattern::Note(uint64_t offset, uint64_t length, uint64_t ahead_max)
 
 ReadAhead::~ReadAhead() { Drop(); }
 
+uint64_t ReadAhead::DisorderBytes() const {
+  return context_.options.readahead_bytes + kRequestBytes;
+}
+
 uint64_t ReadAhead::BlockBytes() const { return std::min(context_.stripe_bytes, kBlockBytesMax); }
 
 ReadAhead::Blocks::const_iterator ReadAhead::BlockAt(uint64_t offset) const {
   const auto found = blocks_.find(offset / BlockBytes());
   if (found == blocks_.end()) return blocks_.end();
   return offset < found->second->begin + found->second->length ? found : blocks_.end();
+}
+
+std::optional<FileView> ReadAhead::ViewOf(uint64_t offset, uint64_t length) const {
+  const auto found = BlockAt(offset);
+  if (found == blocks_.end() || found->second->state != Block::State::kReady) return std::nullopt;
+  const std::shared_ptr<Block>& block = found->second;
+  const uint64_t in_block = offset - block->begin;
+  if (length > block->length - in_block) return std::nullopt;
+  block->used_at = context_.clock().Now();
+  context_.stats.readahead_hit_bytes += length;
+  return FileView{ConstBytes(block->bytes.get() + in_block, length), block};
 }
 
 uint64_t ReadAhead::CopyTo(uint64_t offset, MutableBytes destination) {
@@ -105,11 +121,11 @@ ReadAhead::Blocks::iterator ReadAhead::Erase(Blocks::iterator at) {
 }
 
 void ReadAhead::DropBehind(uint64_t offset) {
-  const uint64_t reach = context_.options.readahead_bytes + kDisorderBytes;
+  const uint64_t reach = 2 * DisorderBytes();
   const uint64_t from = offset > reach ? offset - reach : 0;
   for (auto at = blocks_.lower_bound(from / BlockBytes()); at != blocks_.end();) {
     const Block& block = *at->second;
-    if (block.begin + block.length + kDisorderBytes > offset) break;
+    if (block.begin + block.length + DisorderBytes() > offset) break;
     at = Erase(at);
   }
 }

@@ -1,20 +1,28 @@
-// Reading ahead of who reads a file from front to back: stripes come into buffers before they are
-// asked for. Next: fs_content.h.
+// Reading ahead of who reads a file from front to back: whole stripes come into buffers before they
+// are asked for, and once for all requests of the kernel that want a part of them. Next:
+// fs_content.h.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "client/core/fs_context.h"
 
 namespace cairn::client_internal {
 
+// Bytes where they lie in memory, as long as this is kept.
+struct FileView {
+  ConstBytes bytes;
+  std::shared_ptr<const void> keeps;
+};
+
 // Pure: whether reads go from front to back.
 class ReadPattern {
  public:
-  // A read of so many bytes from `offset` on: how many bytes behind it are likely to be wanted, at
-  // most `ahead_max`.
+  // A read of so many bytes from `offset` on: how many bytes behind next() are likely to be wanted,
+  // at most `ahead_max`, which is also how far the kernel reads ahead, in requests of any order.
   uint64_t Note(uint64_t offset, uint64_t length, uint64_t ahead_max);
   // Behind everything read in order.
   uint64_t next() const { return next_; }
@@ -39,6 +47,8 @@ class ReadAhead {
   ReadAhead(FsContext& context, ReadAheadSource& source) : context_(context), source_(source) {}
   ~ReadAhead();
 
+  // The range, if all of it is here in one block. Keeps it.
+  std::optional<FileView> ViewOf(uint64_t offset, uint64_t length) const;
   // Copies bytes from the front of the range that are here. Returns how many.
   uint64_t CopyTo(uint64_t offset, MutableBytes destination);
   // They are on their way: waits until that has ended.
@@ -64,6 +74,8 @@ class ReadAhead {
   using Blocks = std::map<uint64_t, std::shared_ptr<Block>>;
 
   uint64_t BlockBytes() const;
+  // How far requests of one reader may be from each other.
+  uint64_t DisorderBytes() const;
   Blocks::const_iterator BlockAt(uint64_t offset) const;
   Blocks::iterator Erase(Blocks::iterator at);
   static Task<void> Load(ReadAhead* self, std::shared_ptr<Block> block, std::shared_ptr<void> keep);

@@ -37,7 +37,9 @@ uint64_t FsWriter::size_bytes() const {
   return std::max(content_.size_bytes(), written_.end_bytes());
 }
 
-void FsWriter::NoteWritten() {
+void FsWriter::NoteWritten(DirtyRanges::Carrier written_over, uint64_t bytes) {
+  if (open_ != nullptr && written_over == open_->number) open_->is_written_over = true;
+  context_.stats.bytes_written += bytes;
   if (dirty_since_ == MonoTime::Never()) dirty_since_ = context_.clock().Now();
   modified_ = context_.clock().WallNow();
 }
@@ -64,13 +66,22 @@ Task<absl::Status> FsWriter::Write(uint64_t offset, ConstBytes bytes) {
     CO_RETURN_IF_ERROR(co_await WaitForRoom());
     const ConstBytes some = bytes.first(std::min<uint64_t>(bytes.size(), kCopyBytes));
     const DirtyRanges::Carrier written_over = written_.Write(offset, some);
-    if (open_ != nullptr && written_over == open_->number) open_->is_written_over = true;
-    NoteWritten();
+    NoteWritten(written_over, some.size());
     if (written_.HasFullStripe()) Kick();
-    context_.stats.bytes_written += some.size();
     offset += some.size();
     bytes = bytes.subspan(some.size());
   }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> FsWriter::WriteOwned(uint64_t offset, std::unique_ptr<std::byte[]> memory,
+                                        uint64_t length) {
+  if (offset > kOffsetMax || length > kOffsetMax - offset)
+    co_return PosixError(EFBIG, "a file ends before 2^63 bytes");
+  CO_RETURN_IF_ERROR(co_await CommitAppends());
+  CO_RETURN_IF_ERROR(co_await WaitForRoom());
+  NoteWritten(written_.WriteOwned(offset, std::move(memory), length), length);
+  if (written_.HasFullStripe()) Kick();
   co_return absl::OkStatus();
 }
 
@@ -82,8 +93,7 @@ Task<absl::StatusOr<uint64_t>> FsWriter::Append(ConstBytes bytes) {
   // In one step, so that no record is cut in two.
   appended_.Write(append_end_, bytes);
   append_end_ += bytes.size();
-  NoteWritten();
-  context_.stats.bytes_written += bytes.size();
+  NoteWritten(0, bytes.size());
   if (appended_.unsent_bytes() >= kAppendBytes) Kick();
   co_return at;
 }

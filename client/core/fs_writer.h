@@ -27,6 +27,9 @@ class FsWriter {
 
   // Takes a copy; waits while too much is in memory.
   Task<absl::Status> Write(uint64_t offset, ConstBytes bytes);
+  // As Write(), and takes the memory.
+  Task<absl::Status> WriteOwned(uint64_t offset, std::unique_ptr<std::byte[]> memory,
+                                uint64_t length);
   // Where they lie unless others append, too. Never torn.
   Task<absl::StatusOr<uint64_t>> Append(ConstBytes bytes);
   // What was written before is at the service. Errors: RESOURCE_EXHAUSTED (ENOSPC, EDQUOT),
@@ -78,7 +81,7 @@ class FsWriter {
   };
 
   Task<absl::Status> WaitForRoom();
-  void NoteWritten();
+  void NoteWritten(DirtyRanges::Carrier written_over, uint64_t bytes);
   // Sends what is full, in the background.
   void Kick();
   static Task<void> Pump(FsWriter* self, std::shared_ptr<void> keep);

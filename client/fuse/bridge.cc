@@ -1,6 +1,8 @@
 // See bridge.h.
 #include "client/fuse/bridge.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -15,6 +17,23 @@ constexpr int kLockThreads = 4;
 // What is in a committed checkpoint changes no more.
 constexpr absl::Duration kFixedAttributesHold = absl::Minutes(1);
 constexpr absl::Duration kComplaintsEvery = absl::Seconds(1);
+// Of what the service tells when it changes: should this process not get to pass that on, the
+// kernel asks again after so long.
+constexpr absl::Duration kHeld = absl::Seconds(30);
+constexpr absl::Duration kExpireAgainAfter = absl::Seconds(1);
+
+// The kernel's message about a name, of which the library has no function in the releases that are
+// supported: since protocol 7.38 with a flag that lets whoever uses it go on.
+constexpr unsigned kExpiresSince = 38;
+struct ExpireMessage {
+  uint32_t length;
+  int32_t what = 3;  // FUSE_NOTIFY_INVAL_ENTRY
+  uint64_t request = 0;
+  uint64_t parent;
+  uint32_t name_length;
+  uint32_t flags = 1;  // FUSE_EXPIRE_ONLY
+};
+static_assert(sizeof(ExpireMessage) == 32);
 // The largest request that kernels make without being told otherwise by root
 // (fs.fuse.max_pages_limit).
 constexpr unsigned kRequestBytesMax = 1u << 20;
@@ -27,7 +46,8 @@ void Want(fuse_conn_info* connection, unsigned capability) {
 }
 
 void Initialize(void* user_data, fuse_conn_info* connection) {
-  const auto* bridge = static_cast<const Bridge*>(user_data);
+  auto* bridge = static_cast<Bridge*>(user_data);
+  bridge->NoteKernel(connection->proto_minor);
   for (const unsigned wanted :
        {FUSE_CAP_ASYNC_READ, FUSE_CAP_ASYNC_DIO, FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_POSIX_LOCKS,
         FUSE_CAP_FLOCK_LOCKS, FUSE_CAP_ATOMIC_O_TRUNC, FUSE_CAP_HANDLE_KILLPRIV,
@@ -75,19 +95,34 @@ fuse_lowlevel_ops Bridge::Calls() {
 void Bridge::Begin(fuse_session* session) {
   session_ = session;
   invalidator = std::make_unique<Invalidator>([this](NodeNumber node) { DropCache(node); });
+  if (options.attribute_timeout == absl::ZeroDuration()) return;
+  expirer = std::make_unique<NameExpirer>(
+      &clock, kExpireAgainAfter, [this](const FileSystem::Change& change) { Expire(change); });
+  file_system->OnChange(
+      [this](std::vector<FileSystem::Change> changes) { expirer->Add(std::move(changes)); });
 }
 
 void Bridge::End() {
+  if (expirer != nullptr) file_system->OnChange(nullptr);
+  expirer.reset();
   lock_queue.Stop();
   invalidator.reset();
 }
 
-double Bridge::EntrySeconds() const { return absl::ToDoubleSeconds(options.attribute_timeout); }
+double Bridge::EntrySeconds(const NodeAttributes& attributes) const {
+  // Older kernels drop what expires, and a directory that somebody works in would lose its path.
+  const bool may_hold = expires_names_ || attributes.type != NodeType::kDirectory;
+  const bool holds = attributes.name_holds && may_hold && options.attribute_timeout < kHeld;
+  return absl::ToDoubleSeconds(holds ? kHeld : options.attribute_timeout);
+}
 
 double Bridge::AttributeSeconds(const NodeAttributes& attributes) const {
-  const bool holds = attributes.fixed && options.attribute_timeout > absl::ZeroDuration();
-  return absl::ToDoubleSeconds(holds ? std::max(options.attribute_timeout, kFixedAttributesHold)
-                                     : options.attribute_timeout);
+  const absl::Duration timeout = options.attribute_timeout;
+  if (timeout == absl::ZeroDuration()) return 0;
+  absl::Duration holds = timeout;
+  if (attributes.attributes_hold) holds = std::max(holds, kHeld);
+  if (attributes.fixed) holds = std::max(holds, kFixedAttributesHold);
+  return absl::ToDoubleSeconds(holds);
 }
 
 fuse_entry_param Bridge::EntryOf(const NodeAttributes& attributes) const {
@@ -95,7 +130,7 @@ fuse_entry_param Bridge::EntryOf(const NodeAttributes& attributes) const {
   entry.ino = nodes.NodeOf(attributes.inode);
   entry.attr = ToStat(attributes);
   entry.attr_timeout = AttributeSeconds(attributes);
-  entry.entry_timeout = EntrySeconds();
+  entry.entry_timeout = EntrySeconds(attributes);
   return entry;
 }
 
@@ -107,6 +142,30 @@ void Bridge::DropCache(NodeNumber node) {
 // Unlike pages, attributes are not locked while a call waits for its answer.
 void Bridge::DropAttributes(NodeNumber node) {
   static_cast<void>(fuse_lowlevel_notify_inval_inode(session_, node, -1, 0));
+}
+
+void Bridge::NoteKernel(unsigned protocol_minor) {
+  expires_names_ = protocol_minor >= kExpiresSince;
+}
+
+void Bridge::Expire(const FileSystem::Change& change) {
+  DropAttributes(nodes.NodeOf(change.inode));
+  if (change.name.empty()) return;
+  const NodeNumber parent = nodes.NodeOf(change.directory);
+  if (!expires_names_) {
+    static_cast<void>(fuse_lowlevel_notify_inval_entry(session_, parent, change.name.c_str(),
+                                                       change.name.size()));
+    return;
+  }
+  ExpireMessage message;
+  message.parent = parent;
+  message.name_length = static_cast<uint32_t>(change.name.size());
+  message.length = static_cast<uint32_t>(sizeof(message) + change.name.size() + 1);
+  std::string bytes(reinterpret_cast<const char*>(&message), sizeof(message));
+  bytes.append(change.name).push_back('\0');
+  // ENOENT: the kernel knows it no more. Others: the mount is going away.
+  const ssize_t told = write(fuse_session_fd(session_), bytes.data(), bytes.size());
+  static_cast<void>(told);
 }
 
 void Bridge::TakeBack(InodeNumber inode, uint64_t count) {

@@ -15,6 +15,7 @@
 #include "client/fuse/invalidator.h"
 #include "client/fuse/lock_queue.h"
 #include "client/fuse/lock_table.h"
+#include "client/fuse/name_expirer.h"
 #include "client/fuse/node_table.h"
 #include "client/fuse/operation_stats.h"
 #include "common/base/clock.h"
@@ -22,6 +23,8 @@
 namespace cairn {
 
 struct BridgeOptions {
+  // How long the kernel keeps names and attributes that others may change untold; zero: none are
+  // kept, not even those that the service tells of.
   absl::Duration attribute_timeout = absl::Seconds(1);
   uint64_t readahead_bytes = 0;
 };
@@ -35,12 +38,14 @@ class Bridge {
 
   // The calls for fuse_session_new(), whose user data is the Bridge.
   static fuse_lowlevel_ops Calls();
+  // As the kernel said when the session began.
+  void NoteKernel(unsigned protocol_minor);
   // Before the session's first request, and after its last: no request is left behind.
   void Begin(fuse_session* session);
   void End();
 
   // Seconds that an answer holds, as libfuse wants them.
-  double EntrySeconds() const;
+  double EntrySeconds(const NodeAttributes& attributes) const;
   double AttributeSeconds(const NodeAttributes& attributes) const;
   fuse_entry_param EntryOf(const NodeAttributes& attributes) const;
   // The kernel drops what it has cached of the file; not from within a call that reads or writes
@@ -48,6 +53,8 @@ class Bridge {
   void DropCache(NodeNumber node);
   // The kernel asks for the attributes anew; what it has of the content stays.
   void DropAttributes(NodeNumber node);
+  // The kernel looks it up anew, and asks for its attributes.
+  void Expire(const FileSystem::Change& change);
   // One that has been told of with Refer(), and whose answer nobody took.
   void TakeBack(InodeNumber inode, uint64_t count);
   // In the log, at most one line a second.
@@ -61,9 +68,11 @@ class Bridge {
   LockTable locks;
   LockQueue lock_queue;
   std::unique_ptr<Invalidator> invalidator;
+  std::unique_ptr<NameExpirer> expirer;
 
  private:
   fuse_session* session_ = nullptr;
+  std::atomic<bool> expires_names_{false};
   std::atomic<int64_t> complained_at_ns_{INT64_MIN};
 };
 

@@ -101,9 +101,9 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_f
     buffer.reset(new std::byte[size]);
     capacity = size;
   }
-  const auto read = FileOf(file).Read(static_cast<uint64_t>(offset), {buffer.get(), size});
+  const auto read = FileOf(file).ReadView(static_cast<uint64_t>(offset), {buffer.get(), size});
   if (!read.ok()) return call.Answer(read.status());
-  call.AnswerBytes({buffer.get(), *read});
+  call.AnswerBytes(read->bytes);
 }
 
 ConstBuffer PieceOf(const fuse_bufvec& bytes, size_t index) {
@@ -149,6 +149,7 @@ void Flush(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
   Call call(request, Operation::kFlush, node);
   const absl::Status flushed = FileOf(file).Flush();
   ReleaseLocks(call, FileLockKind::kPosix, file->lock_owner);
+  call.bridge().locks.Close(call.inode(), call.bridge().clock.Now());
   call.Answer(flushed);
 }
 

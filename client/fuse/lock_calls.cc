@@ -26,6 +26,10 @@ void Unlock(Call& call, const FileLockRequest& lock) {
   call.Answer(unlocked.status());
 }
 
+// close(2) comes back before the kernel tells the mount that an open file has ended, which is when
+// its flock(2) ends: who does not want to wait waits so long for what was just closed.
+constexpr absl::Duration kCloseTakes = absl::Milliseconds(100);
+
 // Answered by the queue. What waits holds no thread of libfuse's, and is told when the process is.
 void Enqueue(fuse_req_t request, fuse_ino_t node, const FileLockRequest& lock, bool waits) {
   auto call = std::make_shared<Call>(request, Operation::kLock, node);
@@ -33,7 +37,7 @@ void Enqueue(fuse_req_t request, fuse_ino_t node, const FileLockRequest& lock, b
   bridge.locks.Remember(call->inode(), lock.kind, lock.owner);
   LockQueue::Request queued;
   queued.key = request;
-  queued.patience = waits ? LockQueue::Patience::kWaits : LockQueue::Patience::kNone;
+  queued.gives_up = waits ? MonoTime::Never() : bridge.locks.ClosedAt(call->inode()) + kCloseTakes;
   queued.attempt = [call, lock] { return call->file_system().Lock(call->inode(), lock); };
   queued.answer = [call, node](LockQueue::Outcome outcome, const absl::Status& status) {
     if (outcome == LockQueue::Outcome::kInterrupted) return call->Refuse(EINTR);

@@ -97,9 +97,10 @@ void LockQueue::WorkOn(Place place, std::unique_lock<std::mutex>& lock) {
   place->busy = false;
   place->tried = true;
   const bool taken = got.ok() && !*got;
-  if (taken && !ends && place->request.patience == Patience::kWaits) {
+  const MonoTime now = clock_->Now();
+  if (taken && !ends && now < place->request.gives_up) {
     place->pause = PauseAfter(place->pause);
-    place->due = clock_->Now() + place->pause;
+    place->due = std::min(now + place->pause, place->request.gives_up);
     // This thread may have other work by then; one that sleeps does not know of this yet.
     changed_.notify_one();
     return;
@@ -107,7 +108,8 @@ void LockQueue::WorkOn(Place place, std::unique_lock<std::mutex>& lock) {
   const Request request = std::move(place->request);
   waiting_.erase(place);
   lock.unlock();
-  const Outcome refused = ends ? Outcome::kInterrupted : Outcome::kTaken;
+  const bool waited = request.gives_up == MonoTime::Never();
+  const Outcome refused = ends && waited ? Outcome::kInterrupted : Outcome::kTaken;
   request.answer(!got.ok() ? Outcome::kFailed : (taken ? refused : Outcome::kGot), got.status());
   lock.lock();
 }

@@ -20,16 +20,17 @@ namespace cairn {
 
 class LockQueue {
  public:
-  enum class Patience { kNone, kWaits };
   enum class Outcome {
     kGot,
-    kTaken,        // somebody else has it, and the request does not wait
-    kInterrupted,  // by Interrupt() or Stop()
+    kTaken,        // somebody else has it, and the request does not wait (any longer)
+    kInterrupted,  // by Interrupt() or Stop(): of those that never give up
     kFailed,
   };
   struct Request {
     const void* key = nullptr;  // what Interrupt() calls it by; unique among those under way
-    Patience patience = Patience::kNone;
+    // Until when it is asked for again while somebody else has it. Never(): until it is
+    // interrupted.
+    MonoTime gives_up;
     // Whether the lock was got. Called again and again, by one thread at a time.
     std::function<absl::StatusOr<bool>()> attempt;
     // Called once. The status is that of the attempt that failed.

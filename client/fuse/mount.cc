@@ -2,6 +2,7 @@
 // call: bridge.h.
 #include "client/fuse/mount.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -232,6 +233,15 @@ absl::StatusOr<std::unique_ptr<MountMetrics>> StartMetrics(const std::string& ad
   });
 }
 
+// Buffers of stripes come and go all the time. Given back to the kernel, each of their pages would
+// have to be cleared and mapped again.
+void KeepFreedMemory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 128 << 20);
+#endif
+}
+
 // The kernel would call the mount broken.
 absl::Status CheckRoot(FileSystem& file_system, const std::string& path) {
   ASSIGN_OR_RETURN(const NodeAttributes root, file_system.GetAttributes(file_system.root()));
@@ -262,6 +272,7 @@ absl::Status MountAndServe(const MountOptions& options, const MountEvents& event
 absl::Status RunMount(const MountOptions& options, const MountEvents& events) {
   RETURN_IF_ERROR(InitLog({LogLevel::kInfo, options.log_file}));
   fuse_set_log_func(HearLibrary);
+  KeepFreedMemory();
   RETURN_IF_ERROR(PrepareMountPoint(options.mount_point));
   RETURN_IF_ERROR(CheckFuse());
   ASSIGN_OR_RETURN(const std::unique_ptr<Client> client, Client::Connect(options.client));

@@ -402,6 +402,7 @@ void Node::Stop() {
 Task<absl::Status> Node::StopServing() {
   cores_[0]->net().StopListening();
   if (sessions_ != nullptr) co_await sessions_->Stop();
+  if (meta_ != nullptr) meta_->directory_leases().Stop();
   // What other nodes are asked ends now: calls of theirs and of clients wait for it.
   if (reclaim_ != nullptr) reclaim_->RequestStop();
   if (rebuild_ != nullptr) rebuild_->RequestStop();

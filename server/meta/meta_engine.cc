@@ -81,6 +81,7 @@ Task<absl::Status> MetaEngine::Start(std::string cluster_id) {
   scope_.Spawn(RunSyncLoop());
   scope_.Spawn(RunOrphanLoop());
   mounts_.Start(clock_, *buffered > 0);
+  directory_leases_.Start(clock_);
   if (*orphans > 0) orphans_wanted_.Set();
   if (*buffered > 0) {
     absl::StatusOr<disk::NoteStartReply> noted = co_await Mutate(disk::NoteStart());
@@ -94,6 +95,7 @@ Task<void> MetaEngine::Stop() {
   cleanup_wanted_.Set();
   sync_wanted_.Set();
   orphans_wanted_.Set();
+  directory_leases_.Stop();
   committer_.Stop();
   co_await scope_.Join();
 }
@@ -151,6 +153,8 @@ void MetaEngine::OnCommitted(const Effects& effects) {
   for (const LeaseId lease : effects.granted_leases) leases_.Grant(lease);
   for (const LeaseId lease : effects.ended_leases) leases_.End(lease);
   for (const SaveEvent& event : effects.saves) saves_.Note(event);
+  for (const Effects::Touch& touch : effects.touches)
+    directory_leases_.Break(touch.directory, touch.client);
   if (effects.cleanup_queued) cleanup_wanted_.Set();
   if (effects.orphans_made) orphans_wanted_.Set();
   if (committer_.has_unsynced()) sync_wanted_.Set();

@@ -22,6 +22,7 @@
 #include "server/meta/command_clock.h"
 #include "server/meta/commands.h"
 #include "server/meta/commit.h"
+#include "server/meta/directory_leases.h"
 #include "server/meta/lease.h"
 #include "server/meta/meta_store.h"
 #include "server/meta/mount_table.h"
@@ -112,9 +113,12 @@ class MetaEngine {
 
   // -- mounts (fs.proto). What they have open and locked is in memory alone.
   Task<absl::StatusOr<wire::OpenNodeReply>> OpenNode(wire::OpenNodeRequest request);
+  // Made just now, for a mount that has it open.
+  void NoteOpen(uint64_t mount, InodeId inode) { (void)mounts_.Open(mount, inode.value()); }
   wire::RenewMountReply RenewMount(const wire::RenewMountRequest& request);
   absl::StatusOr<wire::LockFileReply> LockFile(const wire::LockFileRequest& request);
   const MountTable& mounts() const { return mounts_; }
+  DirectoryLeases& directory_leases() { return directory_leases_; }
 
   // Counts of what there is, kept up to date by every mutation.
   Task<absl::StatusOr<MetaCounters>> Counters();
@@ -212,6 +216,7 @@ class MetaEngine {
   Event sync_wanted_;
   Event orphans_wanted_;
   MountTable mounts_;
+  DirectoryLeases directory_leases_;
   uint64_t cleanup_failures_ = 0;
   // Sequences of put-off tasks that have failed. A damaged record does not heal, and the tasks
   // behind it must not wait for it.

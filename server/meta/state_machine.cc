@@ -194,6 +194,7 @@ absl::StatusOr<std::string> ApplyOnce(const disk::Command& command, Transaction&
 
 absl::StatusOr<std::string> Apply(const disk::Command& command, Transaction& txn) {
   const Transaction::Savepoint before = txn.Save();
+  txn.SetClient(command.client());
   absl::StatusOr<std::string> reply = ApplyOnce(command, txn);
   if (!reply.ok()) txn.RollBack(before);
   return reply;

@@ -154,8 +154,8 @@ Transaction::Savepoint Transaction::Save() {
 }
 
 Transaction::Savepoint Transaction::Mark() const {
-  return {undo_.size(), effects_.granted_leases.size(), effects_.ended_leases.size(),
-          effects_.saves.size(), effects_.cleanup_queued};
+  return {undo_.size(),          effects_.granted_leases.size(), effects_.ended_leases.size(),
+          effects_.saves.size(), effects_.touches.size(),        effects_.cleanup_queued};
 }
 
 void Transaction::RollBack(const Savepoint& point) {
@@ -175,7 +175,14 @@ void Transaction::RollBack(const Savepoint& point) {
   effects_.ended_leases.resize(point.ended);
   effects_.saves.erase(effects_.saves.begin() + static_cast<ptrdiff_t>(point.saves),
                        effects_.saves.end());
+  effects_.touches.resize(point.touches);
   effects_.cleanup_queued = point.cleanup_queued;
+}
+
+void Transaction::Touch(InodeId directory) {
+  const Effects::Touch touch{directory, client_};
+  if (effects_.touches.empty() || effects_.touches.back() != touch)
+    effects_.touches.push_back(touch);
 }
 
 KvBatch Transaction::TakeBatch() {

@@ -35,6 +35,13 @@ struct Effects {
   std::vector<LeaseId> granted_leases;  // or a sign of life
   std::vector<LeaseId> ended_leases;
   std::vector<SaveEvent> saves;
+  // Directories in which a name has changed, or the attributes of what it leads to, or their own.
+  struct Touch {
+    InodeId directory;
+    uint64_t client = 0;  // whose command it was; 0: the service's
+    friend bool operator==(const Touch&, const Touch&) = default;
+  };
+  std::vector<Touch> touches;
   bool cleanup_queued = false;
   bool tiering_wanted = false;  // a subject is due, or a step waits
   bool orphans_made = false;
@@ -134,10 +141,13 @@ class Transaction {
   absl::Status Subtract(Counter counter, uint64_t amount);
 
   Effects& effects() { return effects_; }
+  // Whose command is applied from now on.
+  void SetClient(uint64_t client) { client_ = client; }
+  void Touch(InodeId directory);
 
   // A point to which RollBack() returns; forgets the one before.
   struct Savepoint {
-    size_t changes, granted, ended, saves;
+    size_t changes, granted, ended, saves, touches;
     bool cleanup_queued;
   };
   Savepoint Save();
@@ -173,6 +183,7 @@ class Transaction {
   Overlay overlays_[kMetaFamilyCount];
   std::vector<Undo> undo_;
   Effects effects_;
+  uint64_t client_ = 0;
   mutable absl::Status store_error_;
 };
 

@@ -149,6 +149,9 @@ absl::StatusOr<NewNode> NewInode(Transaction& txn, disk::InodeType type, int64_t
 
 void StoreInode(Transaction& txn, InodeId inode, const disk::InodeRecord& record) {
   Store(txn, kFamilyInode, InodeKey(inode), record);
+  const bool is_directory =
+      record.type() == disk::INODE_DIRECTORY || record.type() == disk::INODE_CHECKPOINT;
+  txn.Touch(is_directory ? inode : InodeId(record.parent()));
 }
 
 absl::StatusOr<disk::InodeRecord> LoadInode(const Transaction& txn, InodeId inode) {
@@ -175,12 +178,15 @@ absl::Status Link(Transaction& txn, InodeId parent, std::string_view name, Node 
   const std::string key =
       node.is_directory() ? DirectoryDentryKey(parent, name) : FileDentryKey(parent, name);
   Store(txn, kFamilyDentry, key, dentry);
+  txn.Touch(parent);
   return node.is_directory() ? CountDirectories(txn, parent, 1) : absl::OkStatus();
 }
 
 absl::Status Unlink(Transaction& txn, InodeId parent, std::string_view name, Node node) {
   txn.Delete(kFamilyDentry,
              node.is_directory() ? DirectoryDentryKey(parent, name) : FileDentryKey(parent, name));
+  txn.Touch(parent);
+  if (node.is_directory()) txn.Touch(node.inode);
   return node.is_directory() ? CountDirectories(txn, parent, -1) : absl::OkStatus();
 }
 

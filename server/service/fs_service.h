@@ -48,14 +48,23 @@ class FsService {
     ++counters_.queries;
     co_return co_await engine_.Query(Request(request));
   }
+  Task<absl::StatusOr<wire::LookupReply>> Lookup(CallContext& call,
+                                                 const wire::LookupRequest& request);
+  Task<absl::StatusOr<wire::ReadDirectoryReply>> ReadDirectory(
+      CallContext& call, const wire::ReadDirectoryRequest& request);
   Task<absl::StatusOr<wire::StatFsReply>> StatFs(CallContext& call,
                                                  const wire::StatFsRequest& request);
+  Task<absl::StatusOr<wire::MakeNodeReply>> MakeNode(CallContext& call,
+                                                     const wire::MakeNodeRequest& request);
   Task<absl::StatusOr<wire::OpenNodeReply>> OpenNode(CallContext& call,
                                                      const wire::OpenNodeRequest& request);
   Task<absl::StatusOr<wire::RenewMountReply>> RenewMount(CallContext& call,
                                                          const wire::RenewMountRequest& request);
   Task<absl::StatusOr<wire::LockFileReply>> LockFile(CallContext& call,
                                                      const wire::LockFileRequest& request);
+
+  Task<absl::StatusOr<wire::WatchDirectoriesReply>> WatchDirectories(
+      CallContext& call, const wire::WatchDirectoriesRequest& request);
 
   MetaEngine& engine_;
   OnRead on_read_;

@@ -9,9 +9,11 @@ import pathlib
 import random
 import struct
 import subprocess
+import time
 import unittest
+import urllib.request
 
-from cairn_harness import MIB, PATIENCE_S, program, wait_until
+from cairn_harness import MIB, PATIENCE_S, free_port, program, wait_until
 from mount_harness import BUCKET, MountTest, SharedMountTest, is_mounted, read_file, write_file
 
 GENERATIONS = 40
@@ -363,6 +365,70 @@ def write_mapped(path, offset, content):
     with mmap.mmap(fd, 0) as mapping:
         mapping[offset:offset + len(content)] = content
     os.close(fd)
+
+
+class KeptWhileItRests(MountTest):
+    """Names and attributes that nobody changes are not asked for again; who has kept them is told of changes."""
+
+    def setUp(self):
+        super().setUp()
+        self.port = free_port()
+        cluster, self.one = self.mounted_cluster(arguments=["--metrics", f"127.0.0.1:{self.port}"])
+        self.other = self.mount(cluster, "other")
+        os.mkdir(os.path.join(self.one.mountpoint, "d"))
+        for name in ("a", "b"):
+            write_file(os.path.join(self.one.mountpoint, "d", name), b"123")
+
+    def here(self, name):
+        return os.path.join(self.one.mountpoint, "d", name)
+
+    def there(self, name):
+        return os.path.join(self.other.mountpoint, "d", name)
+
+    def asked(self):
+        """How often the kernel has asked for names or attributes."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=PATIENCE_S) as reply:
+            lines = reply.read().decode().splitlines()
+        counted = [f'cairn_mount_operation_seconds_count{{operation="{name}"}}' for name in ("lookup", "getattr")]
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(tuple(counted)))
+
+    def asks_for_nothing(self):
+        """During a look that comes later than what is not told of is kept."""
+        before = self.asked()
+        time.sleep(1.5)
+        self.assertEqual([os.stat(self.here(name)).st_size for name in ("a", "b")], [3, 3])
+        return self.asked() == before
+
+    def rest(self, *names):
+        time.sleep(2.5)  # others' changes are older than the service wants them to be
+        for name in names:
+            os.stat(self.here(name))
+
+    def test_names_and_attributes(self):
+        self.rest("a", "b")
+        # The directories' own attributes are looked at on the way. The kernel may forget anything for want of memory.
+        wait_until(self.asks_for_nothing, "names and attributes are kept")
+        # Each of these would be kept for 30 s.
+        os.truncate(self.there("a"), 10)
+        wait_until(lambda: os.stat(self.here("a")).st_size == 10, "the new size is seen", 10)
+        self.rest("a", "b")
+        os.rename(self.there("a"), self.there("c"))
+        wait_until(lambda: not os.path.exists(self.here("a")), "the old name is gone", 10)
+        self.rest("b", "c")
+        os.chmod(self.there("b"), 0o600)
+        wait_until(lambda: os.stat(self.here("b")).st_mode & 0o777 == 0o600, "the mode is seen", 10)
+        self.rest("b", "c")
+        os.unlink(self.there("c"))
+        wait_until(lambda: not os.path.exists(self.here("c")), "what was removed is gone", 10)
+
+    def test_somebody_who_works_in_a_directory_keeps_it(self):
+        self.rest("a", "b")
+        fd = os.open(self.here("a"), os.O_RDONLY)
+        self.addCleanup(os.close, fd)
+        os.truncate(self.there("a"), 0)
+        wait_until(lambda: os.stat(self.here("a")).st_size == 0, "the new size is seen", 10)
+        self.assertEqual(os.readlink(f"/proc/self/fd/{fd}"), self.here("a"))
+        self.assertEqual(os.fstat(fd).st_size, 0)
 
 
 def append_records(path, writer, count):

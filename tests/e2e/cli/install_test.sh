@@ -47,7 +47,7 @@ cmake -S "$examples/standalone" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$work/pref
 cmake --build "$work/cmake" >"$work/cmake.log" 2>&1 || fail "building failed: $(cat "$work/cmake.log")"
 
 # Nothing but the SDK may be visible: generated messages and Abseil's copies would meet those of the program.
-if nm -DC --defined-only "$lib_dir/libcairn.so" | grep -vE ' (cairn_[a-z0-9_]+|cairn::(Client|Admin|Tiering|CheckpointWriter|ShardWriter|File)::.*|CAIRN_[0-9.]+)(@@CAIRN_[0-9.]+)?$'; then
+if nm -DC --defined-only "$lib_dir/libcairn.so" | grep -vE ' (cairn_[a-z0-9_]+|cairn::(Client|Admin|Tiering|CheckpointWriter|ShardWriter|File|FileSystem|OpenFile|DirectoryReader)::.*|cairn::ErrnoOf\(.*|CAIRN_[0-9.]+)(@@CAIRN_[0-9.]+)?$'; then
   fail "libcairn.so shows more than the SDK"
 fi
 

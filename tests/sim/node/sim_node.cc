@@ -542,6 +542,7 @@ Task<void> SimNode::Bury() {
   Life& life = *life_;
   life.cores[0]->net->StopListening();
   if (life.sessions != nullptr) co_await life.sessions->Stop();
+  if (life.meta != nullptr) life.meta->directory_leases().Stop();
   if (life.reclaim != nullptr) life.reclaim->RequestStop();
   if (life.rebuild != nullptr) life.rebuild->RequestStop();
   if (life.scrub != nullptr) life.scrub->RequestStop();

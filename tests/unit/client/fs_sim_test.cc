@@ -278,6 +278,100 @@ TEST_F(FsSim, WhatTheServiceHasLostWithItsPowerIsNotRememberedHere) {
   mount.Close(std::move(file));
 }
 
+// What a mount is told of, by name.
+class Told {
+ public:
+  explicit Told(SimMount& mount) {
+    mount.OnChange([this](std::vector<FileSystem::Change> changes) {
+      for (const FileSystem::Change& change : changes) names_.insert(change.name);
+    });
+  }
+  std::set<std::string> Take() { return std::exchange(names_, {}); }
+
+ private:
+  std::set<std::string> names_;
+};
+
+TEST_F(FsSim, WhatIsHeldOfADirectoryIsToldWhenAnotherChangesIt) {
+  SimMount here(world_, "here"), there(world_, "there");
+  Told told(here);
+  const auto rest = [&] { world_.executor.RunFor(absl::Seconds(3)); };
+  SimMount::File file = there.Create("file");
+  EXPECT_EQ(there.Write(file, 0, Bytes("1")), absl::OkStatus());
+  EXPECT_EQ(there.Flush(file), absl::OkStatus());
+  SimMount::Core::Holding holding;
+  ASSERT_TRUE(here.Lookup("file", &holding).ok());
+  EXPECT_FALSE(holding.name || holding.attributes) << "another is changing what is there";
+  rest();
+  ASSERT_TRUE(here.Lookup("file", &holding).ok());
+  EXPECT_TRUE(holding.name && holding.attributes);
+  EXPECT_EQ(told.Take(), std::set<std::string>());
+
+  EXPECT_EQ(there.Write(file, 0, Bytes("longer")), absl::OkStatus());
+  EXPECT_EQ(there.Flush(file), absl::OkStatus());
+  world_.executor.RunFor(absl::Milliseconds(50));
+  EXPECT_EQ(told.Take(), (std::set<std::string>{"", "file"}));
+  there.Close(std::move(file));
+  EXPECT_EQ(there.Unlink("file"), absl::OkStatus());
+  world_.executor.RunFor(absl::Milliseconds(50));
+  EXPECT_EQ(told.Take(), std::set<std::string>()) << "nothing was held any more";
+
+  // What it changes itself it knows.
+  rest();
+  file = here.Create("mine");
+  EXPECT_EQ(here.Write(file, 0, Bytes("1")), absl::OkStatus());
+  EXPECT_EQ(here.Flush(file), absl::OkStatus());
+  ASSERT_TRUE(here.Lookup("mine", &holding).ok());
+  EXPECT_TRUE(holding.name && holding.attributes);
+  EXPECT_EQ(here.Write(file, 5, Bytes("1")), absl::OkStatus());
+  ASSERT_TRUE(here.Lookup("mine", &holding).ok());
+  EXPECT_TRUE(holding.name);
+  EXPECT_FALSE(holding.attributes) << "its commit is to come";
+  here.Close(std::move(file));
+  EXPECT_EQ(told.Take(), std::set<std::string>());
+}
+
+TEST_F(FsSim, WithoutTheServiceNothingIsHeld) {
+  SimMount here(world_, "here");
+  Told told(here);
+  here.Make("file");
+  world_.executor.RunFor(absl::Seconds(3));
+  SimMount::Core::Holding holding;
+  ASSERT_TRUE(here.Lookup("file", &holding).ok());
+  EXPECT_TRUE(holding.name);
+  EXPECT_EQ(world_.executor.Run(world_.node.Restart(5, 1)), absl::OkStatus());
+  world_.executor.RunFor(absl::Seconds(10));
+  EXPECT_EQ(told.Take(), (std::set<std::string>{"", "file"}));
+  ASSERT_TRUE(here.Lookup("file", &holding).ok());
+  EXPECT_TRUE(holding.name) << "the service is back";
+  // Nobody listens any more.
+  here.OnChange(nullptr);
+  ASSERT_TRUE(here.Lookup("file", &holding).ok());
+  EXPECT_EQ(world_.executor.Run(world_.node.Restart(5, 1)), absl::OkStatus());
+  world_.executor.RunFor(absl::Seconds(10));
+  EXPECT_EQ(told.Take(), std::set<std::string>());
+}
+
+TEST_F(FsSim, ListedNamesAreHeldToo) {
+  SimMount here(world_, "here"), there(world_, "there");
+  Told told(here);
+  here.Make("a"), here.Make("b");
+  here.Make("dir", wire::ENTRY_DIRECTORY);
+  world_.executor.RunFor(absl::Seconds(3));
+  std::vector<SimMount::Core::Holding> holding;
+  const auto listed = here.Run(here.core().ReadDirectory(here.core().root(), "", &holding));
+  ASSERT_TRUE(listed.ok() && listed->entries_size() == 3);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(holding[i].name);
+    const bool is_directory = listed->entries(i).type() == wire::ENTRY_DIRECTORY;
+    EXPECT_EQ(holding[i].attributes, !is_directory) << "what is in that is not held";
+    here.core().Remember(listed->entries(i).inode(), here.core().root(), listed->entries(i).name());
+  }
+  EXPECT_EQ(there.Unlink("a"), absl::OkStatus());
+  world_.executor.RunFor(absl::Milliseconds(50));
+  EXPECT_EQ(told.Take(), (std::set<std::string>{"", "a", "b", "dir"}));
+}
+
 TEST_F(FsSim, LocksAreSaidAgainToAServiceThatHasRestarted) {
   SimMount here(world_, "here"), there(world_, "there");
   SimMount::File a = here.Create("file");

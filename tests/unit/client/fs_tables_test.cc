@@ -97,10 +97,40 @@ TEST(NameHints, ANameLeadsToTheLastThatHadItAndNowhereWhenItIsGone) {
   names.Found(2, 1, "a");
   names.Found(3, 1, "a");
   EXPECT_EQ(names.Refer(2).parent(), 0u) << "another has its name";
-  names.Found(3, 1, "b");
+  names.Gone(1, "a");
   EXPECT_EQ(names.InodeAt(1, "a"), std::nullopt);
-  names.Gone(1, "b");
   EXPECT_EQ(names.size(), 0u);
+}
+
+TEST(NameHints, AnInodeIsReferredToByTheNameFoundLastAndItsOthersAreKnownToo) {
+  NameHints names;
+  names.SetRoot(1, "");
+  names.Found(3, 1, "a");
+  names.Found(3, 2, "b");
+  EXPECT_EQ(names.Refer(3).name(), "b");
+  EXPECT_EQ(names.InodeAt(1, "a"), 3u);
+  names.Found(3, 1, "a");
+  EXPECT_EQ(names.Refer(3).name(), "a");
+  names.Gone(1, "a");
+  EXPECT_EQ(names.Refer(3).name(), "b");
+  names.Forget(3);
+  EXPECT_EQ(names.InodeAt(2, "b"), std::nullopt);
+  for (int i = 0; i < 100; ++i) names.Found(4, 2, std::to_string(i));
+  EXPECT_EQ(names.NamesIn(2).size(), NameHints::kNamesMax);
+  EXPECT_EQ(names.Refer(4).name(), "99");
+}
+
+TEST(NameHints, AllNamesInADirectoryAreFound) {
+  NameHints names;
+  names.SetRoot(1, "");
+  names.Found(10, 2, "x");
+  names.Found(11, 2, "");
+  names.Found(12, 3, "y");
+  names.Found(13, 1, "z");
+  using Names = std::vector<std::pair<std::string, uint64_t>>;
+  EXPECT_EQ(names.NamesIn(2), (Names{{"", 11}, {"x", 10}}));
+  EXPECT_EQ(names.NamesIn(3), (Names{{"y", 12}}));
+  EXPECT_EQ(names.NamesIn(4), Names());
 }
 
 TEST(NameHints, NamesThatGoInCirclesEnd) {
@@ -122,6 +152,10 @@ TEST(ReadPattern, WhoReadsInOrderGetsMoreAndMoreAheadAndWhoJumpsNothing) {
   EXPECT_EQ(pattern.Note(2 * kRead, kRead, 16 * kMiB), 8 * kRead);
   EXPECT_EQ(pattern.next(), 4 * kRead);
   EXPECT_EQ(pattern.Note(4 * kRead, 20 * kMiB, 16 * kMiB), 16 * kMiB);
+  // As far from each other as the kernel reads ahead.
+  EXPECT_EQ(pattern.Note(36 * kMiB, kRead, 16 * kMiB), 16 * kMiB);
+  EXPECT_EQ(pattern.Note(24 * kMiB, kRead, 16 * kMiB), 16 * kMiB);
+  EXPECT_EQ(pattern.next(), 36 * kMiB + kRead);
   EXPECT_EQ(pattern.Note(500 * kMiB, kRead, 16 * kMiB), 0u);
 }
 

@@ -69,8 +69,15 @@ class SimMount {
     EXPECT_TRUE(made.ok()) << made.status();
     return made.ok() ? made->inode() : 0;
   }
-  absl::StatusOr<wire::Attributes> Lookup(const std::string& name) {
-    return Run(core_->Lookup(core_->root(), name));
+  void OnChange(std::function<void(std::vector<FileSystem::Change>)> tell) {
+    Run([](Core& core, auto tell) -> Task<void> {
+      core.OnChange(std::move(tell));
+      co_return;
+    }(*core_, std::move(tell)));
+  }
+  absl::StatusOr<wire::Attributes> Lookup(const std::string& name,
+                                          Core::Holding* holding = nullptr) {
+    return Run(core_->Lookup(core_->root(), name, holding));
   }
   File Open(const std::string& name, OpenMode mode = OpenMode::kReadWrite) {
     const auto found = Lookup(name);

@@ -16,7 +16,6 @@ namespace cairn {
 namespace {
 
 using Outcome = LockQueue::Outcome;
-using Patience = LockQueue::Patience;
 
 // One request, and what became of it.
 struct Asked {
@@ -27,10 +26,10 @@ struct Asked {
   absl::Notification tried;
   absl::Notification answered;
 
-  LockQueue::Request Request(Patience patience, std::function<absl::StatusOr<bool>(int)> attempt) {
+  LockQueue::Request Request(MonoTime gives_up, std::function<absl::StatusOr<bool>(int)> attempt) {
     LockQueue::Request request;
     request.key = this;
-    request.patience = patience;
+    request.gives_up = gives_up;
     request.attempt = [this, attempt = std::move(attempt)] {
       const int number = ++attempts;
       auto got = attempt(number);
@@ -57,7 +56,7 @@ class LockQueueTest : public ::testing::Test {
 
 TEST_F(LockQueueTest, AFreeLockIsGotAtOnce) {
   Asked asked;
-  queue_.Add(asked.Request(Patience::kWaits, [](int) { return true; }));
+  queue_.Add(asked.Request(MonoTime::Never(), [](int) { return true; }));
   asked.answered.WaitForNotification();
   EXPECT_EQ(asked.outcome, Outcome::kGot);
   EXPECT_EQ(asked.attempts, 1);
@@ -65,7 +64,7 @@ TEST_F(LockQueueTest, AFreeLockIsGotAtOnce) {
 
 TEST_F(LockQueueTest, WhoDoesNotWaitIsToldThatItIsTaken) {
   Asked asked;
-  queue_.Add(asked.Request(Patience::kNone, Taken));
+  queue_.Add(asked.Request(MonoTime(), Taken));
   asked.answered.WaitForNotification();
   EXPECT_EQ(asked.outcome, Outcome::kTaken);
   EXPECT_EQ(asked.attempts, 1);
@@ -73,15 +72,29 @@ TEST_F(LockQueueTest, WhoDoesNotWaitIsToldThatItIsTaken) {
 
 TEST_F(LockQueueTest, WhoWaitsAsksAgainUntilItIsFree) {
   Asked asked;
-  queue_.Add(asked.Request(Patience::kWaits, [](int number) { return number == 3; }));
+  queue_.Add(asked.Request(MonoTime::Never(), [](int number) { return number == 3; }));
   asked.answered.WaitForNotification();
   EXPECT_EQ(asked.outcome, Outcome::kGot);
   EXPECT_EQ(asked.attempts, 3);
 }
 
+TEST_F(LockQueueTest, WhoWaitsForAWhileAsksUntilThen) {
+  Asked patient, tired;
+  queue_.Add(
+      patient.Request(clock_.Now() + absl::Hours(1), [](int number) { return number == 3; }));
+  patient.answered.WaitForNotification();
+  EXPECT_EQ(patient.outcome, Outcome::kGot);
+  const MonoTime gives_up = clock_.Now() + absl::Milliseconds(30);
+  queue_.Add(tired.Request(gives_up, Taken));
+  tired.answered.WaitForNotification();
+  EXPECT_GE(clock_.Now(), gives_up);
+  EXPECT_EQ(tired.outcome, Outcome::kTaken);
+  EXPECT_GT(tired.attempts, 1);
+}
+
 TEST_F(LockQueueTest, AnErrorEndsTheWait) {
   Asked asked;
-  queue_.Add(asked.Request(Patience::kWaits, [](int number) -> absl::StatusOr<bool> {
+  queue_.Add(asked.Request(MonoTime::Never(), [](int number) -> absl::StatusOr<bool> {
     if (number == 1) return false;
     return absl::UnavailableError("no node");
   }));
@@ -93,8 +106,8 @@ TEST_F(LockQueueTest, AnErrorEndsTheWait) {
 TEST_F(LockQueueTest, AnInterruptEndsTheWaitOfOneAlone) {
   Asked one, other;
   std::atomic<bool> free = false;
-  queue_.Add(one.Request(Patience::kWaits, Taken));
-  queue_.Add(other.Request(Patience::kWaits, [&free](int) { return free.load(); }));
+  queue_.Add(one.Request(MonoTime::Never(), Taken));
+  queue_.Add(other.Request(MonoTime::Never(), [&free](int) { return free.load(); }));
   one.tried.WaitForNotification();
   queue_.Interrupt(&one);
   one.answered.WaitForNotification();
@@ -107,9 +120,9 @@ TEST_F(LockQueueTest, AnInterruptEndsTheWaitOfOneAlone) {
 
 TEST_F(LockQueueTest, AnInterruptBeforeTheStartLetsItTryOnce) {
   Asked got, taken;
-  queue_.Add(got.Request(Patience::kWaits, [](int) { return true; }),
+  queue_.Add(got.Request(MonoTime::Never(), [](int) { return true; }),
              [&] { queue_.Interrupt(&got); });
-  queue_.Add(taken.Request(Patience::kWaits, Taken), [&] { queue_.Interrupt(&taken); });
+  queue_.Add(taken.Request(MonoTime::Never(), Taken), [&] { queue_.Interrupt(&taken); });
   got.answered.WaitForNotification();
   taken.answered.WaitForNotification();
   EXPECT_EQ(got.outcome, Outcome::kGot);
@@ -120,7 +133,7 @@ TEST_F(LockQueueTest, AnInterruptBeforeTheStartLetsItTryOnce) {
 TEST_F(LockQueueTest, NothingIsTriedBeforeItMayStart) {
   Asked asked;
   int attempts = -1;
-  queue_.Add(asked.Request(Patience::kNone, [](int) { return true; }), [&] {
+  queue_.Add(asked.Request(MonoTime(), [](int) { return true; }), [&] {
     queue_.Retry();
     attempts = asked.attempts;
   });
@@ -130,8 +143,8 @@ TEST_F(LockQueueTest, NothingIsTriedBeforeItMayStart) {
 
 TEST_F(LockQueueTest, StopAnswersAllWhoWait) {
   Asked one, other;
-  queue_.Add(one.Request(Patience::kWaits, Taken));
-  queue_.Add(other.Request(Patience::kWaits, Taken));
+  queue_.Add(one.Request(MonoTime::Never(), Taken));
+  queue_.Add(other.Request(MonoTime::Never(), Taken));
   one.tried.WaitForNotification();
   other.tried.WaitForNotification();
   queue_.Stop();
@@ -146,7 +159,7 @@ TEST_F(LockQueueTest, ManyWhoWaitForEachOtherAllComeToIt) {
   std::atomic<int> holder{-1};
   std::vector<Asked> all(kMany);
   for (int i = 0; i < kMany; ++i) {
-    queue_.Add(all[static_cast<size_t>(i)].Request(Patience::kWaits, [&holder, i](int) {
+    queue_.Add(all[static_cast<size_t>(i)].Request(MonoTime::Never(), [&holder, i](int) {
       int nobody = -1;
       return holder.compare_exchange_strong(nobody, i);
     }));
@@ -179,6 +192,21 @@ TEST(LockTable, OnlyWhoMayHoldOneIsReleased) {
   EXPECT_FALSE(table.Forget(300, FileLockKind::kFlock, 1));
   EXPECT_TRUE(table.Forget(300, FileLockKind::kPosix, 1));
   EXPECT_FALSE(table.Forget(300, FileLockKind::kPosix, 1));
+}
+
+TEST(LockTable, TellsWhenAFileWithAWholeLockWasClosed) {
+  LockTable table;
+  table.Close(300, MonoTime(10));
+  table.Remember(300, FileLockKind::kPosix, 1);
+  table.Close(300, MonoTime(20));
+  EXPECT_EQ(table.ClosedAt(300), MonoTime());
+  table.Remember(300, FileLockKind::kFlock, 2);
+  table.Close(301, MonoTime(30));
+  EXPECT_EQ(table.ClosedAt(300), MonoTime());
+  table.Close(300, MonoTime(40));
+  // Its end comes later, and is what another waits for.
+  EXPECT_TRUE(table.Forget(300, FileLockKind::kFlock, 2));
+  EXPECT_EQ(table.ClosedAt(300), MonoTime(40));
 }
 
 TEST(Invalidator, DropsWhatWasAddedAndAllOfItBeforeItEnds) {

@@ -16,6 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -58,6 +59,10 @@ struct NodeAttributes {
   uint64_t version = 0;        // of a file: changes with the content
   std::string symlink_target;  // relative, of the `latest` link of a directory of checkpoints
   bool fixed = false;          // a committed checkpoint, or in one
+  // What was answered stays true until FileSystem::OnChange() tells of it: that the name leads
+  // there by which it was looked up, and the attributes.
+  bool name_holds = false;
+  bool attributes_hold = false;
 };
 
 struct FileSystemOptions {
@@ -113,6 +118,12 @@ class OpenFile {
   // Fills `destination` from `offset_bytes` on; returns how many bytes, fewer at the end of the
   // file.
   absl::StatusOr<size_t> Read(uint64_t offset_bytes, MutableBuffer destination);
+  // As Read(): the bytes are where they lie already, as long as the view is kept, or in `scratch`.
+  struct View {
+    ConstBuffer bytes;
+    std::shared_ptr<const void> keeps = nullptr;
+  };
+  absl::StatusOr<View> ReadView(uint64_t offset_bytes, MutableBuffer scratch);
   // Takes a copy. Returns when it is in memory; waits while too much is.
   absl::Status Write(uint64_t offset_bytes, ConstBuffer bytes);
   // As Write(), at the end of the file as it is when the bytes come to the service, whole and never
@@ -230,6 +241,16 @@ class FileSystem {
     std::string name;
   };
   void Remember(InodeNumber parent, std::span<const KnownName> names);
+  // What was said to hold does not any more; another may have changed it. `name` is empty when it
+  // is the directory's own attributes.
+  struct Change {
+    InodeNumber directory = 0;
+    std::string name;
+    InodeNumber inode = 0;
+  };
+  // Called on the client's thread, and must not wait. Nothing holds until there is a function. Once
+  // this has returned with a null one, none is called any more.
+  void OnChange(std::function<void(std::vector<Change>)> tell);
   // Nobody refers to the inode any more: what is remembered of it may be forgotten.
   void Forget(InodeNumber inode);
 
