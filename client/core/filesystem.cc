@@ -81,8 +81,8 @@ class FileSystemImpl {
 
 namespace {
 
-// Less is copied before a thread has been woken for it.
-constexpr size_t kCopiedByCaller = 64 << 10;
+// Less would make a stripe of too many pieces of memory.
+constexpr size_t kCopiedByCaller = 512 << 10;
 // What the client has in memory beyond FileSystemOptions::dirty_bytes_max for each of its callers.
 constexpr size_t kOwnedBytesMax = 1 << 20;
 
