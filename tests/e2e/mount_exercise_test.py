@@ -13,7 +13,7 @@ from mount_harness import BUCKET, MountTest
 SECONDS = "20"
 AT_ONCE = ["--attr-timeout", "0s"]
 FIO = ["fio", "--size=24m", "--io_size=48m", "--numjobs=2", "--verify=crc32c", "--verify_fatal=1", "--verify_backlog=256",
-       "--do_verify=1", "--fsync=64", "--group_reporting"]
+       "--do_verify=1", "--verify_state_save=0", "--fsync=64", "--group_reporting"]
 FIO_JOBS = (["--rw=randwrite", "--ioengine=psync", "--bsrange=512-262144", "--bs_unaligned=1"],
             ["--rw=randrw", "--ioengine=mmap", "--bsrange=4096-262144"],
             ["--rw=write", "--ioengine=libaio", "--iodepth=8", "--bsrange=512-262144"],
@@ -45,7 +45,7 @@ class Exercises(MountTest):
                       *[os.path.join(each.mountpoint, "tree") for each in (mount, other)])
         self.assert_clean(cluster)
 
-    @unittest.skipIf(not shutil.which("fio"), "fio is not installed: tools/setup --bench brings it")
+    @unittest.skipIf(not shutil.which("fio"), "fio is not installed: tools/setup --test brings it")
     def test_fio_finds_what_it_wrote(self):
         _, mount = self.mounted_cluster()
         for number, options in enumerate(FIO_JOBS):

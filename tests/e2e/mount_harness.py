@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import unittest
@@ -107,9 +108,11 @@ class Mount:
         return self.process is not None and self.process.poll() is None
 
     def unmount(self):
-        """`cairn umount`; the exit status of the mount."""
-        subprocess.run([program("cairn"), "umount", self.mountpoint], check=True, timeout=PATIENCE_S,
-                       capture_output=True)
+        """`cairn umount`; the exit status of the mount. Raises RuntimeError with what is said when it is refused."""
+        done = subprocess.run([program("cairn"), "umount", self.mountpoint], check=False, timeout=PATIENCE_S,
+                              capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"cairn umount ended with {done.returncode}: {done.stderr.strip()}")
         return self.process.wait(PATIENCE_S)
 
     def kill(self):
@@ -225,6 +228,21 @@ def sync_directory(path):
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def described(top):
+    """What there is of each file below `top`, by its path: mode, owners, time, size; and links by the first of their names."""
+    found, inodes = {}, {}
+    for folder, folders, names in os.walk(top):
+        folders.sort()
+        for name in sorted(folders + names):
+            path = os.path.join(folder, name)
+            each = os.lstat(path)
+            at = os.path.relpath(path, top)
+            directory = stat.S_ISDIR(each.st_mode)
+            first = at if directory or each.st_nlink == 1 else inodes.setdefault(each.st_ino, at)
+            found[at] = (oct(each.st_mode), each.st_uid, each.st_gid, each.st_mtime_ns, 0 if directory else each.st_size, first)
+    return found
 
 
 class MountTest(ClusterTest):

@@ -12,7 +12,7 @@ import unittest
 import zipfile
 
 from cairn_harness import MIB, PATIENCE_S, ROOT, wait_until
-from mount_harness import SharedMountTest, needs_cairn, read_file, write_file
+from mount_harness import SharedMountTest, described, needs_cairn, read_file, write_file
 
 ENVIRONMENT = {**os.environ, "LC_ALL": "C.UTF-8", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null",
                "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
@@ -59,25 +59,12 @@ class ProgramTest(SharedMountTest):
             os.utime(folder, ns=(10**18, 10**18 + number))
         return top
 
-    def described(self, top):
-        """What there is of each file, by its path; links by the first of their names."""
-        found, inodes = {}, {}
-        for folder, folders, names in os.walk(top):
-            for name in sorted(folders + names):
-                path = os.path.join(folder, name)
-                each = os.lstat(path)
-                at = os.path.relpath(path, top)
-                first = inodes.setdefault(each.st_ino, at) if not os.path.isdir(path) else at
-                found[at] = (oct(each.st_mode), each.st_uid, each.st_gid, each.st_mtime_ns,
-                             0 if os.path.isdir(path) else each.st_size, min(first, at) if each.st_nlink > 1 else at)
-        return found
-
     def assert_same_trees(self, one, other):
         self.run_program("diff", "-r", "--no-dereference", "--exclude=pipe", one, other)
-        expected, found = self.described(one), self.described(other)
+        expected, found = described(one), described(other)
         self.assertEqual(set(expected), set(found))
         for path, each in expected.items():
-            self.assertEqual(found[path][:5], each[:5], path)
+            self.assertEqual(found[path], each, path)
 
 
 class Copying(ProgramTest):

@@ -63,6 +63,11 @@ class Hammer:
             return
         raise Violation("the hammer says something unasked")
 
+    def stop(self):
+        """Checks everything, and has ended: its processes have nothing open any more."""
+        self.ask("stop", CHECK_PATIENCE_S)
+        self.process.wait(CHECK_PATIENCE_S)
+
     def close(self):
         if self.process.poll() is None:
             self.process.kill()
@@ -176,7 +181,7 @@ class MountCrasher:
 
     def finish(self):
         """The same, and unmounting works, and the cluster agrees with itself."""
-        self.hammer.ask("stop", CHECK_PATIENCE_S)
+        self.hammer.stop()
         for mount in self._mounts:
             if code := mount.unmount():
                 raise Violation(f"a mount ended with {code}: {mount.log()[-1500:]}")
