@@ -1,7 +1,8 @@
 // passthrough: shows a directory through FUSE and does nothing else, so that what a mount costs
 // whatever it does can be told from what Cairn's costs. libfuse3's low-level interface as in
-// client/fuse, with the same size of requests, threads and splicing; every call goes to the
-// directory below it by a file descriptor of the inode. Started by bench/compare.
+// client/fuse, with requests as large, as many threads and names kept as long; pages are spliced,
+// and the rest is as the kernel has it by default. Every call goes to the directory below it by a
+// file descriptor of the inode. Started by bench/compare.
 #define FUSE_USE_VERSION 312
 #include <dirent.h>
 #include <fcntl.h>
@@ -34,7 +35,7 @@ struct Options {
   std::string source;
   std::string mountpoint;
   unsigned max_write = 1 << 20;
-  unsigned threads = 10;
+  unsigned threads = 32;
   double timeout_s = 1;
   bool splice = true;
 };
@@ -491,6 +492,7 @@ int Serve(fuse_session* session) {
       fuse_loop_cfg_create(), fuse_loop_cfg_destroy);
   fuse_loop_cfg_set_clone_fd(threads.get(), 1);
   fuse_loop_cfg_set_max_threads(threads.get(), options.threads);
+  fuse_loop_cfg_set_idle_threads(threads.get(), options.threads);
   return fuse_session_loop_mt(session, threads.get());
 }
 

@@ -2,6 +2,8 @@
 
 import statistics
 
+from . import mount_figures
+
 GIB = 1024**3
 
 # What each ratio has to reach, from the project's requirements.
@@ -18,6 +20,7 @@ TARGETS = {
     "s3_archive_vs_plain_puts": 0.8,
     "s3_recall_vs_plain_gets": 0.8,
     "save_beside_s3_archive_vs_alone": 0.9,
+    **mount_figures.TARGETS,
 }
 
 # What figures must not exceed, from the same requirements: a number, or another figure and a number on top of it.
@@ -177,6 +180,8 @@ class Results:
         self._ratio("save_beside_s3_archive_vs_alone", "s3_save_beside", ["s3_save_alone"])
         self._ratio("connections_put_many_vs_few", "connections_put_many", ["connections_put_few"])
         self._ratio("connections_get_many_vs_few", "connections_get_many", ["connections_get_few"])
+        for name, dividend, divisor in mount_figures.ratios():
+            self._ratio(name, dividend, [divisor])
 
     def _ratio(self, name, ours, limits, factor=1):
         rounds = list(zip(self.samples(ours), *(self.samples(limit) for limit in limits)))
@@ -218,10 +223,14 @@ class Results:
                 low, high = min(entry["samples"]), max(entry["samples"])
                 middle = statistics.median(entry["samples"])
                 lines.append(f"{label:58} {middle:9.3f} {low:9.3f} {high:9.3f} {entry['unit']}")
+        medians = {name: entry["median"] for name, entry in self._ratios.items()}
+        lines += mount_figures.table(self.samples, medians)
         lines += ["", f"{'ratio, median over the rounds':58} {'median':>9} {'min':>9} {'max':>9} {'target':>7}"]
         for name, entry in self._ratios.items():
             target = TARGETS.get(name)
             verdict = ""
+            if target is None and name in mount_figures.NAMES_OF_RATIOS:
+                continue  # told in their own table
             if target is not None:
                 verdict = f"{target:7.2f} " + ("reached" if entry["median"] >= target else "MISSED")
             low, high = min(entry["samples"]), max(entry["samples"])
