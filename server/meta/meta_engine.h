@@ -115,6 +115,7 @@ class MetaEngine {
   wire::RenewMountReply RenewMount(const wire::RenewMountRequest& request);
   absl::StatusOr<wire::LockFileReply> LockFile(const wire::LockFileRequest& request);
   const MountTable& mounts() const { return mounts_; }
+  std::vector<wire::MountLoad> BusiestMounts(size_t count) { return mounts_.Busiest(count); }
 
   // Counts of what there is, kept up to date by every mutation.
   Task<absl::StatusOr<MetaCounters>> Counters();
