@@ -80,6 +80,17 @@ std::string HumanRate(uint64_t bytes, absl::Duration elapsed) {
   return absl::StrCat(ThreeDigits(value), " ", kUnits[unit]);
 }
 
+std::string HumanFrequency(double per_second) {
+  if (per_second < 0.005) return "-";
+  static constexpr std::array kUnits = {"", "k", "M", "G"};
+  size_t unit = 0;
+  while (per_second >= 999.5 && unit + 1 < kUnits.size()) {
+    per_second /= 1000;
+    ++unit;
+  }
+  return absl::StrCat(ThreeDigits(per_second), kUnits[unit], "/s");
+}
+
 std::string HumanDuration(absl::Duration duration) {
   if (duration < absl::ZeroDuration()) return absl::StrCat("-", HumanDuration(-duration));
   const double seconds = absl::ToDoubleSeconds(duration);

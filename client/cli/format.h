@@ -18,6 +18,9 @@ std::string HumanBytes(uint64_t bytes);
 // all.
 std::string HumanRate(uint64_t bytes, absl::Duration elapsed);
 
+// "0.40/s", "800/s", "1.20k/s", "3.00M/s"; "-" of what happens less often than every few minutes.
+std::string HumanFrequency(double per_second);
+
 // "850 us", "12.3 ms", "4.2 s", "3m 20s", "5h 02m", "12d 3h".
 std::string HumanDuration(absl::Duration duration);
 

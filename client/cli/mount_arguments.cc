@@ -180,7 +180,8 @@ absl::StatusOr<MountOptions> MakeMountOptions(const MountArguments& arguments, M
   options.client.connect_timeout = std::min(options.client.connect_timeout, options.client.timeout);
   options.file_system.dirty_bytes_max = arguments.dirty_bytes;
   options.file_system.readahead_bytes = arguments.readahead_bytes;
-  options.file_system.name = arguments.mount_point;
+  // Directories need not be called in UTF-8; what is told to the service has to be.
+  options.file_system.name = Printable(arguments.mount_point);
   options.path = source.path;
   options.mount_point = arguments.mount_point;
   options.source = arguments.shown_source;

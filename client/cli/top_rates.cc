@@ -51,6 +51,41 @@ void AddTiers(const NodeLoad& before, const NodeLoad& after, double seconds,
   }
 }
 
+OperationRate RateOf(const OperationCount& count, double seconds) {
+  OperationRate rate;
+  rate.name = count.name;
+  rate.calls = Per(0, count.calls, seconds);
+  rate.errors = Per(0, count.errors, seconds);
+  if (count.calls > 0) rate.latency = count.time / static_cast<double>(count.calls);
+  return rate;
+}
+
+MountRate RateOf(const MountLoad& load) {
+  MountRate mount;
+  mount.name = load.name;
+  mount.client = load.client;
+  mount.path = load.path;
+  mount.open_files = load.open_files;
+  mount.locks = load.locks;
+  mount.interval = load.interval;
+  const double seconds = absl::ToDoubleSeconds(load.interval);
+  if (seconds <= 0) return mount;
+  mount.rate = {Per(0, load.written_bytes, seconds), Per(0, load.read_bytes, seconds)};
+  OperationCount all;
+  for (const OperationCount& count : load.operations) {
+    mount.operations.push_back(RateOf(count, seconds));
+    all.calls += count.calls;
+    all.errors += count.errors;
+    all.time += count.time;
+  }
+  mount.all = RateOf(all, seconds);
+  std::sort(mount.operations.begin(), mount.operations.end(),
+            [](const OperationRate& a, const OperationRate& b) {
+              return std::tuple(-a.calls, a.name) < std::tuple(-b.calls, b.name);
+            });
+  return mount;
+}
+
 }  // namespace
 
 TopRates RatesBetween(const std::vector<NodeLoad>& before, const std::vector<NodeLoad>& after) {
@@ -71,6 +106,8 @@ TopRates RatesBetween(const std::vector<NodeLoad>& before, const std::vector<Nod
       sum.rate.written += static_cast<double>(client.written_bytes_per_second);
       sum.rate.read += static_cast<double>(client.read_bytes_per_second);
     }
+    for (const MountLoad& mount : now.mounts) rates.mounts.push_back(RateOf(mount));
+    rates.mount_count += now.mount_count;
     rates.total.written += node.rate.written;
     rates.total.read += node.rate.read;
     rates.nodes.push_back(std::move(node));

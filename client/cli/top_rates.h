@@ -38,15 +38,36 @@ struct TierRate {
   double read = 0;
 };
 
+struct OperationRate {
+  std::string name;
+  double calls = 0;        // a second
+  double errors = 0;       // a second
+  absl::Duration latency;  // of a call, on average
+};
+struct MountRate {
+  std::string name;
+  std::string client;
+  std::string path;
+  uint64_t open_files = 0;
+  uint64_t locks = 0;
+  absl::Duration interval;  // that the rates are of; zero: none are known
+  Rate rate;
+  OperationRate all;                      // operations together; without a name
+  std::vector<OperationRate> operations;  // the most frequent first
+};
+
 struct TopRates {
   std::vector<NodeRate> nodes;      // by id
   std::vector<TargetRate> targets;  // the busiest first
   std::vector<ClientRate> clients;  // the busiest first
   std::vector<TierRate> tiers;      // by name; only those that something moves to or from
+  std::vector<MountRate> mounts;    // the busiest first, as nodes tell them
+  uint64_t mount_count = 0;         // all there are
   Rate total;
 };
 
-// What has restarted or come in between has no rate yet, and counts as still.
+// What has restarted or come in between has no rate yet, and counts as still. Those of clients and
+// mounts come from `after` alone.
 TopRates RatesBetween(const std::vector<NodeLoad>& before, const std::vector<NodeLoad>& after);
 
 }  // namespace cairn::cli

@@ -6,6 +6,7 @@
 
 #include "client/core/client_impl.h"
 #include "client/core/convert.h"
+#include "client/core/load_convert.h"
 #include "client/core/tier_convert.h"
 #include "common/base/status_macros.h"
 #include "proto/wire/cluster.pb.h"
@@ -140,26 +141,6 @@ RebuildInfo ToRebuildInfo(const wire::RebuildStatusReply& reply) {
   info.sweep_due = reply.sweep_due();
   info.scrub = ToScrubInfo(reply.scrub());
   return info;
-}
-
-NodeLoad ToNodeLoad(const wire::ClusterLoadReply::Node& from) {
-  NodeLoad node;
-  node.node = from.node();
-  node.status = absl::Status(static_cast<absl::StatusCode>(from.code()), from.error());
-  node.life = from.load().incarnation();
-  node.uptime = absl::Microseconds(static_cast<int64_t>(from.load().at_us()));
-  node.sessions = from.load().sessions();
-  for (const wire::TargetLoad& target : from.load().targets())
-    node.targets.push_back({target.id(), target.written_bytes(), target.read_bytes()});
-  for (const wire::ClientLoad& client : from.load().clients()) {
-    node.clients.push_back(
-        {client.name(), client.written_bytes_per_second(), client.read_bytes_per_second()});
-  }
-  for (const wire::TierLoad& tier : from.load().tiers()) {
-    node.tiers.push_back(
-        {tier.name(), tier.archived_bytes(), tier.recalled_bytes(), tier.read_bytes()});
-  }
-  return node;
 }
 
 StorageFinding ToStorageFinding(const wire::StorageFinding& finding) {
@@ -332,7 +313,7 @@ absl::StatusOr<std::vector<NodeLoad>> Admin::Load() {
     ASSIGN_OR_RETURN(const wire::ClusterLoadReply reply,
                      impl_->Meta<wire::ClusterLoadReply>(wire::CLUSTER_LOAD, request));
     for (const wire::ClusterLoadReply::Node& node : reply.nodes())
-      nodes.push_back(ToNodeLoad(node));
+      nodes.push_back(client_internal::ToNodeLoad(node));
     // Each page is further on than the last: what else is no answer.
     if (reply.next_node() <= request.from_node()) return nodes;
     request.set_from_node(reply.next_node());

@@ -1,8 +1,16 @@
 #include "client/core/fs_convert.h"
 
+#include <algorithm>
 #include <string>
 
 namespace cairn::client_internal {
+namespace {
+
+// As fs.proto has it: what is more the service leaves out.
+constexpr int kOperationsMax = 32;
+constexpr size_t kOperationNameBytesMax = 15;
+
+}  // namespace
 
 NodeType ToNodeType(wire::EntryType type) {
   switch (type) {
@@ -128,6 +136,24 @@ FileLockRequest ToLock(const wire::FileLock& lock) {
   found.end_bytes = lock.end_bytes();
   found.process = lock.process();
   return found;
+}
+
+wire::MountCounts FromCounts(const FileSystemStats& stats,
+                             const std::vector<OperationCount>& operations) {
+  wire::MountCounts counts;
+  counts.set_read_bytes(stats.bytes_read);
+  counts.set_written_bytes(stats.bytes_written);
+  for (const OperationCount& operation : operations) {
+    if (operation.name.size() > kOperationNameBytesMax) continue;
+    if (counts.operations_size() == kOperationsMax) break;
+    wire::OperationCount* count = counts.add_operations();
+    count->set_name(operation.name);
+    count->set_calls(operation.calls);
+    count->set_errors(operation.errors);
+    const int64_t time_ns = absl::ToInt64Nanoseconds(operation.time);
+    count->set_time_ns(static_cast<uint64_t>(std::max<int64_t>(time_ns, 0)));
+  }
+  return counts;
 }
 
 }  // namespace cairn::client_internal

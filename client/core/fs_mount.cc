@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <string>
 
+#include "client/core/fs_convert.h"
 #include "common/base/posix_error.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -42,6 +43,8 @@ Task<void> MountSession::Run() {
 Task<absl::Status> MountSession::Say(wire::RenewMountRequest request, bool* known) {
   request.set_mount(id_);
   request.set_name(context_.options.name);
+  request.set_client(context_.session.name());
+  request.set_path(context_.names.root_path());
   const Deadline deadline = Deadline::After(context_.clock(), std::min(ttl_, context_.timeout));
   const absl::StatusOr<wire::RenewMountReply> reply =
       co_await context_.session.Meta<wire::RenewMountReply>(wire::RENEW_MOUNT, std::move(request),
@@ -61,6 +64,7 @@ Task<absl::Status> MountSession::Renew() {
     request.add_closed(*closed_.begin());
     being_closed_.insert(closed_.extract(closed_.begin()));
   }
+  *request.mutable_counts() = Counts();
   told_.Reset();
   bool known = false;
   absl::Status said = co_await Say(std::move(request), &known);
@@ -73,6 +77,12 @@ Task<absl::Status> MountSession::Renew() {
   if (said.ok()) said = co_await PayOwed(std::nullopt);
   told_.Set();
   co_return said;
+}
+
+wire::MountCounts MountSession::Counts() const {
+  std::vector<OperationCount> operations;
+  if (context_.options.count_operations) operations = context_.options.count_operations();
+  return FromCounts(context_.stats, operations);
 }
 
 Task<absl::Status> MountSession::Introduce() {

@@ -46,6 +46,8 @@ class MountSession {
  private:
   Task<void> Run();
   Task<absl::Status> Say(wire::RenewMountRequest request, bool* known);
+  // What this mount has done since it began.
+  wire::MountCounts Counts() const;
   // All that is open and locked.
   Task<absl::Status> Introduce();
   void NoteLost(const wire::FileLock& lock);

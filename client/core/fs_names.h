@@ -24,6 +24,7 @@ class NameHints {
   // `root_path` is that of the cluster, "" for its top.
   void SetRoot(uint64_t inode, std::string root_path);
   uint64_t root() const { return root_; }
+  const std::string& root_path() const { return root_path_; }
 
   void Found(uint64_t inode, uint64_t parent, std::string_view name);
   // The name leads nowhere any more.

@@ -73,10 +73,11 @@ void Initialize(void* user_data, fuse_conn_info* connection) {
 
 }  // namespace
 
-Bridge::Bridge(FileSystem* file_system, const BridgeOptions& options)
+Bridge::Bridge(FileSystem* file_system, OperationStats* stats, const BridgeOptions& options)
     : file_system(file_system),
       options(options),
       nodes(file_system->root()),
+      stats(*stats),
       lock_queue(&clock, kLockThreads) {}
 
 Bridge::~Bridge() = default;

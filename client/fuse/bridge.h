@@ -29,11 +29,12 @@ struct BridgeOptions {
   uint64_t readahead_bytes = 0;
 };
 
-// Between libfuse's session and the file system; both outlive what it has started. Its member
+// Between libfuse's session and the file system; both, and the statistics, outlive what it has
+// started. Its member
 // functions and all but the session may be used by any thread.
 class Bridge {
  public:
-  Bridge(FileSystem* file_system, const BridgeOptions& options);
+  Bridge(FileSystem* file_system, OperationStats* stats, const BridgeOptions& options);
   ~Bridge();
 
   // The calls for fuse_session_new(), whose user data is the Bridge.
@@ -64,7 +65,7 @@ class Bridge {
   const BridgeOptions options;
   const SystemClock clock;
   NodeTable nodes;
-  OperationStats stats;
+  OperationStats& stats;
   LockTable locks;
   LockQueue lock_queue;
   std::unique_ptr<Invalidator> invalidator;

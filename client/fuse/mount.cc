@@ -250,8 +250,9 @@ absl::Status CheckRoot(FileSystem& file_system, const std::string& path) {
 }
 
 absl::Status MountAndServe(const MountOptions& options, const MountEvents& events,
-                           FileSystem* file_system) {
-  Bridge bridge(file_system, {options.attribute_timeout, options.file_system.readahead_bytes});
+                           FileSystem* file_system, OperationStats* stats) {
+  Bridge bridge(file_system, stats,
+                {options.attribute_timeout, options.file_system.readahead_bytes});
   struct Ending {
     ~Ending() { bridge.End(); }
     Bridge& bridge;
@@ -276,10 +277,13 @@ absl::Status RunMount(const MountOptions& options, const MountEvents& events) {
   RETURN_IF_ERROR(PrepareMountPoint(options.mount_point));
   RETURN_IF_ERROR(CheckFuse());
   ASSIGN_OR_RETURN(const std::unique_ptr<Client> client, Client::Connect(options.client));
+  OperationStats stats;
+  FileSystemOptions file_system_options = options.file_system;
+  file_system_options.count_operations = [&stats] { return stats.Counts(); };
   ASSIGN_OR_RETURN(std::unique_ptr<FileSystem> file_system,
-                   FileSystem::Open(*client, options.path, options.file_system));
+                   FileSystem::Open(*client, options.path, std::move(file_system_options)));
   RETURN_IF_ERROR(CheckRoot(*file_system, options.path));
-  const absl::Status served = MountAndServe(options, events, file_system.get());
+  const absl::Status served = MountAndServe(options, events, file_system.get(), &stats);
   const absl::Status synced = file_system->Sync();
   if (!synced.ok()) CAIRN_LOG_ERROR("not all that was written is durable: {}", synced);
   file_system.reset();

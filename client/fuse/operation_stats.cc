@@ -33,6 +33,18 @@ OperationStats::Snapshot OperationStats::Read(Operation operation) const {
   return counters.values;
 }
 
+std::vector<OperationCount> OperationStats::Counts() const {
+  std::vector<OperationCount> counts;
+  for (size_t i = 0; i < kOperations; ++i) {
+    const auto operation = static_cast<Operation>(i);
+    const Snapshot snapshot = Read(operation);
+    if (snapshot.times_ns.count() == 0) continue;
+    counts.push_back({std::string(NameOf(operation)), snapshot.times_ns.count(), snapshot.errors,
+                      absl::Nanoseconds(static_cast<double>(snapshot.times_ns.sum()))});
+  }
+  return counts;
+}
+
 void OperationStats::Tell(MetricSet* metrics) const {
   for (size_t i = 0; i < kOperations; ++i) {
     const auto operation = static_cast<Operation>(i);

@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <mutex>
 #include <string_view>
+#include <vector>
 
 #include "absl/time/time.h"
+#include "cairn/operation_count.h"
 #include "common/telemetry/histogram.h"
 #include "common/telemetry/metrics.h"
 
@@ -56,6 +58,8 @@ class OperationStats {
   };
   Snapshot Read(Operation operation) const;
 
+  // Of the operations that there were.
+  std::vector<OperationCount> Counts() const;
   // As metrics of the mount: cairn_mount_operation_*, one sample an operation.
   void Tell(MetricSet* metrics) const;
 

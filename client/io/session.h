@@ -72,6 +72,7 @@ class Session {
   ~Session();
 
   Net& net() { return net_; }
+  const std::string& name() const { return options_.name; }
   Random& random() { return random_; }
   void OnMessage(ConstBytes message) { rpc_.OnMessage(message); }
 

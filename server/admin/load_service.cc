@@ -12,7 +12,8 @@
 namespace cairn {
 namespace {
 
-// A node with eight targets and all of its busiest clients tells some 3 KB: so many fit a page.
+// A node with eight targets and all of its busiest clients tells some 3 KB: so many fit a page. Of
+// the one with the metadata come up to 48 KiB of mounts; then some are asked again for the next.
 constexpr size_t kNodesAtOnce = 16;
 // Whoever watches wants the others' numbers, not to wait for one that hangs.
 constexpr absl::Duration kNodeTimeout = absl::Seconds(2);

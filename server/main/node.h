@@ -163,6 +163,7 @@ class Node {
   // node_load.cc: what moves at this moment.
   Task<absl::StatusOr<wire::NodeLoadReply>> CollectLoad();
   void TellClients(const std::vector<ClientLoads::Rate>& rates, wire::NodeLoadReply* reply) const;
+  void TellMounts(wire::NodeLoadReply* reply);
   void ServeLoad();
   Task<absl::StatusOr<wire::NodeLoadReply>> AskLoad(wire::NodeInfo node, Deadline deadline);
 

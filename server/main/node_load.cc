@@ -10,12 +10,14 @@
 
 #include "common/task/call_on.h"
 #include "server/main/node.h"
+#include "server/meta/reply_size.h"
 
 namespace cairn {
 namespace {
 
 // The busiest are what an operator looks for, and the answers of some nodes share a message.
 constexpr size_t kClientsTold = 32;
+constexpr size_t kMountsTold = 32;
 // Clients choose their names.
 constexpr size_t kNameBytesMax = 64;
 
@@ -69,6 +71,7 @@ Task<absl::StatusOr<wire::NodeLoadReply>> Node::CollectLoad() {
     rates.insert(rates.end(), more.begin(), more.end());
   }
   TellClients(rates, &reply);
+  if (meta_ != nullptr) TellMounts(&reply);
   for (const auto& [name, traffic] : co_await TierTraffics()) {
     wire::TierLoad* load = reply.add_tiers();
     load->set_name(name);
@@ -77,6 +80,16 @@ Task<absl::StatusOr<wire::NodeLoadReply>> Node::CollectLoad() {
     load->set_read_bytes(traffic.read_bytes);
   }
   co_return reply;
+}
+
+// With names and operations as long as they may be, the busiest 32 would not fit.
+void Node::TellMounts(wire::NodeLoadReply* reply) {
+  ReplyBudget budget;
+  for (wire::MountLoad& load : meta_->BusiestMounts(kMountsTold)) {
+    if (!budget.Take(load)) break;
+    *reply->add_mounts() = std::move(load);
+  }
+  reply->set_mount_count(meta_->mounts().mounts());
 }
 
 void Node::TellClients(const std::vector<ClientLoads::Rate>& rates,

@@ -119,6 +119,7 @@ class MetaEngine {
   absl::StatusOr<wire::LockFileReply> LockFile(const wire::LockFileRequest& request);
   const MountTable& mounts() const { return mounts_; }
   DirectoryLeases& directory_leases() { return directory_leases_; }
+  std::vector<wire::MountLoad> BusiestMounts(size_t count) { return mounts_.Busiest(count); }
 
   // Counts of what there is, kept up to date by every mutation.
   Task<absl::StatusOr<MetaCounters>> Counters();

@@ -1,5 +1,8 @@
 #include "server/meta/mount_table.h"
 
+#include <algorithm>
+#include <functional>
+#include <string_view>
 #include <utility>
 
 namespace cairn {
@@ -7,6 +10,14 @@ namespace {
 
 // Silence need not be noticed sooner, and every command asks.
 constexpr absl::Duration kLookInterval = absl::Seconds(1);
+
+// Valid UTF-8, as texts of messages are, stays that.
+std::string Cut(std::string_view text) {
+  size_t size = std::min(text.size(), MountTable::kTextBytesMax);
+  const auto is_inside = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; };
+  while (size > 0 && size < text.size() && is_inside(text[size])) --size;
+  return std::string(text.substr(0, size));
+}
 
 }  // namespace
 
@@ -37,7 +48,7 @@ wire::RenewMountReply MountTable::Renew(const wire::RenewMountRequest& request) 
   {
     Mount& mount = Touch(request.mount());
     mount.known |= request.all();
-    if (!request.name().empty()) mount.name = request.name();
+    Describe(request, clock_->Now(), &mount);
     reply.set_known(mount.known);
   }
   for (const uint64_t inode : request.closed()) Close(request.mount(), inode);
@@ -46,6 +57,13 @@ wire::RenewMountReply MountTable::Renew(const wire::RenewMountRequest& request) 
     if (!locks_.Set(request.mount(), lock).granted) *reply.add_lost() = lock;
   }
   return reply;
+}
+
+void MountTable::Describe(const wire::RenewMountRequest& request, MonoTime now, Mount* mount) {
+  if (!request.name().empty()) mount->name = Cut(request.name());
+  if (!request.client().empty()) mount->client = Cut(request.client());
+  if (!request.path().empty()) mount->path = Cut(request.path());
+  if (request.has_counts()) mount->reports.Add(request.counts(), now);
 }
 
 bool MountTable::Open(uint64_t mount, uint64_t inode) {
@@ -71,10 +89,25 @@ bool MountTable::AnyLive() {
   return InGrace() || !mounts_.empty();
 }
 
-std::vector<std::string> MountTable::Names() const {
-  std::vector<std::string> names;
-  for (const auto& [id, mount] : mounts_) names.push_back(mount.name);
-  return names;
+std::vector<wire::MountLoad> MountTable::Busiest(size_t count) {
+  DropSilent();
+  const MonoTime now = clock_->Now();
+  std::vector<std::pair<double, uint64_t>> order;  // work, mount
+  for (const auto& [id, mount] : mounts_) order.emplace_back(mount.reports.Work(now), id);
+  const auto end = order.begin() + static_cast<ptrdiff_t>(std::min(count, order.size()));
+  std::partial_sort(order.begin(), end, order.end(), std::greater<>());
+  std::vector<wire::MountLoad> loads;
+  for (auto at = order.begin(); at != end; ++at) {
+    const Mount& mount = mounts_.at(at->second);
+    wire::MountLoad& load = loads.emplace_back();
+    load.set_name(mount.name);
+    load.set_client(mount.client);
+    load.set_path(mount.path);
+    load.set_open_files(mount.open.size());
+    load.set_locks(locks_.SizeOf(at->second));
+    mount.reports.Tell(now, &load);
+  }
+  return loads;
 }
 
 void MountTable::Drop(uint64_t mount) {

@@ -1,4 +1,4 @@
-// Which mounts there are, what they have open and what they have locked. In memory only: a mount
+// Which mounts there are, what they have open, locked and done. In memory only: a mount
 // says all of it again when the service does not know it, and until mounts have had the time for
 // that, nothing is taken for closed or free. Owned by MetaEngine.
 #pragma once
@@ -13,7 +13,9 @@
 #include "common/base/clock.h"
 #include "common/base/ids.h"
 #include "proto/wire/fs.pb.h"
+#include "proto/wire/load.pb.h"
 #include "server/meta/file_locks.h"
+#include "server/meta/mount_reports.h"
 
 namespace cairn {
 
@@ -42,16 +44,23 @@ class MountTable {
   FileLocks& locks() { return locks_; }
   size_t mounts() const { return mounts_.size(); }
   size_t open_inodes() const { return opens_.size(); }
-  std::vector<std::string> Names() const;
+  // What the mounts that do most are doing, at most `count` of them, the busiest first. Names are
+  // cut to kTextBytesMax, in whole characters.
+  std::vector<wire::MountLoad> Busiest(size_t count);
+
+  // Mounts choose their names, and those of some have to fit a message.
+  static constexpr size_t kTextBytesMax = 128;
 
  private:
   struct Mount {
-    std::string name;
+    std::string name, client, path;
+    MountReports reports;
     MonoTime heard_at;
     bool known = false;
     absl::flat_hash_set<uint64_t> open;
   };
   Mount& Touch(uint64_t mount);
+  static void Describe(const wire::RenewMountRequest& request, MonoTime now, Mount* mount);
   void Drop(uint64_t mount);
   void DropSilent();
 

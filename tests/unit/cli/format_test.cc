@@ -24,6 +24,17 @@ TEST(HumanRate, DecimalUnitsAndNoDivisionByZero) {
   EXPECT_EQ(HumanRate(10, absl::ZeroDuration()), "-");
 }
 
+TEST(HumanFrequency, ThreeDigitsAndDecimalPrefixes) {
+  EXPECT_EQ(HumanFrequency(0), "-");
+  EXPECT_EQ(HumanFrequency(0.004), "-");
+  EXPECT_EQ(HumanFrequency(0.4), "0.40/s");
+  EXPECT_EQ(HumanFrequency(800), "800/s");
+  EXPECT_EQ(HumanFrequency(999.6), "1.00k/s");
+  EXPECT_EQ(HumanFrequency(12'345), "12.3k/s");
+  EXPECT_EQ(HumanFrequency(3e6), "3.00M/s");
+  EXPECT_EQ(HumanFrequency(1e15), "1000000G/s");
+}
+
 TEST(HumanDuration, UnitFollowsLength) {
   EXPECT_EQ(HumanDuration(absl::Microseconds(850)), "850 us");
   EXPECT_EQ(HumanDuration(absl::Microseconds(12300)), "12.3 ms");

@@ -230,6 +230,13 @@ TEST_F(MountTest, ARelativeDirectoryIsMadeAbsolute) {
   EXPECT_EQ(Mounted({"h:1", "there"}).mount_point[0], '/');
 }
 
+TEST_F(MountTest, TheServiceIsToldOfTheDirectoryInUtf8) {
+  EXPECT_EQ(Mounted({"h:1", "/mnt/\xC3\xA9"}).file_system.name, "/mnt/\xC3\xA9");
+  const MountOptions options = Mounted({"h:1", "/mnt/\xE9"});
+  EXPECT_EQ(options.mount_point, "/mnt/\xE9");
+  EXPECT_EQ(options.file_system.name, "/mnt/\\xe9");
+}
+
 TEST_F(MountTest, WhatIsWrongIsToldBeforeAnythingIsMounted) {
   const RunResult source = Run({"mount", "-f", "host", "/mnt"});
   EXPECT_EQ(source.code, 1);

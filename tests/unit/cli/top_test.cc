@@ -1,4 +1,5 @@
-// Goal: an operator sees what moves, by node, target, client and tier, once or again and again.
+// Goal: an operator sees what moves, by node, target, client, tier and mount, once or again and
+// again.
 // Method: rates of two samples as values, and command lines against a fake Admin.
 #include <gmock/gmock.h>
 
@@ -66,6 +67,54 @@ TEST(TopRates, AClientIsSummedOverItsNodesAndATierOverTheirs) {
   EXPECT_EQ(rates.tiers[0].recalled, 3);
 }
 
+// Of eight seconds.
+MountLoad Mount(const std::string& name) {
+  MountLoad mount;
+  mount.name = name;
+  mount.client = "trainer:7";
+  mount.path = "b/run";
+  mount.open_files = 3;
+  mount.locks = 1;
+  mount.interval = absl::Seconds(8);
+  mount.written_bytes = 16 * kMB;
+  mount.operations = {{"lookup", 800, 4, absl::Milliseconds(400)},
+                      {"getattr", 9600, 0, absl::Milliseconds(2880)},
+                      {"write", 16, 0, absl::Milliseconds(160)},
+                      {"fsync", 2, 0, absl::Seconds(1)}};
+  return mount;
+}
+
+MountLoad IdleMount(const std::string& name, const std::string& client) {
+  MountLoad mount;
+  mount.name = name;
+  mount.client = client;
+  return mount;
+}
+
+TEST(TopRates, OfMountsAreThoseOfTheirOwnInterval) {
+  NodeLoad now = Node(1, 2, 0, 0);
+  now.mounts = {Mount("/mnt"), IdleMount("/idle", "b:2")};
+  now.mount_count = 40;
+  // The node's own time, and whether it was there before, make no difference.
+  const TopRates rates = RatesBetween({}, {now});
+  EXPECT_EQ(rates.mount_count, 40u);
+  ASSERT_THAT(rates.mounts, SizeIs(2));
+  const MountRate& mount = rates.mounts[0];
+  EXPECT_EQ(mount.rate.written, 2 * kMB);
+  EXPECT_EQ(mount.rate.read, 0);
+  EXPECT_EQ(mount.all.calls, 10418 / 8.0);
+  EXPECT_EQ(mount.all.errors, 0.5);
+  EXPECT_NEAR(absl::ToDoubleMicroseconds(mount.all.latency), 4'440'000 / 10418.0, 0.01);
+  ASSERT_THAT(mount.operations, SizeIs(4));
+  EXPECT_EQ(mount.operations[0].name, "getattr");
+  EXPECT_EQ(mount.operations[0].calls, 1200);
+  EXPECT_EQ(mount.operations[0].latency, absl::Microseconds(300));
+  EXPECT_EQ(mount.operations[3].name, "fsync");
+  EXPECT_EQ(rates.mounts[1].all.calls, 0);
+  EXPECT_THAT(rates.mounts[1].operations, IsEmpty());
+  EXPECT_EQ(rates.total.total(), 0);
+}
+
 class TopTest : public CliTest {
  protected:
   TopTest() {
@@ -111,6 +160,54 @@ TEST_F(TopTest, TablesAreCutAndSayByHowMuch) {
   EXPECT_THAT(out, HasSubstr("5.00 MB/s"));
   EXPECT_THAT(out, Not(HasSubstr("1.00 MB/s")));
   EXPECT_THAT(out, HasSubstr("no client moves anything\n"));
+}
+
+TEST_F(TopTest, MountsAreShownWithWhatTheyDoMost) {
+  NodeLoad later = Node(1, 12, 0, 0);
+  later.mounts = {Mount("/mnt/runs"), IdleMount("", "loader:9")};
+  later.mount_count = 40;
+  admin_.loads = {{Node(1, 10, 0, 0)}, {later}};
+  const std::string out = Run({"top", "--once"}).out;
+  EXPECT_THAT(out, HasSubstr("\n\nMOUNT                OPS/S      WRITE  READ  LATENCY  ERRORS/S  "
+                             "BUSIEST\n"));
+  EXPECT_THAT(out,
+              HasSubstr("trainer:/mnt/runs  1.30k/s  2.00 MB/s     -   426 us    0.50/s  "
+                        "getattr 1.20k/s 300 us, lookup 100/s 500 us, write 2.00/s 10.0 ms\n"));
+  EXPECT_THAT(out,
+              HasSubstr("loader:9                 -          -     -        -         -  -\n"));
+  EXPECT_THAT(out, HasSubstr("and 38 more\n"));
+  EXPECT_THAT(Run({"top", "--once", "--limit", "1"}).out, HasSubstr("and 39 more\n"));
+}
+
+TEST_F(TopTest, ProgramsGetAllOperationsOfAMount) {
+  NodeLoad later = Node(1, 12, 0, 0);
+  later.mounts = {Mount("/mnt/runs")};
+  later.mount_count = 1;
+  admin_.loads = {{Node(1, 10, 0, 0)}, {later}};
+  const auto json = Run({"top", "--once", "-o", "json"}).json();
+  EXPECT_EQ(json["mount_count"], 1);
+  const auto& mount = json["mounts"][0];
+  EXPECT_EQ(mount["name"], "/mnt/runs");
+  EXPECT_EQ(mount["client"], "trainer:7");
+  EXPECT_EQ(mount["path"], "b/run");
+  EXPECT_EQ(mount["interval_ms"], 8000);
+  EXPECT_EQ(mount["open_files"], 3);
+  EXPECT_EQ(mount["locks"], 1);
+  EXPECT_EQ(mount["calls_per_second"], 1302.25);
+  EXPECT_EQ(mount["errors_per_second"], 0.5);
+  EXPECT_EQ(mount["mean_us"], 426);
+  EXPECT_EQ(mount["written_bytes_per_second"], 2 * kMB);
+  EXPECT_EQ(mount["read_bytes_per_second"], 0);
+  ASSERT_THAT(mount["operations"], SizeIs(4));
+  EXPECT_EQ(mount["operations"][3]["operation"], "fsync");
+  EXPECT_EQ(mount["operations"][3]["calls_per_second"], 0.25);
+  EXPECT_EQ(mount["operations"][3]["errors_per_second"], 0);
+  EXPECT_EQ(mount["operations"][3]["mean_us"], 500'000);
+}
+
+TEST_F(TopTest, WithoutMountsThereIsNoTableOfThem) {
+  EXPECT_THAT(Run({"top", "--once"}).out, Not(HasSubstr("MOUNT")));
+  EXPECT_THAT(Run({"top", "--once", "-o", "json"}).json()["mounts"], IsEmpty());
 }
 
 TEST_F(TopTest, WhatCannotBeAskedIsTold) {

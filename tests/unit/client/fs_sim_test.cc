@@ -389,6 +389,43 @@ TEST_F(FsSim, LocksAreSaidAgainToAServiceThatHasRestarted) {
   there.Close(std::move(b));
 }
 
+TEST_F(FsSim, TheServiceHearsWhatAMountDoesAlsoAfterARestart) {
+  uint64_t calls = 5;
+  FileSystemOptions options;
+  options.count_operations = [&calls] {
+    return std::vector<OperationCount>{{"read", calls, 1, absl::Microseconds(calls)}};
+  };
+  SimMount mount(world_, "mount", std::move(options));
+  SimMount::File file = mount.Create("file");
+  EXPECT_EQ(mount.Write(file, 0, RandomContent(world_.random, 100 * kKiB)), absl::OkStatus());
+  calls = 25;
+  world_.executor.RunFor(MountTable::kTtl / 4 + absl::Seconds(1));
+  std::vector<wire::MountLoad> loads = world_.node.meta().BusiestMounts(32);
+  ASSERT_EQ(loads.size(), 1u);
+  EXPECT_EQ(loads[0].name(), "mount");
+  EXPECT_EQ(loads[0].client(), "mount");
+  EXPECT_EQ(loads[0].path(), "default");
+  EXPECT_EQ(loads[0].open_files(), 1u);
+  EXPECT_NEAR(static_cast<double>(loads[0].interval_ms()), 7500, 100);
+  EXPECT_EQ(loads[0].counts().written_bytes(), 100 * kKiB);
+  ASSERT_EQ(loads[0].counts().operations_size(), 1);
+  EXPECT_EQ(loads[0].counts().operations(0).calls(), 20u);
+  EXPECT_EQ(loads[0].counts().operations(0).errors(), 0u);
+  EXPECT_EQ(loads[0].counts().operations(0).time_ns(), 20'000u);
+
+  world_.executor.Run(world_.node.Bury());
+  EXPECT_EQ(world_.executor.Run(world_.node.Start()), absl::OkStatus());
+  world_.executor.RunFor(MountTable::kTtl / 3);
+  calls = 40;
+  world_.executor.RunFor(MountTable::kTtl / 3);
+  loads = world_.node.meta().BusiestMounts(32);
+  ASSERT_EQ(loads.size(), 1u);
+  EXPECT_EQ(loads[0].open_files(), 1u);
+  ASSERT_EQ(loads[0].counts().operations_size(), 1);
+  EXPECT_EQ(loads[0].counts().operations(0).calls(), 15u);
+  mount.Close(std::move(file));
+}
+
 TEST_F(FsSim, SmallPiecesAreGatheredWhenTheFileIsClosed) {
   SimMount mount(world_, "mount");
   SimMount::File file = mount.Create("file");

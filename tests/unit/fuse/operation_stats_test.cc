@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "client/fuse/mount_metrics.h"
 
@@ -63,6 +64,21 @@ TEST(OperationStats, TellsMetricsByOperation) {
   EXPECT_EQ(Find(set, "cairn_mount_operation_errors_total", "write")->value, 1);
   EXPECT_EQ(Find(set, "cairn_mount_operation_io_errors_total", "write")->value, 1);
   EXPECT_EQ(Find(set, "cairn_mount_operation_errors_total", "read")->value, 0);
+}
+
+TEST(OperationStats, CountsAreOfWhatThereWas) {
+  OperationStats stats;
+  EXPECT_TRUE(stats.Counts().empty());
+  stats.Record(Operation::kRead, absl::Microseconds(10), ENOENT);
+  stats.Record(Operation::kRead, absl::Microseconds(20), 0);
+  stats.Record(Operation::kLookup, absl::Microseconds(5), 0);
+  const std::vector<OperationCount> counts = stats.Counts();
+  ASSERT_EQ(counts.size(), 2u);
+  EXPECT_EQ(counts[0].name, "lookup");
+  EXPECT_EQ(counts[1].name, "read");
+  EXPECT_EQ(counts[1].calls, 2u);
+  EXPECT_EQ(counts[1].errors, 1u);
+  EXPECT_EQ(counts[1].time, absl::Microseconds(30));
 }
 
 TEST(OperationStats, ThreadsCountEachRequest) {

@@ -29,6 +29,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cairn/client.h"
+#include "cairn/operation_count.h"
 
 namespace cairn {
 
@@ -72,8 +73,12 @@ struct FileSystemOptions {
   absl::Duration dirty_age_max = absl::Seconds(5);
   // Read ahead of who reads a file from front to back, of each open file; 0: not at all.
   uint64_t readahead_bytes = 16u << 20;
-  // Names this file system for operators, in `cairn top` and logs.
+  // Names this file system for operators, in `cairn top` and logs. UTF-8.
   std::string name;
+  // What whoever shows this file system has been asked since the start, by operation, for `cairn
+  // top`: at most 32, whose names have 15 of a to z, 0 to 9 and _ at most. Called every few seconds
+  // on the client's thread until the FileSystem is gone; must not block, or call into the SDK.
+  std::function<std::vector<OperationCount>()> count_operations;
 };
 
 // What has been asked and moved since the start, for metrics.

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "cairn/operation_count.h"
 
 namespace cairn {
 
@@ -32,6 +33,20 @@ struct TierLoad {
   uint64_t read_bytes = 0;      // for readers, without being taken back
 };
 
+// A FileSystem: `cairn mount`, or a program's own. What it has done is of the time between its last
+// two reports to the service, of which it makes one every few seconds.
+struct MountLoad {
+  std::string name;         // where it is mounted; "": a program's own that has no name
+  std::string client;       // "host:pid"
+  std::string path;         // of what it shows; "": all buckets
+  uint64_t open_files = 0;  // now
+  uint64_t locks = 0;
+  absl::Duration interval;  // zero: there were no two reports of late, and the rest is empty
+  uint64_t written_bytes = 0;
+  uint64_t read_bytes = 0;
+  std::vector<OperationCount> operations;  // of those that there were; none are counted but by FUSE
+};
+
 // What a node says of one moment. Two of the same life make rates.
 struct NodeLoad {
   uint32_t node = 0;
@@ -42,6 +57,8 @@ struct NodeLoad {
   std::vector<TargetLoad> targets;
   std::vector<ClientLoad> clients;  // the 32 busiest
   std::vector<TierLoad> tiers;      // that it has used
+  std::vector<MountLoad> mounts;    // of the node with the metadata: the 32 that do most
+  uint64_t mount_count = 0;         // all there are
 };
 
 }  // namespace cairn
