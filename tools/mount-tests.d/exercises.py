@@ -24,7 +24,7 @@ FIO_JOBS = (
                         "--verify_backlog=256"]),
     ("random, direct, 4 KiB", ["--rw=randrw", "--ioengine=psync", "--bs=4096", "--direct=1", "--io_size={small}",
                                "--verify_backlog=64"]),
-    ("random, mapped", ["--rw=randrw", "--ioengine=mmap", "--bsrange=4096-262144", "--fsync=64"]),
+    ("random, mapped", ["--rw=randrw", "--ioengine=mmap", "--bsrange=4096-262144", "--fsync=64", "--io_size={small}"]),
     ("sequential, mapped", ["--rw=write", "--ioengine=mmap", "--bs=65536"]),
     ("random, each write synced", ["--rw=randwrite", "--ioengine=psync", "--bsrange=4096-65536", "--sync=1",
                                    "--io_size={small}"]),
