@@ -79,13 +79,25 @@ std::shared_ptr<FsFile> FsCore::Find(uint64_t inode) const {
 // ---- names ----
 
 void FsCore::OnChange(std::function<void(std::vector<FileSystem::Change>)> tell) {
-  if (tell == nullptr) return directories_.Forget();
-  directories_.Start([this, tell = std::move(tell)](uint64_t directory) {
+  tell_ = std::move(tell);
+  if (tell_ == nullptr) return directories_.Forget();
+  directories_.Start([this](uint64_t directory) {
     std::vector<FileSystem::Change> changes = {{directory, "", directory}};
     for (auto& [name, inode] : context_.names.NamesIn(directory))
       changes.push_back({directory, std::move(name), inode});
-    tell(std::move(changes));
+    tell_(std::move(changes));
   });
+}
+
+// A directory has one name. The kernel would go on taking it for where it was, and refuse to move
+// it while it does (ESTALE).
+void FsCore::FoundDirectory(uint64_t inode, uint64_t parent, const std::string& name) {
+  std::vector<FileSystem::Change> changes;
+  for (auto& [directory, other] : context_.names.OthersOf(inode, parent, name)) {
+    context_.names.Gone(directory, other);
+    changes.push_back({directory, std::move(other), inode, true});
+  }
+  if (!changes.empty() && tell_ != nullptr) tell_(std::move(changes));
 }
 
 FsCore::Holding FsCore::HoldingOf(const wire::Attributes& attributes, uint64_t parent,
@@ -120,6 +132,8 @@ Task<absl::StatusOr<wire::Attributes>> FsCore::Lookup(uint64_t parent, std::stri
     co_return reply.status();
   }
   context_.names.Found(reply->attributes().inode(), parent, name);
+  if (reply->attributes().type() == wire::ENTRY_DIRECTORY)
+    FoundDirectory(reply->attributes().inode(), parent, name);
   if (reply->leased()) directories_.Granted(parent, asked_at);
   wire::Attributes attributes = reply->attributes();
   if (const std::shared_ptr<FsFile> file = Find(attributes.inode()); file != nullptr)

@@ -98,6 +98,8 @@ class FsCore {
   void Settle(uint64_t inode);
   Task<absl::Status> CommitBeforeRename(const wire::RenameNodeRequest& request);
   Task<absl::Status> CommitAll();
+  // Where it lies now; by its other names the kernel would not find it any more.
+  void FoundDirectory(uint64_t inode, uint64_t parent, const std::string& name);
   // Of something in `parent`, as was answered to what was asked at that mark.
   Holding HoldingOf(const wire::Attributes& attributes, uint64_t parent,
                     HeldDirectories::Mark asked_at) const;
@@ -115,6 +117,7 @@ class FsCore {
   MountSession mount_;
   WriteLeases leases_;
   HeldDirectories directories_;
+  std::function<void(std::vector<FileSystem::Change>)> tell_;
   std::map<uint64_t, OpenInode> files_;
   // Of files that are not open: the version of the content that was seen last.
   absl::flat_hash_map<uint64_t, uint64_t> seen_;

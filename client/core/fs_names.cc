@@ -68,6 +68,15 @@ wire::NodeRef NameHints::Refer(uint64_t inode) const {
   return node;
 }
 
+std::vector<std::pair<uint64_t, std::string>> NameHints::OthersOf(uint64_t inode, uint64_t parent,
+                                                                  std::string_view name) const {
+  const auto known = by_inode_.find(inode);
+  if (known == by_inode_.end()) return {};
+  std::vector<Name> others = known->second;
+  std::erase(others, Name(parent, std::string(name)));
+  return others;
+}
+
 std::vector<std::pair<std::string, uint64_t>> NameHints::NamesIn(uint64_t parent) const {
   std::vector<std::pair<std::string, uint64_t>> names;
   for (auto at = by_name_.lower_bound(Name(parent, ""));

@@ -34,6 +34,9 @@ class NameHints {
   wire::NodeRef Refer(uint64_t inode) const;
   // That was last found by the name.
   std::optional<uint64_t> InodeAt(uint64_t parent, std::string_view name) const;
+  // What else it was found by, as directory and name.
+  std::vector<std::pair<uint64_t, std::string>> OthersOf(uint64_t inode, uint64_t parent,
+                                                         std::string_view name) const;
   // All names that are known in a directory, and what they lead to.
   std::vector<std::pair<std::string, uint64_t>> NamesIn(uint64_t parent) const;
   // From the top of the cluster; nullopt: the way to it is not known.

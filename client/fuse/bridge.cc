@@ -96,7 +96,6 @@ fuse_lowlevel_ops Bridge::Calls() {
 void Bridge::Begin(fuse_session* session) {
   session_ = session;
   invalidator = std::make_unique<Invalidator>([this](NodeNumber node) { DropCache(node); });
-  if (options.attribute_timeout == absl::ZeroDuration()) return;
   expirer = std::make_unique<NameExpirer>(
       &clock, kExpireAgainAfter, [this](const FileSystem::Change& change) { Expire(change); });
   file_system->OnChange(
@@ -111,6 +110,7 @@ void Bridge::End() {
 }
 
 double Bridge::EntrySeconds(const NodeAttributes& attributes) const {
+  if (options.attribute_timeout == absl::ZeroDuration()) return 0;
   // Older kernels drop what expires, and a directory that somebody works in would lose its path.
   const bool may_hold = expires_names_ || attributes.type != NodeType::kDirectory;
   const bool holds = attributes.name_holds && may_hold && options.attribute_timeout < kHeld;
@@ -153,7 +153,7 @@ void Bridge::Expire(const FileSystem::Change& change) {
   DropAttributes(nodes.NodeOf(change.inode));
   if (change.name.empty()) return;
   const NodeNumber parent = nodes.NodeOf(change.directory);
-  if (!expires_names_) {
+  if (change.gone || !expires_names_) {
     static_cast<void>(fuse_lowlevel_notify_inval_entry(session_, parent, change.name.c_str(),
                                                        change.name.size()));
     return;

@@ -44,7 +44,10 @@ void NameExpirer::Run() {
     lock.unlock();
     for (const Changes& changes : fresh) {
       for (const FileSystem::Change& change : changes) expire_(change);
-      again.emplace_back(clock_->Now() + again_after_, changes);
+      Changes rest = changes;
+      // The kernel has no such name any more, and it may be another's by then.
+      std::erase_if(rest, [](const FileSystem::Change& change) { return change.gone; });
+      if (!rest.empty()) again.emplace_back(clock_->Now() + again_after_, std::move(rest));
     }
     while (!again.empty() && again.front().first <= clock_->Now()) {
       for (const FileSystem::Change& change : again.front().second) expire_(change);

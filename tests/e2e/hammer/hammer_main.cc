@@ -262,6 +262,7 @@ class Hammer {
     board_.stop = 1;
     for (uint32_t i = 0; i < options_.processes; ++i) {
       if (workers_[i] != 0 && !Reap(i)) kill(workers_[i], SIGKILL);
+      workers_[i] = 0;
     }
   }
 
@@ -312,6 +313,8 @@ class Hammer {
       KillOne();
     } else if (words[0] == "check" || words[0] == "stop") {
       CheckAll();
+      // Whoever hears of the end may unmount.
+      if (words[0] == "stop") EndAll();
     }
     Answer(line);
     return words[0] != "stop" && board_.failed == 0;

@@ -60,6 +60,8 @@ void Player::Play() {
 
 void Player::PlayOnce() {
   downs_ = board_.downs[options_.view];
+  // Counted already, and not up again: what is found now is not the mount's.
+  if (board_.down[options_.view] != 0) return;
   switch (dice_.Below(20)) {
     case 0:
     case 1:

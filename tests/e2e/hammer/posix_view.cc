@@ -113,6 +113,10 @@ class PosixView final : public View {
 
   absl::Status Move(const std::string& from, const std::string& to,
                     Durability durability) override {
+    // As mv(1) does: the kernel moves a directory that another mount has moved only once it has
+    // seen it there.
+    struct stat there = {};
+    if (lstat(At(from).c_str(), &there) != 0) return Error("lstat", from);
     if (rename(At(from).c_str(), At(to).c_str()) != 0) return Error("rename", from);
     RETURN_IF_ERROR(SyncDirectoryOf(from, durability));
     return SyncDirectoryOf(to, durability);

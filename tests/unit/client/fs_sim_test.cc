@@ -352,6 +352,28 @@ TEST_F(FsSim, WithoutTheServiceNothingIsHeld) {
   EXPECT_EQ(told.Take(), std::set<std::string>());
 }
 
+TEST_F(FsSim, ADirectoryThatAnotherHasMovedIsKnownByItsNewNameAlone) {
+  SimMount here(world_, "here"), there(world_, "there");
+  std::vector<FileSystem::Change> told;
+  here.OnChange([&told](std::vector<FileSystem::Change> changes) {
+    for (FileSystem::Change& change : changes)
+      if (change.gone) told.push_back(std::move(change));
+  });
+  const uint64_t directory = here.Make("old", wire::ENTRY_DIRECTORY);
+  wire::RenameNodeRequest rename;
+  rename.set_from_parent(there.core().root());
+  rename.set_from_name("old");
+  rename.set_to_parent(there.core().root());
+  rename.set_to_name("new");
+  EXPECT_EQ(there.Run(there.core().Rename(rename)), absl::OkStatus());
+  EXPECT_EQ(here.Lookup("new")->inode(), directory);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].name, "old");
+  EXPECT_EQ(told[0].directory, here.core().root());
+  EXPECT_EQ(here.Lookup("new")->inode(), directory);
+  EXPECT_EQ(told.size(), 1u) << "it was told";
+}
+
 TEST_F(FsSim, ListedNamesAreHeldToo) {
   SimMount here(world_, "here"), there(world_, "there");
   Told told(here);

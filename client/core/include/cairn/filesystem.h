@@ -252,6 +252,7 @@ class FileSystem {
     InodeNumber directory = 0;
     std::string name;
     InodeNumber inode = 0;
+    bool gone = false;  // a directory's name, which is known to lead there no more
   };
   // Called on the client's thread, and must not wait. Nothing holds until there is a function. Once
   // this has returned with a null one, none is called any more.
