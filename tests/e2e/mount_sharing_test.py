@@ -125,6 +125,23 @@ class NamesOfAll(SharedMountTest):
             old = self.also(f"old{number}")
             wait_until(lambda path=old: not os.path.exists(path), "the old name is forgotten", 10)
 
+    def test_a_directory_that_another_has_moved_is_moved_on(self):
+        for name in ("a", "b", "a/d"):
+            os.mkdir(self.at(name))
+        os.rename(self.also("a/d"), self.also("b/m"))
+
+        def moved():
+            # Without a look at it before, by which the kernel would learn where it is.
+            try:
+                os.rename(self.at("b/m"), self.at("a/d"))
+            except OSError as error:
+                self.assertEqual(error.errno, errno.ESTALE)
+                return False
+            return True
+
+        wait_until(moved, "it is moved back")
+        self.assertEqual((os.listdir(self.also("a")), os.listdir(self.also("b"))), (["d"], []))
+
     def test_what_is_made_and_removed_is_seen_at_once(self):
         for number in range(20):
             write_file(self.at(f"f{number}"), b"")
