@@ -117,6 +117,8 @@ class MountRounds:
         for turn, jobs in turns:
             for way in order if number % 2 else reversed(order):
                 folder = os.path.join(way.path, "turn")
+                # Nothing of the turn before is still being written.
+                os.sync()
                 os.mkdir(folder)
                 turn(way, folder, jobs)
                 shutil.rmtree(folder)
@@ -129,8 +131,6 @@ class MountRounds:
             return
         if cold:
             self.cache = way.make_cold(self._backing)
-        else:
-            os.sync()
         try:
             self.results.add(name, unit, work())
         except (BenchError, OSError) as error:
