@@ -44,6 +44,9 @@ Task<void> FsFile::Compact() {
     looked_at_ = plan.size() == kRangesMax ? 0 : content_.attributes().version();
     if (!plan.empty()) ++context_.stats.compactions;
   } else if (!absl::IsAborted(gathered) && !absl::IsCancelled(gathered)) {
+    // Of a file that has been removed meanwhile the content goes first.
+    absl::Status there = co_await content_.Refresh();
+    if (!there.ok() || content_.attributes().links() == 0) co_return;
     CAIRN_LOG_INFO("the pieces of {} cannot be gathered: {}", content_.Describe(), gathered);
   }
 }
