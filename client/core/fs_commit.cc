@@ -103,7 +103,12 @@ Task<void> FsWriter::Finish(FsWriter* self, std::shared_ptr<Batch> batch,
     absl::Status sealed = co_await batch->path->Flush();
     if (batch->status.ok()) batch->status = sealed;
     // Whatever went wrong: no server reads the memory any more.
-    if (!batch->status.ok()) co_await batch->path->Abandon();
+    if (!batch->status.ok()) {
+      co_await batch->path->Abandon();
+      // What was written in vain takes room until the lease ends: now, and not when nobody has
+      // written for a while, since whoever finds no room goes on trying.
+      batch->lease->Refuse();
+    }
   }
   if (batch->before != nullptr) {
     const std::shared_ptr<Batch> before = std::exchange(batch->before, nullptr);
