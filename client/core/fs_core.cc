@@ -54,6 +54,7 @@ Task<absl::Status> FsCore::Open(std::string path) {
 }
 
 Task<void> FsCore::Close() {
+  OnChange(nullptr);
   if (opened_) {
     (void)co_await CommitAll();
     std::vector<std::shared_ptr<FsFile>> left;

@@ -281,14 +281,18 @@ TEST_F(FsSim, WhatTheServiceHasLostWithItsPowerIsNotRememberedHere) {
 // What a mount is told of, by name.
 class Told {
  public:
-  explicit Told(SimMount& mount) {
+  explicit Told(SimMount& mount) : mount_(mount) {
     mount.OnChange([this](std::vector<FileSystem::Change> changes) {
       for (const FileSystem::Change& change : changes) names_.insert(change.name);
     });
   }
+  ~Told() { mount_.OnChange(nullptr); }
+  Told(const Told&) = delete;
+  Told& operator=(const Told&) = delete;
   std::set<std::string> Take() { return std::exchange(names_, {}); }
 
  private:
+  SimMount& mount_;
   std::set<std::string> names_;
 };
 
@@ -372,6 +376,7 @@ TEST_F(FsSim, ADirectoryThatAnotherHasMovedIsKnownByItsNewNameAlone) {
   EXPECT_EQ(told[0].directory, here.core().root());
   EXPECT_EQ(here.Lookup("new")->inode(), directory);
   EXPECT_EQ(told.size(), 1u) << "it was told";
+  here.OnChange(nullptr);
 }
 
 TEST_F(FsSim, ListedNamesAreHeldToo) {
