@@ -107,7 +107,7 @@ Task<void> FsWriter::Finish(FsWriter* self, std::shared_ptr<Batch> batch,
       co_await batch->path->Abandon();
       // What was written in vain takes room until the lease ends: now, and not when nobody has
       // written for a while, since whoever finds no room goes on trying.
-      batch->lease->Refuse();
+      if (absl::IsResourceExhausted(batch->status)) batch->lease->Refuse();
     }
   }
   if (batch->before != nullptr) {

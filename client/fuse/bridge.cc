@@ -96,6 +96,7 @@ fuse_lowlevel_ops Bridge::Calls() {
 void Bridge::Begin(fuse_session* session) {
   session_ = session;
   invalidator = std::make_unique<Invalidator>([this](NodeNumber node) { DropCache(node); });
+  if (options.attribute_timeout == absl::ZeroDuration()) return;
   expirer = std::make_unique<NameExpirer>(
       &clock, kExpireAgainAfter, [this](const FileSystem::Change& change) { Expire(change); });
   file_system->OnChange(
