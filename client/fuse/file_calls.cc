@@ -127,7 +127,8 @@ absl::StatusOr<ConstBuffer> Gather(fuse_bufvec* bytes, std::vector<std::byte>* c
 
 void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* bytes, off_t offset,
            fuse_file_info* file) {
-  Call call(request, Operation::kWrite, node);
+  const auto shared = std::make_shared<Call>(request, Operation::kWrite, node);
+  Call& call = *shared;
   std::vector<std::byte> copy;
   const auto piece = Gather(bytes, &copy);
   if (!piece.ok()) return call.Answer(piece.status());
@@ -140,9 +141,10 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* bytes, off_t offset
   }
   const auto place = FileOf(file).Append(*piece);
   if (!place.ok()) return call.Answer(place.status());
-  call.AnswerWritten(piece->size());
-  // Who has the file open otherwise may have cached the page that ended there.
-  call.bridge().invalidator->Add(node);
+  // Who has the file open otherwise may have cached the page that ended there: it goes before the
+  // kernel hears of the new end, up to which it would show that page's zeros.
+  call.bridge().invalidator->Add(node,
+                                 [shared, size = piece->size()] { shared->AnswerWritten(size); });
 }
 
 void Flush(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {

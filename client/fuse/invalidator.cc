@@ -17,10 +17,11 @@ Invalidator::~Invalidator() {
   thread_.join();
 }
 
-void Invalidator::Add(NodeNumber node) {
+void Invalidator::Add(NodeNumber node, std::function<void()> then) {
   {
     std::lock_guard lock(mutex_);
     nodes_.insert(node);
+    if (then != nullptr) then_.push_back(std::move(then));
   }
   changed_.notify_one();
 }
@@ -31,8 +32,10 @@ void Invalidator::Run() {
     changed_.wait(lock, [this] { return stopping_ || !nodes_.empty(); });
     if (nodes_.empty()) return;
     const auto nodes = std::exchange(nodes_, {});
+    const auto then = std::exchange(then_, {});
     lock.unlock();
     for (const NodeNumber node : nodes) drop_(node);
+    for (const auto& call : then) call();
     lock.lock();
   }
 }

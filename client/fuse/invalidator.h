@@ -6,6 +6,7 @@
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "absl/container/flat_hash_set.h"
 #include "client/fuse/node_table.h"
@@ -21,8 +22,8 @@ class Invalidator {
   Invalidator(const Invalidator&) = delete;
   Invalidator& operator=(const Invalidator&) = delete;
 
-  // Soon. One that waits already is not added again.
-  void Add(NodeNumber node);
+  // Soon, and then calls `then`, in no particular order. One that waits already is dropped once.
+  void Add(NodeNumber node, std::function<void()> then = nullptr);
 
  private:
   void Run();
@@ -31,6 +32,7 @@ class Invalidator {
   std::mutex mutex_;
   std::condition_variable changed_;
   absl::flat_hash_set<NodeNumber> nodes_;
+  std::vector<std::function<void()>> then_;
   bool stopping_ = false;
   std::thread thread_;
 };
