@@ -8,6 +8,7 @@ import os
 import random
 import socket
 import stat
+import time
 import unittest
 
 from cairn_harness import MIB, wait_until
@@ -236,9 +237,14 @@ class Content(SharedMountTest):
         def free():
             space = os.statvfs(self.here)
             return space.f_bavail * space.f_frsize
-        before = free()
+
+        def settled():
+            # Nodes tell every second what they have: what the tests before this one wrote may not be counted yet.
+            known = free()
+            time.sleep(3)
+            return known if free() == known else None
+        before = wait_until(settled, "nothing is written or freed any more")
         write_file(self.at("f"), content(24 * MIB), sync=True)
-        # Nodes tell every second what they have.
         wait_until(lambda: free() < before - 20 * MIB, "the space is taken")
         os.unlink(self.at("f"))
         wait_until(lambda: free() > before - 8 * MIB, "the space is free again")
