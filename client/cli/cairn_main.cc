@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <string>
 #include <vector>
@@ -13,10 +14,15 @@
 #include "client/cli/context.h"
 #include "client/cli/interrupts.h"
 #include "client/fuse/mount.h"
+#include "client/fuse/notifier_process.h"
 #include "common/base/clock.h"
 
 int main(int argc, char** argv) {
   using namespace cairn::cli;
+#ifdef CAIRN_HAS_FUSE
+  if (argc == 2 && std::strcmp(argv[1], cairn::kNotifierCommand) == 0)
+    return cairn::RunNotifierProcess();
+#endif
   // A closed pipe is seen as EPIPE by the one who writes to it, sockets of the SDK included.
   signal(SIGPIPE, SIG_IGN);
   Console console = Console::OfProcess();

@@ -9,6 +9,7 @@
 #include "client/core/client_impl.h"
 #include "client/core/fs_convert.h"
 #include "client/core/fs_core.h"
+#include "common/base/clock.h"
 #include "common/base/posix_error.h"
 #include "common/base/status_macros.h"
 
@@ -150,6 +151,7 @@ class DirectoryReaderImpl {
       if (is_behind && is_last_) return nullptr;
       RETURN_IF_ERROR(Load(is_behind ? page_ + 1 : PageOf(position)));
     }
+    ForgetStale();
     return &items_[position - starts_[page_].position];
   }
   InodeNumber inode() const { return inode_; }
@@ -157,6 +159,8 @@ class DirectoryReaderImpl {
 
  private:
   static constexpr size_t kNoPage = SIZE_MAX;
+  // What others change is not always told.
+  static constexpr absl::Duration kFreshFor = absl::Seconds(1);
   struct Start {
     uint64_t position = 0;
     std::string after;
@@ -168,11 +172,19 @@ class DirectoryReaderImpl {
     while (page + 1 < starts_.size() && starts_[page + 1].position <= position) ++page;
     return page;
   }
+  // Attributes that may have changed since they were read.
+  void ForgetStale() {
+    if (changes_->load() == changes_known_ && clock_.Now() < fresh_until_) return;
+    for (DirectoryItem& item : items_) item.attributes.reset();
+  }
   absl::Status Load(size_t page) {
     const std::string after = starts_[page].after;
     std::vector<FsCore::Holding> holding;
+    fresh_until_ = clock_.Now() + kFreshFor;
     ASSIGN_OR_RETURN(wire::ReadDirectoryReply reply,
                      fs_->Run<absl::StatusOr<wire::ReadDirectoryReply>>([&](FsCore& core) {
+                       if (changes_ == nullptr) changes_ = core.CountChanges(inode_);
+                       changes_known_ = changes_->load();
                        return core.ReadDirectory(inode_, after, &holding);
                      }));
     items_.clear();
@@ -201,6 +213,10 @@ class DirectoryReaderImpl {
   std::vector<Start> starts_ = {{}};
   size_t page_ = kNoPage;
   std::vector<DirectoryItem> items_;  // of the page
+  const SystemClock clock_;
+  std::shared_ptr<const client_internal::ChangeCount> changes_;
+  uint64_t changes_known_ = 0;  // by the page
+  MonoTime fresh_until_;
   bool is_last_ = false;
 };
 
@@ -220,6 +236,7 @@ OpenFile::OpenFile(std::shared_ptr<client_internal::OpenFileImpl> impl) : impl_(
 OpenFile::~OpenFile() = default;
 InodeNumber OpenFile::inode() const { return impl_->inode(); }
 bool OpenFile::content_is_unchanged() const { return impl_->opened().handle->is_unchanged; }
+uint64_t OpenFile::size_at_open() const { return impl_->opened().handle->size_at_open; }
 
 absl::StatusOr<size_t> OpenFile::Read(uint64_t offset_bytes, MutableBuffer destination) {
   return impl_->fs().Run<absl::StatusOr<size_t>>([&](FsCore&) {

@@ -36,7 +36,10 @@ void FsContent::DropCaches() {
 
 void FsContent::TakeAttributes(const wire::Attributes& attributes) {
   const bool has_size = attributes_.size_bytes() == attributes.size_bytes();
-  if (attributes_.version() != attributes.version() || !has_size) DropCaches();
+  if (attributes_.version() != attributes.version() || !has_size) {
+    DropCaches();
+    context_.NoteChangeOf(inode_);
+  }
   attributes_ = attributes;
 }
 
@@ -59,6 +62,7 @@ void FsContent::LearnOwnChange(const wire::Attributes& attributes, uint64_t befo
     Overwrite(*changed, *fresh);
   }
   DropCaches();
+  context_.NoteChangeOf(inode_);
   attributes_ = attributes;
   extents_ = std::move(changed);
 }

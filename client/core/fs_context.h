@@ -10,6 +10,7 @@
 
 #include "cairn/filesystem.h"
 #include "client/core/fs_dirty.h"
+#include "client/core/fs_listings.h"
 #include "client/core/fs_names.h"
 #include "client/io/session.h"
 #include "common/task/event.h"
@@ -41,11 +42,18 @@ struct FsContext {
     room.Reset();
   }
 
+  // What is known of the inode is not what it was: its content, its attributes, or its names.
+  void NoteChangeOf(uint64_t inode) {
+    if (listings.empty()) return;
+    for (const uint64_t directory : names.DirectoriesOf(inode)) listings.NoteChange(directory);
+  }
+
   Session& session;
   const FileSystemOptions options;
   const absl::Duration timeout;
   uint64_t stripe_bytes = 0;
   NameHints names;
+  Listings listings;
   std::shared_ptr<MemoryMeter> dirty = std::make_shared<MemoryMeter>();
   Event room;
   // Has something committed, in the background, so that room comes.

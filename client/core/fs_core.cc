@@ -83,6 +83,7 @@ void FsCore::OnChange(std::function<void(std::vector<FileSystem::Change>)> tell)
   tell_ = std::move(tell);
   if (tell_ == nullptr) return directories_.Forget();
   directories_.Start([this](uint64_t directory) {
+    context_.listings.NoteChange(directory);
     std::vector<FileSystem::Change> changes = {{directory, "", directory}};
     for (auto& [name, inode] : context_.names.NamesIn(directory))
       changes.push_back({directory, std::move(name), inode});
@@ -149,6 +150,7 @@ Task<absl::StatusOr<wire::Attributes>> FsCore::Make(wire::MakeNodeRequest reques
   const std::string name = request.name();
   const absl::StatusOr<wire::MakeNodeReply> reply =
       co_await context_.Ask<wire::MakeNodeReply>(wire::MAKE_NODE, std::move(request));
+  context_.listings.NoteChange(parent);
   if (!reply.ok()) co_return reply.status();
   context_.names.Found(reply->attributes().inode(), parent, name);
   const std::shared_ptr<FsFile> file = Find(reply->attributes().inode());
@@ -165,6 +167,8 @@ Task<absl::StatusOr<wire::Attributes>> FsCore::Link(uint64_t inode, uint64_t par
   request.set_buffered(true);
   const absl::StatusOr<wire::LinkNodeReply> reply =
       co_await context_.Ask<wire::LinkNodeReply>(wire::LINK_NODE, std::move(request));
+  context_.listings.NoteChange(parent);
+  context_.NoteChangeOf(inode);
   if (!reply.ok()) co_return reply.status();
   context_.names.Found(inode, parent, name);
   const std::shared_ptr<FsFile> file = Find(inode);
@@ -180,8 +184,10 @@ Task<absl::Status> FsCore::Unlink(uint64_t parent, std::string name, bool direct
   request.set_buffered(true);
   const absl::StatusOr<wire::UnlinkNodeReply> reply =
       co_await context_.Ask<wire::UnlinkNodeReply>(wire::UNLINK_NODE, std::move(request));
+  context_.listings.NoteChange(parent);
   if (!reply.ok()) co_return reply.status();
   context_.names.Gone(parent, name);
+  context_.NoteChangeOf(reply->attributes().inode());
   if (const auto file = Find(reply->attributes().inode()); file != nullptr)
     file->content().Learn(reply->attributes());
   co_return absl::OkStatus();
@@ -203,7 +209,11 @@ Task<absl::Status> FsCore::Rename(wire::RenameNodeRequest request) {
   request.set_buffered(true);
   const absl::StatusOr<wire::RenameNodeReply> reply =
       co_await context_.Ask<wire::RenameNodeReply>(wire::RENAME_NODE, request);
+  context_.listings.NoteChange(request.from_parent());
+  context_.listings.NoteChange(request.to_parent());
   if (!reply.ok()) co_return reply.status();
+  context_.NoteChangeOf(reply->attributes().inode());
+  if (reply->replaced() != 0) context_.NoteChangeOf(reply->replaced());
   context_.names.Gone(request.from_parent(), request.from_name());
   context_.names.Gone(request.to_parent(), request.to_name());
   context_.names.Found(reply->attributes().inode(), request.to_parent(), request.to_name());
@@ -275,11 +285,13 @@ Task<absl::StatusOr<wire::Attributes>> FsCore::SetAttributes(wire::SetAttributes
   request.set_buffered(true);
   if (const std::shared_ptr<FsFile> file = Find(inode); file != nullptr) {
     absl::StatusOr<wire::Attributes> set = co_await file->SetAttributes(std::move(request));
+    context_.NoteChangeOf(inode);
     if (!set.ok()) co_return set;
     co_return co_await file->Complete(*std::move(set));
   }
   const absl::StatusOr<wire::SetAttributesReply> reply =
       co_await context_.Ask<wire::SetAttributesReply>(wire::SET_ATTRIBUTES, request);
+  context_.NoteChangeOf(inode);
   if (!reply.ok()) co_return reply.status();
   if (reply->attributes().links() == 0) co_return HasNoName();
   // The kernel knows that its own truncation has changed the file.
@@ -296,16 +308,17 @@ Task<absl::StatusOr<wire::GetXattrsReply>> FsCore::GetXattrs(uint64_t inode) {
 }
 
 Task<absl::Status> FsCore::SetXattr(wire::SetXattrRequest request) {
-  if (Find(request.node().inode()) == nullptr) {
-    const absl::StatusOr<wire::Attributes> attributes =
-        co_await GetAttributes(request.node().inode());
+  const uint64_t inode = request.node().inode();
+  if (Find(inode) == nullptr) {
+    const absl::StatusOr<wire::Attributes> attributes = co_await GetAttributes(inode);
     if (!attributes.ok()) co_return attributes.status();
     if (attributes->links() == 0) co_return HasNoName();
   }
-  *request.mutable_node() = context_.names.Refer(request.node().inode());
+  *request.mutable_node() = context_.names.Refer(inode);
   request.set_buffered(true);
   const absl::StatusOr<wire::SetXattrReply> reply =
       co_await context_.Ask<wire::SetXattrReply>(wire::SET_XATTR, std::move(request));
+  context_.NoteChangeOf(inode);
   co_return reply.status();
 }
 
@@ -350,6 +363,7 @@ FsCore::Opened FsCore::TakeOpened(const wire::OpenNodeReply& reply, uint64_t ask
   Opened opened{open.file, std::make_shared<FsFile::Handle>()};
   const auto seen = seen_.find(inode);
   opened.handle->is_unchanged = content.SeeAtOpen(seen == seen_.end() ? 0 : seen->second);
+  opened.handle->size_at_open = open.file->writer().size_bytes();
   open.file->Attach(opened.handle);
   return opened;
 }
@@ -361,6 +375,7 @@ Task<absl::StatusOr<FsCore::Opened>> FsCore::Create(wire::MakeNodeRequest reques
   const std::string name = request.name();
   const absl::StatusOr<wire::MakeNodeReply> reply =
       co_await context_.Ask<wire::MakeNodeReply>(wire::MAKE_NODE, std::move(request));
+  context_.listings.NoteChange(parent);
   if (!reply.ok()) co_return reply.status();
   const uint64_t inode = reply->attributes().inode();
   context_.names.Found(inode, parent, name);

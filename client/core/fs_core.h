@@ -49,6 +49,10 @@ class FsCore {
   // `holding`: of each entry.
   Task<absl::StatusOr<wire::ReadDirectoryReply>> ReadDirectory(
       uint64_t inode, std::string after, std::vector<Holding>* holding = nullptr);
+  // Changes of the directory and of what is in it that whoever asked before them does not know.
+  std::shared_ptr<const ChangeCount> CountChanges(uint64_t directory) {
+    return context_.listings.Count(directory);
+  }
   void Remember(uint64_t inode, uint64_t parent, std::string_view name) {
     context_.names.Found(inode, parent, name);
   }

@@ -140,17 +140,20 @@ Task<absl::StatusOr<uint64_t>> FsFile::Seek(OpenFile::SeekTo what, uint64_t offs
 Task<absl::Status> FsFile::Write(std::shared_ptr<Handle> handle, uint64_t offset,
                                  ConstBytes bytes) {
   CO_RETURN_IF_ERROR(CheckWritable(*handle));
+  context_.NoteChangeOf(inode());
   co_return co_await writer_.Write(offset, bytes);
 }
 
 Task<absl::Status> FsFile::WriteOwned(std::shared_ptr<Handle> handle, uint64_t offset,
                                       std::unique_ptr<std::byte[]> memory, uint64_t length) {
   CO_RETURN_IF_ERROR(CheckWritable(*handle));
+  context_.NoteChangeOf(inode());
   co_return co_await writer_.WriteOwned(offset, std::move(memory), length);
 }
 
 Task<absl::StatusOr<uint64_t>> FsFile::Append(std::shared_ptr<Handle> handle, ConstBytes bytes) {
   CO_RETURN_IF_ERROR(CheckWritable(*handle));
+  context_.NoteChangeOf(inode());
   co_return co_await writer_.Append(bytes);
 }
 

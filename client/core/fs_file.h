@@ -19,6 +19,7 @@ class FsFile final : public ReadAheadSource, public std::enable_shared_from_this
     absl::Status untold;  // of a commit in the background
     ReadPattern pattern;
     bool is_unchanged = false;
+    uint64_t size_at_open = 0;
   };
 
   FsFile(FsContext& context, uint64_t inode)

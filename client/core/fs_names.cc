@@ -77,6 +77,14 @@ std::vector<std::pair<uint64_t, std::string>> NameHints::OthersOf(uint64_t inode
   return others;
 }
 
+std::vector<uint64_t> NameHints::DirectoriesOf(uint64_t inode) const {
+  const auto known = by_inode_.find(inode);
+  if (known == by_inode_.end()) return {};
+  std::vector<uint64_t> directories;
+  for (const auto& [directory, name] : known->second) directories.push_back(directory);
+  return directories;
+}
+
 std::vector<std::pair<std::string, uint64_t>> NameHints::NamesIn(uint64_t parent) const {
   std::vector<std::pair<std::string, uint64_t>> names;
   for (auto at = by_name_.lower_bound(Name(parent, ""));

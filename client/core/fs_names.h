@@ -37,6 +37,8 @@ class NameHints {
   // What else it was found by, as directory and name.
   std::vector<std::pair<uint64_t, std::string>> OthersOf(uint64_t inode, uint64_t parent,
                                                          std::string_view name) const;
+  // In which it was found, each once or more.
+  std::vector<uint64_t> DirectoriesOf(uint64_t inode) const;
   // All names that are known in a directory, and what they lead to.
   std::vector<std::pair<std::string, uint64_t>> NamesIn(uint64_t parent) const;
   // From the top of the cluster; nullopt: the way to it is not known.

@@ -12,7 +12,7 @@ namespace {
 
 void GetAttributes(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
   Call call(request, Operation::kGetAttributes, node);
-  call.AnswerAttributes(call.file_system().GetAttributes(call.inode()));
+  call.AnswerFoundAttributes(call.file_system().GetAttributes(call.inode()));
 }
 
 void SetAttributes(fuse_req_t request, fuse_ino_t node, struct stat* wanted, int mask,

@@ -1,12 +1,11 @@
 // See bridge.h.
 #include "client/fuse/bridge.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 
 #include "client/fuse/attributes.h"
+#include "client/fuse/kernel_messages.h"
 #include "common/telemetry/log.h"
 
 namespace cairn {
@@ -22,18 +21,8 @@ constexpr absl::Duration kComplaintsEvery = absl::Seconds(1);
 constexpr absl::Duration kHeld = absl::Seconds(30);
 constexpr absl::Duration kExpireAgainAfter = absl::Seconds(1);
 
-// The kernel's message about a name, of which the library has no function in the releases that are
-// supported: since protocol 7.38 with a flag that lets whoever uses it go on.
+// Since then a name may be let go of while somebody uses it.
 constexpr unsigned kExpiresSince = 38;
-struct ExpireMessage {
-  uint32_t length;
-  int32_t what = 3;  // FUSE_NOTIFY_INVAL_ENTRY
-  uint64_t request = 0;
-  uint64_t parent;
-  uint32_t name_length;
-  uint32_t flags = 1;  // FUSE_EXPIRE_ONLY
-};
-static_assert(sizeof(ExpireMessage) == 32);
 // The largest request that kernels make without being told otherwise by root
 // (fs.fuse.max_pages_limit).
 constexpr unsigned kRequestBytesMax = 1u << 20;
@@ -95,6 +84,7 @@ fuse_lowlevel_ops Bridge::Calls() {
 
 void Bridge::Begin(fuse_session* session) {
   session_ = session;
+  notifier = std::make_unique<Notifier>(fuse_session_fd(session));
   invalidator = std::make_unique<Invalidator>([this](NodeNumber node) { DropCache(node); });
   if (options.attribute_timeout == absl::ZeroDuration()) return;
   expirer = std::make_unique<NameExpirer>(
@@ -105,9 +95,12 @@ void Bridge::Begin(fuse_session* session) {
 
 void Bridge::End() {
   if (expirer != nullptr) file_system->OnChange(nullptr);
+  // Nobody answers any more what the kernel would wait for.
+  if (notifier != nullptr) notifier->Stop();
   expirer.reset();
   lock_queue.Stop();
   invalidator.reset();
+  notifier.reset();
 }
 
 double Bridge::EntrySeconds(const NodeAttributes& attributes) const {
@@ -137,8 +130,7 @@ fuse_entry_param Bridge::EntryOf(const NodeAttributes& attributes) const {
 }
 
 void Bridge::DropCache(NodeNumber node) {
-  // ENOENT: the kernel knows it no more. Others: the mount is going away.
-  static_cast<void>(fuse_lowlevel_notify_inval_inode(session_, node, 0, 0));
+  notifier->Tell(Notifier::kPages, DropPagesMessage(node));
 }
 
 // Unlike pages, attributes are not locked while a call waits for its answer.
@@ -154,20 +146,9 @@ void Bridge::Expire(const FileSystem::Change& change) {
   DropAttributes(nodes.NodeOf(change.inode));
   if (change.name.empty()) return;
   const NodeNumber parent = nodes.NodeOf(change.directory);
-  if (change.gone || !expires_names_) {
-    static_cast<void>(fuse_lowlevel_notify_inval_entry(session_, parent, change.name.c_str(),
-                                                       change.name.size()));
-    return;
-  }
-  ExpireMessage message;
-  message.parent = parent;
-  message.name_length = static_cast<uint32_t>(change.name.size());
-  message.length = static_cast<uint32_t>(sizeof(message) + change.name.size() + 1);
-  std::string bytes(reinterpret_cast<const char*>(&message), sizeof(message));
-  bytes.append(change.name).push_back('\0');
-  // ENOENT: the kernel knows it no more. Others: the mount is going away.
-  const ssize_t told = write(fuse_session_fd(session_), bytes.data(), bytes.size());
-  static_cast<void>(told);
+  const bool drops = change.gone || !expires_names_;
+  notifier->Tell(Notifier::kNames, drops ? DropNameMessage(parent, change.name)
+                                         : ExpireNameMessage(parent, change.name));
 }
 
 void Bridge::TakeBack(InodeNumber inode, uint64_t count) {
@@ -210,6 +191,7 @@ void Call::AnswerEntry(const absl::StatusOr<NodeAttributes>& made) {
   if (!made.ok()) return Answer(made.status());
   // Before the answer: the kernel may forget it at once.
   bridge_.nodes.Refer(made->inode);
+  bridge_.open_sizes.Tell(made->inode, made->size_bytes);
   const fuse_entry_param entry = bridge_.EntryOf(*made);
   Record(0);
   // Whoever asked may have been killed; then nobody forgets.
@@ -219,8 +201,26 @@ void Call::AnswerEntry(const absl::StatusOr<NodeAttributes>& made) {
 void Call::AnswerAttributes(const absl::StatusOr<NodeAttributes>& attributes) {
   if (!attributes.ok()) return Answer(attributes.status());
   const struct stat stat = ToStat(*attributes);
+  bridge_.open_sizes.Tell(attributes->inode, attributes->size_bytes);
   Record(0);
   fuse_reply_attr(request_, &stat, bridge_.AttributeSeconds(*attributes));
+}
+
+void Call::WhenItMayGrow(const absl::StatusOr<NodeAttributes>& found,
+                         std::function<void(Call&)> answer) {
+  if (!found.ok() || !bridge_.open_sizes.WouldGrow(found->inode, found->size_bytes))
+    return answer(*this);
+  const auto later = std::make_shared<Call>(*this);
+  bridge_.invalidator->Add(bridge_.nodes.NodeOf(found->inode),
+                           [later, answer = std::move(answer)] { answer(*later); });
+}
+
+void Call::AnswerFoundEntry(const absl::StatusOr<NodeAttributes>& found) {
+  WhenItMayGrow(found, [found](Call& call) { call.AnswerEntry(found); });
+}
+
+void Call::AnswerFoundAttributes(const absl::StatusOr<NodeAttributes>& found) {
+  WhenItMayGrow(found, [found](Call& call) { call.AnswerAttributes(found); });
 }
 
 bool Call::AnswerBytes(std::span<const std::byte> bytes) {

@@ -6,6 +6,7 @@
 #include <fuse_lowlevel.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -17,6 +18,8 @@
 #include "client/fuse/lock_table.h"
 #include "client/fuse/name_expirer.h"
 #include "client/fuse/node_table.h"
+#include "client/fuse/notifier.h"
+#include "client/fuse/open_sizes.h"
 #include "client/fuse/operation_stats.h"
 #include "common/base/clock.h"
 
@@ -65,9 +68,11 @@ class Bridge {
   const BridgeOptions options;
   const SystemClock clock;
   NodeTable nodes;
+  OpenSizes open_sizes;
   OperationStats& stats;
   LockTable locks;
   LockQueue lock_queue;
+  std::unique_ptr<Notifier> notifier;
   std::unique_ptr<Invalidator> invalidator;
   std::unique_ptr<NameExpirer> expirer;
 
@@ -82,7 +87,8 @@ class Bridge {
 class Call {
  public:
   Call(fuse_req_t request, Operation operation, NodeNumber node);
-  Call(const Call&) = delete;
+  // One of the two answers.
+  Call(const Call&) = default;
   Call& operator=(const Call&) = delete;
 
   Bridge& bridge() { return bridge_; }
@@ -95,6 +101,10 @@ class Call {
   void Refuse(int error);
   void AnswerEntry(const absl::StatusOr<NodeAttributes>& made);
   void AnswerAttributes(const absl::StatusOr<NodeAttributes>& attributes);
+  // As the above, of a file that may have grown at others' hands; perhaps later. Not of a call for
+  // whose time the kernel keeps pages locked, or unwritten.
+  void AnswerFoundEntry(const absl::StatusOr<NodeAttributes>& found);
+  void AnswerFoundAttributes(const absl::StatusOr<NodeAttributes>& found);
   void AnswerText(const std::string& text);  // of a link
   void AnswerXattr(std::string_view value, size_t room);
   void AnswerWritten(size_t bytes);
@@ -110,6 +120,9 @@ class Call {
 
  private:
   void Record(int error);
+  // `answer`s now, or when the kernel has dropped the page in which the file ended.
+  void WhenItMayGrow(const absl::StatusOr<NodeAttributes>& found,
+                     std::function<void(Call&)> answer);
 
   const fuse_req_t request_;
   const Operation operation_;

@@ -54,7 +54,10 @@ class Listing {
     return Add(name, Nameless(inode, NodeType::kDirectory), next);
   }
   bool AddItem(const DirectoryItem& item, off_t next) {
-    if (detail_ == Detail::kNames || !item.attributes.has_value())
+    // The kernel would take one that is open for as long as it was then; it asks, if it wants to
+    // know.
+    if (detail_ == Detail::kNames || !item.attributes.has_value() ||
+        call_.bridge().open_sizes.IsOpen(item.inode))
       return Add(item.name.c_str(), Nameless(item.inode, item.type), next);
     if (!Add(item.name.c_str(), call_.bridge().EntryOf(*item.attributes), next)) return false;
     // The kernel knows it by this as by a look-up.

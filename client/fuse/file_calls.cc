@@ -15,9 +15,17 @@
 namespace cairn {
 namespace {
 
-OpenFile& FileOf(const fuse_file_info* file) {
-  return *reinterpret_cast<OpenFile*>(static_cast<uintptr_t>(file->fh));
+// What one open(2) has made.
+struct KernelFile {
+  std::unique_ptr<OpenFile> file;
+  bool appends_whole = false;
+};
+
+KernelFile& KernelFileOf(const fuse_file_info* file) {
+  return *reinterpret_cast<KernelFile*>(static_cast<uintptr_t>(file->fh));
 }
+
+OpenFile& FileOf(const fuse_file_info* file) { return *KernelFileOf(file).file; }
 
 OpenMode ModeOf(int flags) {
   switch (flags & O_ACCMODE) {
@@ -41,24 +49,42 @@ absl::Status Empty(FileSystem& file_system, InodeNumber inode) {
 // and others' records would get between the two.
 bool AppendsWhole(int flags) { return (flags & O_APPEND) != 0; }
 
+// From here on the kernel may use it; false: nobody wanted it any more.
+template <class AnswerIt>
+bool HandOver(Call& call, std::unique_ptr<OpenFile> opened, fuse_file_info* file,
+              const AnswerIt& answer) {
+  const InodeNumber inode = opened->inode();
+  const bool empties = (file->flags & O_TRUNC) != 0;
+  OpenSizes& sizes = call.bridge().open_sizes;
+  sizes.Open(inode, opened->size_at_open());
+  if (empties) sizes.Tell(inode, 0);
+  file->keep_cache = !empties && opened->content_is_unchanged();
+  file->direct_io = AppendsWhole(file->flags);
+  auto made = std::make_unique<KernelFile>(std::move(opened), AppendsWhole(file->flags));
+  file->fh = reinterpret_cast<uintptr_t>(made.get());
+  if (answer()) {
+    static_cast<void>(made.release());
+    return true;
+  }
+  sizes.Close(inode);
+  return false;
+}
+
 // O_DIRECT is left to the kernel, which passes by its cache and keeps it right for those who use
 // it: with direct_io here, others that have the file open would see old pages.
 void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
   Call call(request, Operation::kOpen, node);
   auto opened = call.file_system().OpenFileAt(call.inode(), ModeOf(file->flags));
   if (!opened.ok()) return call.Answer(opened.status());
-  const bool empties = (file->flags & O_TRUNC) != 0;
-  if (empties) {
+  if ((file->flags & O_TRUNC) != 0) {
     const absl::Status emptied = Empty(call.file_system(), call.inode());
     if (!emptied.ok()) return call.Answer(emptied);
   }
-  file->keep_cache = !empties && (*opened)->content_is_unchanged();
-  file->direct_io = AppendsWhole(file->flags);
-  // The kernel would go on by the size that it knows, until that is too old.
-  if (!file->keep_cache) call.bridge().DropAttributes(node);
-  file->fh = reinterpret_cast<uintptr_t>(opened->get());
-  // Else nobody closes it.
-  if (call.AnswerOpen(*file)) static_cast<void>(opened->release());
+  HandOver(call, *std::move(opened), file, [&] {
+    // The kernel would go on by the size that it knows, until that is too old.
+    if (!file->keep_cache) call.bridge().DropAttributes(node);
+    return call.AnswerOpen(*file);
+  });
 }
 
 void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
@@ -81,15 +107,9 @@ void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode
     attributes.size_bytes = attributes.stored_bytes = 0;
   }
   call.bridge().nodes.Refer(attributes.inode);
-  file->keep_cache = created->file->content_is_unchanged();
-  file->direct_io = AppendsWhole(file->flags);
-  file->fh = reinterpret_cast<uintptr_t>(created->file.get());
-  if (call.AnswerCreated(attributes, *file)) {
-    static_cast<void>(created->file.release());
-  } else {
-    created->file.reset();
-    call.bridge().TakeBack(attributes.inode, 1);
-  }
+  const bool taken = HandOver(call, std::move(created->file), file,
+                              [&] { return call.AnswerCreated(attributes, *file); });
+  if (!taken) call.bridge().TakeBack(attributes.inode, 1);
 }
 
 void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_file_info* file) {
@@ -137,14 +157,21 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* bytes, off_t offset
   if (!appends) {
     const absl::Status written = FileOf(file).Write(static_cast<uint64_t>(offset), *piece);
     if (!written.ok()) return call.Answer(written);
+    call.bridge().open_sizes.TellWritten(call.inode(), offset + piece->size());
     return call.AnswerWritten(piece->size());
   }
   const auto place = FileOf(file).Append(*piece);
   if (!place.ok()) return call.Answer(place.status());
-  // Who has the file open otherwise may have cached the page that ended there: it goes before the
-  // kernel hears of the new end, up to which it would show that page's zeros.
-  call.bridge().invalidator->Add(node,
-                                 [shared, size = piece->size()] { shared->AnswerWritten(size); });
+  // Who has the file open otherwise may have cached the page that ended there.
+  const auto answer = [shared, end = *place + piece->size(), size = piece->size()] {
+    shared->bridge().open_sizes.TellWritten(shared->inode(), end);
+    shared->AnswerWritten(size);
+  };
+  if (KernelFileOf(file).appends_whole) return call.bridge().invalidator->Add(node, answer);
+  // O_APPEND was set later: the kernel keeps the page locked until it has its answer, and has put
+  // the bytes where it took the end to be.
+  answer();
+  call.bridge().invalidator->Add(node);
 }
 
 void Flush(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
@@ -157,7 +184,8 @@ void Flush(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
 
 void Release(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
   Call call(request, Operation::kRelease, node);
-  delete &FileOf(file);
+  delete &KernelFileOf(file);
+  call.bridge().open_sizes.Close(call.inode());
   if (file->flock_release != 0) ReleaseLocks(call, FileLockKind::kFlock, file->lock_owner);
   call.Answer(absl::OkStatus());
 }

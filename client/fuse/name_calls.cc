@@ -25,7 +25,7 @@ NewNodeOptions NewNode(fuse_req_t request, NodeType type, mode_t mode) {
 
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
   Call call(request, Operation::kLookup, parent);
-  call.AnswerEntry(call.file_system().Lookup(call.inode(), name));
+  call.AnswerFoundEntry(call.file_system().Lookup(call.inode(), name));
 }
 
 void Forget(fuse_req_t request, fuse_ino_t node, uint64_t count) {

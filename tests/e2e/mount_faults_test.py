@@ -1,8 +1,10 @@
 """Goal: whoever is killed, the mount, its user or the server, nothing that was synced or closed is lost, nothing hangs and
 nobody is left locked out. Method: SIGKILL and SIGSTOP to real processes while files are open, and looks from elsewhere."""
 
+import contextlib
 import errno
 import fcntl
+import glob
 import os
 import random
 import signal
@@ -20,6 +22,33 @@ SESSION_PATIENCE_S = 60
 
 def content(seed, size):
     return random.Random(seed).randbytes(size)
+
+
+def descendants(pid):
+    """The process and all it has started."""
+    with contextlib.suppress(OSError):
+        found = [pid]
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as children:
+                found += [each for child in children.read().split() for each in descendants(int(child))]
+        return found
+    return []
+
+
+def is_running(pid):
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="ascii") as state:
+        return state.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    return False
+
+
+def waits_in_kernel(pid):
+    """Whether a thread of it or of what it has started waits for something that no signal ends."""
+    for process in descendants(pid):
+        for task in glob.glob(f"/proc/{process}/task/*/stat"):
+            with contextlib.suppress(OSError), open(task, encoding="ascii") as state:
+                if state.read().rsplit(")", 1)[1].split()[0] == "D":
+                    return True
+    return False
 
 
 class KilledMount(MountTest):
@@ -117,6 +146,27 @@ class KilledMount(MountTest):
         self.assertFalse(is_mounted(mount.mountpoint))
         with self.mount(cluster, "again", start=False) as again:
             self.assertEqual(read_file(os.path.join(again.mountpoint, "f")), content(3, 9 * MIB))
+
+    def test_it_goes_at_once_though_the_kernel_is_being_told_of_something(self):
+        cluster, mount = self.mounted_cluster()
+        top = os.path.join(mount.mountpoint, "d")
+        os.mkdir(top)
+        for number in range(20):
+            write_file(os.path.join(top, f"f{number}"), b"content")
+        self.assertEqual(len(os.listdir(top)), 20)
+        self.assertEqual(sum(os.stat(os.path.join(top, f"f{number}")).st_size for number in range(20)), 140)
+        # Nobody answers: the directory stays locked, and the mount soon tells the kernel that it knows nothing of it
+        # any more, which waits for that.
+        cluster.stop(FOUNDER)
+        peer = self.peer()
+        peer.tell(os.mkdir, os.path.join(top, "new"))
+        wait_until(lambda: waits_in_kernel(mount.pid()), "the kernel is being told")
+        processes = descendants(mount.pid())
+        mount.kill()
+        with self.assertRaises(OSError):
+            peer.answer()
+        self.assert_errno((errno.ENOTCONN, errno.ECONNABORTED), os.listdir, top)
+        wait_until(lambda: not any(map(is_running, processes)), "nothing of it runs any more")
 
 
 class KilledUser(MountTest):

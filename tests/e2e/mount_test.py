@@ -3,6 +3,7 @@ of a real node, also as another user; what a test expects is checked on a local 
 
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
 import random
@@ -81,6 +82,16 @@ class Content(SharedMountTest):
         expected = b"".join(b"a%04d" % number + b"b%04d" % number for number in range(50))
         self.assertEqual(os.pread(first, 1000, 0), expected)
         self.assertEqual(read_file(self.at("f")), expected)
+
+    def test_appending_that_is_set_later_goes_to_the_end_and_ends(self):
+        write_file(self.at("f"), b"x" * 5000)
+        fd = self.opened(self.at("f"))
+        # The kernel holds a page that it has not read locked until its write is answered.
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
+        for _ in range(20):
+            os.write(fd, b"y" * 300)
+        self.assertEqual(read_file(self.at("f")), b"x" * 5000 + b"y" * 6000)
 
     def test_a_truncated_file_grows_again_with_zeros(self):
         written = content(100_000)
@@ -513,6 +524,31 @@ class Listing(SharedMountTest):
         while (name := next_name()) is not None:
             again.append(name.decode())
         self.assertEqual(sorted(again), sorted([*names, "new", ".", ".."]))
+
+    def test_what_changes_while_it_is_listed_is_not_taken_for_what_it_was(self):
+        names = [f"f{number:04}" for number in range(1200)]
+        for name in names:
+            write_file(self.at(name), b"x")
+        # By a mount that knows nothing of them yet, and has them listed from a page read before the changes.
+        with os.scandir(self.there) as listing:
+            seen = {next(listing).name}
+            for name in names[::40]:
+                os.unlink(self.also(name))
+            for name in names[20::40]:
+                with open(self.also(name), "ab") as file:
+                    file.write(b"y" * 10)
+            for name in names[10::40]:
+                os.rename(self.also(name), self.also("r" + name))
+            for name in names[30::40]:
+                os.chmod(self.also(name), 0o600)
+            seen.update(entry.name for entry in listing)
+        self.assertLessEqual(set(names[5::10]), seen)
+        for name in names[::40] + names[10::40]:
+            self.assert_errno(errno.ENOENT, os.stat, self.also(name))
+        for name in names[20::40]:
+            self.assertEqual(read_file(self.also(name)), b"x" + b"y" * 10)
+        for name in names[30::40]:
+            self.assertEqual(stat.S_IMODE(os.stat(self.also(name)).st_mode), 0o600)
 
 
 class Attributes(SharedMountTest):

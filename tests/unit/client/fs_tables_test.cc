@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "client/core/fs_listings.h"
 #include "client/core/fs_locks.h"
 #include "client/core/fs_names.h"
 #include "client/core/fs_readahead.h"
@@ -131,6 +132,44 @@ TEST(NameHints, AllNamesInADirectoryAreFound) {
   EXPECT_EQ(names.NamesIn(2), (Names{{"", 11}, {"x", 10}}));
   EXPECT_EQ(names.NamesIn(3), (Names{{"y", 12}}));
   EXPECT_EQ(names.NamesIn(4), Names());
+}
+
+TEST(NameHints, TheDirectoriesOfAnInodeAreThoseOfAllItsNames) {
+  NameHints names;
+  names.SetRoot(1, "");
+  names.Found(7, 1, "a");
+  names.Found(7, 3, "b");
+  names.Found(7, 3, "c");
+  EXPECT_EQ(names.DirectoriesOf(7), (std::vector<uint64_t>{1, 3, 3}));
+  names.Gone(1, "a");
+  EXPECT_EQ(names.DirectoriesOf(7), (std::vector<uint64_t>{3, 3}));
+  EXPECT_TRUE(names.DirectoriesOf(8).empty());
+}
+
+TEST(Listings, CountChangesForAsLongAsSomebodyWantsToKnow) {
+  Listings listings;
+  EXPECT_TRUE(listings.empty());
+  listings.NoteChange(1);
+  auto first = listings.Count(1);
+  const uint64_t began = first->load();
+  listings.NoteChange(2);
+  EXPECT_EQ(first->load(), began);
+  const auto other = listings.Count(1);
+  EXPECT_EQ(other->load(), first->load());
+  listings.NoteChange(1);
+  EXPECT_NE(first->load(), began);
+  first.reset();
+  listings.NoteChange(1);
+  EXPECT_EQ(other->load(), began + 2);
+}
+
+TEST(Listings, ThoseThatHaveEndedAreForgotten) {
+  Listings listings;
+  const auto kept = listings.Count(1);
+  for (uint64_t directory = 2; directory < 1000; ++directory) (void)listings.Count(directory);
+  for (uint64_t directory = 2; directory < 1000; ++directory) listings.NoteChange(directory);
+  listings.NoteChange(1);
+  EXPECT_EQ(kept->load(), 1u);
 }
 
 TEST(NameHints, NamesThatGoInCirclesEnd) {

@@ -119,6 +119,8 @@ class OpenFile {
   InodeNumber inode() const;
   // The content is the same as when this file system had it open last: what is cached of it holds.
   bool content_is_unchanged() const;
+  // When it was opened, with what had been written here by then.
+  uint64_t size_at_open() const;
 
   // Fills `destination` from `offset_bytes` on; returns how many bytes, fewer at the end of the
   // file.
@@ -164,6 +166,7 @@ struct DirectoryItem {
   std::string name;
   InodeNumber inode = 0;
   NodeType type = NodeType::kFile;
+  // None: what was read of them may be different by now; FileSystem::Lookup() tells.
   std::optional<NodeAttributes> attributes;
 };
 
