@@ -101,7 +101,8 @@ class Call {
   void Refuse(int error);
   void AnswerEntry(const absl::StatusOr<NodeAttributes>& made);
   void AnswerAttributes(const absl::StatusOr<NodeAttributes>& attributes);
-  // As the above, of a file that may have grown at others' hands; perhaps later. Not of a call for
+  // As the above, of a file that may have grown at others' hands: then later, and the kernel passes
+  // it on to who has asked, but believes in the size only when it asks again. Not of a call for
   // whose time the kernel keeps pages locked, or unwritten.
   void AnswerFoundEntry(const absl::StatusOr<NodeAttributes>& found);
   void AnswerFoundAttributes(const absl::StatusOr<NodeAttributes>& found);

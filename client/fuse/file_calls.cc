@@ -49,42 +49,48 @@ absl::Status Empty(FileSystem& file_system, InodeNumber inode) {
 // and others' records would get between the two.
 bool AppendsWhole(int flags) { return (flags & O_APPEND) != 0; }
 
-// From here on the kernel may use it; false: nobody wanted it any more.
-template <class AnswerIt>
-bool HandOver(Call& call, std::unique_ptr<OpenFile> opened, fuse_file_info* file,
-              const AnswerIt& answer) {
+// The kernel has it open once it is told so.
+fuse_file_info HandOver(Bridge& bridge, std::unique_ptr<OpenFile> opened, fuse_file_info file) {
+  const bool empties = (file.flags & O_TRUNC) != 0;
+  file.keep_cache = !empties && opened->content_is_unchanged();
+  file.direct_io = AppendsWhole(file.flags);
   const InodeNumber inode = opened->inode();
-  const bool empties = (file->flags & O_TRUNC) != 0;
-  OpenSizes& sizes = call.bridge().open_sizes;
-  sizes.Open(inode, opened->size_at_open());
-  if (empties) sizes.Tell(inode, 0);
-  file->keep_cache = !empties && opened->content_is_unchanged();
-  file->direct_io = AppendsWhole(file->flags);
-  auto made = std::make_unique<KernelFile>(std::move(opened), AppendsWhole(file->flags));
-  file->fh = reinterpret_cast<uintptr_t>(made.get());
-  if (answer()) {
-    static_cast<void>(made.release());
-    return true;
-  }
-  sizes.Close(inode);
-  return false;
+  bridge.open_sizes.Open(inode, opened->size_at_open());
+  // It asks for the size then.
+  if (!file.keep_cache) bridge.open_sizes.Forget(inode);
+  file.fh = reinterpret_cast<uintptr_t>(new KernelFile{std::move(opened), file.direct_io != 0});
+  return file;
+}
+
+// Nobody else closes what nobody wanted any more.
+void TakeBackOpen(Bridge& bridge, const fuse_file_info& file) {
+  const std::unique_ptr<KernelFile> made(&KernelFileOf(&file));
+  bridge.open_sizes.Close(made->file->inode());
 }
 
 // O_DIRECT is left to the kernel, which passes by its cache and keeps it right for those who use
 // it: with direct_io here, others that have the file open would see old pages.
 void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
   Call call(request, Operation::kOpen, node);
+  Bridge& bridge = call.bridge();
   auto opened = call.file_system().OpenFileAt(call.inode(), ModeOf(file->flags));
   if (!opened.ok()) return call.Answer(opened.status());
-  if ((file->flags & O_TRUNC) != 0) {
+  const bool empties = (file->flags & O_TRUNC) != 0;
+  if (empties) {
     const absl::Status emptied = Empty(call.file_system(), call.inode());
     if (!emptied.ok()) return call.Answer(emptied);
   }
-  HandOver(call, *std::move(opened), file, [&] {
+  const bool is_shared = bridge.open_sizes.IsOpen(call.inode());
+  const fuse_file_info handed = HandOver(bridge, *std::move(opened), *file);
+  auto answer = [call, handed, node]() mutable {
     // The kernel would go on by the size that it knows, until that is too old.
-    if (!file->keep_cache) call.bridge().DropAttributes(node);
-    return call.AnswerOpen(*file);
-  });
+    if (!handed.keep_cache) call.bridge().DropAttributes(node);
+    if (!call.AnswerOpen(handed)) TakeBackOpen(call.bridge(), handed);
+  };
+  // The kernel drops the pages when it has its answer, and may give others more of them before,
+  // with the size that this one asks for.
+  if (is_shared && !empties && !handed.keep_cache) return bridge.invalidator->Add(node, answer);
+  answer();
 }
 
 void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
@@ -107,9 +113,10 @@ void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode
     attributes.size_bytes = attributes.stored_bytes = 0;
   }
   call.bridge().nodes.Refer(attributes.inode);
-  const bool taken = HandOver(call, std::move(created->file), file,
-                              [&] { return call.AnswerCreated(attributes, *file); });
-  if (!taken) call.bridge().TakeBack(attributes.inode, 1);
+  const fuse_file_info handed = HandOver(call.bridge(), std::move(created->file), *file);
+  if (call.AnswerCreated(attributes, handed)) return;
+  TakeBackOpen(call.bridge(), handed);
+  call.bridge().TakeBack(attributes.inode, 1);
 }
 
 void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_file_info* file) {

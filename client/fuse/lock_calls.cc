@@ -43,7 +43,10 @@ void Enqueue(fuse_req_t request, fuse_ino_t node, const FileLockRequest& lock, b
     if (outcome == LockQueue::Outcome::kInterrupted) return call->Refuse(EINTR);
     if (outcome == LockQueue::Outcome::kTaken) return call->Refuse(EAGAIN);
     // What others have written under their locks is to be seen under this one.
-    if (outcome == LockQueue::Outcome::kGot) call->bridge().DropCache(node);
+    if (outcome == LockQueue::Outcome::kGot) {
+      call->bridge().DropCache(node);
+      call->bridge().open_sizes.Forget(call->inode());
+    }
     call->Answer(status);
   };
   bridge.lock_queue.Add(std::move(queued), [request, &bridge] {

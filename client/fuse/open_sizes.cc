@@ -35,6 +35,8 @@ void OpenSizes::TellWritten(InodeNumber inode, uint64_t end_bytes) {
   file->second.size_bytes = std::max(file->second.size_bytes, end_bytes);
 }
 
+void OpenSizes::Forget(InodeNumber inode) { Tell(inode, UINT64_MAX); }
+
 bool OpenSizes::WouldGrow(InodeNumber inode, uint64_t size_bytes) const {
   std::lock_guard lock(mutex_);
   const auto file = files_.find(inode);

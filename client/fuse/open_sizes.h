@@ -14,7 +14,7 @@ namespace cairn {
 // Thread-safe.
 class OpenSizes {
  public:
-  // Once more; Close() as often. The first who opens it finds it so long.
+  // Once more; Close() as often. The kernel has known its size when the first opened it.
   void Open(InodeNumber inode, uint64_t size_bytes);
   void Close(InodeNumber inode);
   bool IsOpen(InodeNumber inode) const;
@@ -23,13 +23,16 @@ class OpenSizes {
   void Tell(InodeNumber inode, uint64_t size_bytes);
   // It has written up to there itself.
   void TellWritten(InodeNumber inode, uint64_t end_bytes);
+  // The kernel has dropped what it had cached, and asks for the size before it reads again: what it
+  // hears then is no growth.
+  void Forget(InodeNumber inode);
   // Whether the file is open, and the kernel takes it for shorter than that.
   bool WouldGrow(InodeNumber inode, uint64_t size_bytes) const;
 
  private:
   struct File {
     uint64_t opens = 0;
-    uint64_t size_bytes = 0;
+    uint64_t size_bytes = 0;  // UINT64_MAX: forgotten
   };
 
   mutable std::mutex mutex_;

@@ -39,6 +39,16 @@ TEST(OpenSizes, WhatTheKernelHasWrittenIsNoNews) {
   EXPECT_TRUE(sizes.WouldGrow(7, 21));
 }
 
+TEST(OpenSizes, WhatIsHeardAfterItWasForgottenIsNoGrowth) {
+  OpenSizes sizes;
+  sizes.Open(7, 10);
+  sizes.Forget(7);
+  sizes.TellWritten(7, 30);
+  EXPECT_FALSE(sizes.WouldGrow(7, 40));
+  sizes.Tell(7, 40);
+  EXPECT_TRUE(sizes.WouldGrow(7, 41));
+}
+
 TEST(OpenSizes, IsKnownUntilTheLastCloses) {
   OpenSizes sizes;
   sizes.Open(7, 10);
