@@ -155,6 +155,14 @@ absl::StatusOr<ExtentPage> ReadExtents(const Transaction& txn, InodeId inode, ui
   return page;
 }
 
+// Whether it is still what it was when `version` was read: what has been read since is of that
+// version then, too.
+absl::StatusOr<bool> IsStill(const Transaction& txn, InodeId inode, uint64_t version) {
+  const Transaction now(txn.kv());
+  ASSIGN_OR_RETURN(const auto record, Find<disk::InodeRecord>(now, kFamilyInode, InodeKey(inode)));
+  return record.has_value() && record->version() == version;
+}
+
 // How policies know a file, and what they say of reading it.
 absl::Status DescribeTiering(const Transaction& txn, const Resolved& file, wire::StatReply* reply) {
   ASSIGN_OR_RETURN(const uint64_t subjects, txn.Read(Counter::kTierSubjects));
@@ -180,8 +188,11 @@ absl::StatusOr<wire::StatReply> Stat(const Transaction& txn, const wire::StatReq
   if (resolved.node.type == disk::INODE_FILE) {
     ASSIGN_OR_RETURN(ExtentPage page,
                      ReadExtents(txn, resolved.node.inode, 0, reply.entry().size_bytes()));
-    reply.set_more_extents(page.more);
-    if (!page.more) *reply.mutable_extents() = std::move(page.runs);
+    ASSIGN_OR_RETURN(const bool is_still,
+                     IsStill(txn, resolved.node.inode, reply.entry().version()));
+    // Of a file that was changed meanwhile who asks for them hears that.
+    reply.set_more_extents(page.more || (!is_still && reply.entry().size_bytes() > 0));
+    if (!reply.more_extents()) *reply.mutable_extents() = std::move(page.runs);
     RETURN_IF_ERROR(DescribeTiering(txn, resolved, &reply));
   }
   return reply;
@@ -228,13 +239,17 @@ absl::StatusOr<wire::ListReply> List(const Transaction& txn, const wire::ListReq
   return reply;
 }
 
+absl::Status WasReplaced() {
+  return absl::NotFoundError("the file was replaced or removed since it was opened");
+}
+
 absl::StatusOr<wire::GetExtentsReply> GetExtents(const Transaction& txn,
                                                  const wire::GetExtentsRequest& request) {
   const InodeId inode(request.inode());
   ASSIGN_OR_RETURN(const auto record, Find<disk::InodeRecord>(txn, kFamilyInode, InodeKey(inode)));
   if (!record.has_value() || record->incomplete() ||
       (request.version() != 0 && record->version() != request.version())) {
-    return absl::NotFoundError("the file was replaced or removed since it was opened");
+    return WasReplaced();
   }
   if (record->type() != disk::INODE_FILE)
     return absl::InvalidArgumentError("only files have extents");
@@ -245,6 +260,8 @@ absl::StatusOr<wire::GetExtentsReply> GetExtents(const Transaction& txn,
   const uint64_t end =
       request.length_bytes() == 0 ? size : request.offset_bytes() + request.length_bytes();
   ASSIGN_OR_RETURN(ExtentPage page, ReadExtents(txn, inode, request.offset_bytes(), end));
+  ASSIGN_OR_RETURN(const bool is_still, IsStill(txn, inode, record->version()));
+  if (!is_still) return WasReplaced();
   wire::GetExtentsReply reply;
   *reply.mutable_extents() = std::move(page.runs);
   reply.set_more(page.more);

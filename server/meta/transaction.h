@@ -91,6 +91,7 @@ class Transaction {
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;
 
+  // What was read once is not read again: later changes of the store are not seen.
   absl::StatusOr<std::optional<std::string>> Get(ColumnFamily family, std::string_view key) const;
   void Put(ColumnFamily family, std::string_view key, std::string value);
   void Delete(ColumnFamily family, std::string_view key);
@@ -140,6 +141,7 @@ class Transaction {
   // For counts. REQUIRES: the count is at least `amount`.
   absl::Status Subtract(Counter counter, uint64_t amount);
 
+  Kv& kv() const { return *kv_; }
   Effects& effects() { return effects_; }
   // Whose command is applied from now on.
   void SetClient(uint64_t client) { client_ = client; }

@@ -2,11 +2,14 @@
 // where it came from; leases, quotas, buffered mutations and power cuts, attributes.
 #include "server/meta/fs_content.h"
 
+#include <functional>
 #include <map>
 #include <numeric>
 #include <random>
+#include <utility>
 
 #include "server/meta/extents.h"
+#include "server/meta/meta_store.h"
 #include "tests/unit/meta/fs_fixture.h"
 
 namespace cairn {
@@ -128,6 +131,56 @@ TEST_F(FsContent, RandomChangesMatchAModelAndLeaveNothingBehind) {
   uint64_t freed = 0;
   for (const StripeSpan& span : ReclaimAll()) freed += span.count;
   EXPECT_EQ(freed, lease.stripes().count());
+}
+
+// Has something done once, in the middle of a question: when it has found the file and turns to its
+// extents.
+class InterruptedKv final : public Kv {
+ public:
+  InterruptedKv(Kv& kv, std::function<void()> interrupt)
+      : kv_(kv), interrupt_(std::move(interrupt)) {}
+  absl::StatusOr<std::optional<std::string>> Get(ColumnFamily family,
+                                                 std::string_view key) override {
+    return kv_.Get(family, key);
+  }
+  std::unique_ptr<KvIterator> NewIterator(ColumnFamily family, std::string_view end) override {
+    if (family == kFamilyExtent && interrupt_ != nullptr) std::exchange(interrupt_, nullptr)();
+    return kv_.NewIterator(family, end);
+  }
+  absl::Status Write(const KvBatch& batch, KvDurability durability) override {
+    return kv_.Write(batch, durability);
+  }
+
+ private:
+  Kv& kv_;
+  std::function<void()> interrupt_;
+};
+
+TEST_F(FsContent, ExtentsAreOfTheVersionThatTheyAreSaidToBeOf) {
+  const uint64_t file = Make(bucket_, "f")->inode();
+  ASSERT_THAT(Write(file, {Inline(0, "first")}), IsOk());
+  wire::GetExtentsRequest request;
+  request.set_inode(file);
+  request.set_version(Get(file)->version());
+  wire::StatRequest stat;
+  stat.set_path("default/f");
+
+  const auto change = [&] { EXPECT_THAT(Write(file, {Inline(0, "other")}), IsOk()); };
+  InterruptedKv changed_in_stat(kv_, change);
+  const auto stated = MetaStore(changed_in_stat).Answer(stat);
+  ASSERT_THAT(stated, IsOk());
+  EXPECT_EQ(stated->entry().version(), request.version());
+  EXPECT_TRUE(stated->more_extents());
+  EXPECT_TRUE(stated->extents().empty());
+  EXPECT_THAT(MetaStore(kv_).Answer(request), Fails(kNotFound, "replaced"));
+
+  request.set_version(Get(file)->version());
+  InterruptedKv changed(kv_, change);
+  EXPECT_THAT(MetaStore(changed).Answer(request), Fails(kNotFound, "replaced"));
+
+  request.set_version(Get(file)->version());
+  InterruptedKv removed(kv_, [&] { EXPECT_THAT(UnlinkAt(bucket_, "f"), IsOk()); });
+  EXPECT_THAT(MetaStore(removed).Answer(request), Fails(kNotFound, "replaced"));
 }
 
 TEST_F(FsContent, ExtentsThatMakeNoSenseAreRefused) {
