@@ -155,7 +155,7 @@ void AddMount(CLI::App* app, Command* chosen) {
   AddBytesOption(mount, "--dirty-bytes", &arguments->dirty_bytes,
                  "Bytes written and not on their way yet, of all files; more wait [256MiB]");
   AddBytesOption(mount, "--readahead", &arguments->readahead_bytes,
-                 "Read ahead of who reads a file from front to back; 0: not at all [16MiB]");
+                 "Read ahead of who reads a file from front to back; 0: not at all [32MiB]");
   AddDurationOption(
       mount, "--attr-timeout", &arguments->attribute_timeout,
       "How long names and attributes are kept of which the service does not tell when they change; "

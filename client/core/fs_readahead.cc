@@ -13,6 +13,9 @@ constexpr uint64_t kRequestBytes = 1 * kMiB;
 // Who has read less in order is not read ahead of.
 constexpr uint64_t kInOrderMin = 256 * kKiB;
 constexpr uint64_t kBlockBytesMax = 4 * kMiB;
+// Blocks of one file that are on their way at once. More share what bandwidth there is, so that all
+// come late; in order, the first can be used while the others come.
+constexpr int kLoadingMax = 6;
 // Of all files; many readers at once get less each.
 constexpr uint64_t kTotalBytesMax = 512 * kMiB;
 
@@ -98,6 +101,19 @@ void ReadAhead::Want(uint64_t begin, uint64_t end, uint64_t size) {
     block->used_at = context_.clock().Now();
     context_.readahead_bytes += length;
     blocks_[i] = block;
+    waiting_.push_back(std::move(block));
+  }
+  LoadSome();
+}
+
+void ReadAhead::LoadSome() {
+  if (context_.stop.stop_requested()) return GiveUpWaiting();
+  while (loading_ < kLoadingMax && !waiting_.empty()) {
+    std::shared_ptr<Block> block = std::move(waiting_.front());
+    waiting_.pop_front();
+    // It was erased, and nobody waits for it.
+    if (block.use_count() == 1) continue;
+    ++loading_;
     context_.scope.Spawn(Load(this, std::move(block), source_.Keep()));
   }
 }
@@ -109,6 +125,8 @@ Task<void> ReadAhead::Load(ReadAhead* self, std::shared_ptr<Block> block,
       block->begin, MutableBytes(block->bytes.get(), block->length));
   block->state = read.ok() ? Block::State::kReady : Block::State::kFailed;
   block->ended.Set();
+  --self->loading_;
+  self->LoadSome();
   if (read.ok()) co_return;
   // Who wants it now reads it, and hears of the error.
   const auto found = self->blocks_.find(block->begin / self->BlockBytes());
@@ -137,6 +155,15 @@ void ReadAhead::DropIdle(MonoTime unused_since) {
 
 void ReadAhead::Drop() {
   while (!blocks_.empty()) Erase(blocks_.begin());
+  GiveUpWaiting();
+}
+
+// Who waits for one reads it itself.
+void ReadAhead::GiveUpWaiting() {
+  for (const std::shared_ptr<Block>& block : std::exchange(waiting_, {})) {
+    block->state = Block::State::kFailed;
+    block->ended.Set();
+  }
 }
 
 }  // namespace cairn::client_internal

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -78,11 +79,16 @@ class ReadAhead {
   uint64_t DisorderBytes() const;
   Blocks::const_iterator BlockAt(uint64_t offset) const;
   Blocks::iterator Erase(Blocks::iterator at);
+  // Begins to fetch those that have waited longest.
+  void LoadSome();
+  void GiveUpWaiting();
   static Task<void> Load(ReadAhead* self, std::shared_ptr<Block> block, std::shared_ptr<void> keep);
 
   FsContext& context_;
   ReadAheadSource& source_;
   Blocks blocks_;
+  std::deque<std::shared_ptr<Block>> waiting_;  // to be fetched, in the order in which they go
+  int loading_ = 0;
 };
 
 }  // namespace cairn::client_internal

@@ -186,7 +186,7 @@ TEST_F(MountTest, WithoutOptionsTheDefaultsApply) {
   EXPECT_EQ(options.threads, 32);
   EXPECT_EQ(options.attribute_timeout, absl::Seconds(1));
   EXPECT_EQ(options.file_system.dirty_bytes_max, uint64_t{256} << 20);
-  EXPECT_EQ(options.file_system.readahead_bytes, uint64_t{16} << 20);
+  EXPECT_EQ(options.file_system.readahead_bytes, uint64_t{32} << 20);
   EXPECT_EQ(options.log_file, "");
   EXPECT_EQ(options.metrics_address, "");
   EXPECT_FALSE(asked_to_stop_);

@@ -72,7 +72,7 @@ struct FileSystemOptions {
   // What was written is on its way to the service after so long, at the latest.
   absl::Duration dirty_age_max = absl::Seconds(5);
   // Read ahead of who reads a file from front to back, of each open file; 0: not at all.
-  uint64_t readahead_bytes = 16u << 20;
+  uint64_t readahead_bytes = 32u << 20;
   // Names this file system for operators, in `cairn top` and logs. UTF-8.
   std::string name;
   // What whoever shows this file system has been asked since the start, by operation, for `cairn
