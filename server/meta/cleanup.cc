@@ -52,7 +52,13 @@ absl::StatusOr<std::vector<Transaction::KeyValue>> Collect(const Transaction& tx
 absl::StatusOr<Progress> FreeFile(Transaction& txn, InodeId inode, CountedFiles counted,
                                   size_t* budget) {
   RETURN_IF_ERROR(ReleaseExtents(txn, inode, budget));
-  if (*budget == 0) return Progress::kMore;
+  if (*budget == 0) {
+    // Who still reads it must not take what is left for all there was.
+    ASSIGN_OR_RETURN(disk::InodeRecord record, LoadInode(txn, inode));
+    record.set_incomplete(true);
+    StoreInode(txn, inode, record);
+    return Progress::kMore;
+  }
   --*budget;
   RETURN_IF_ERROR(DropSubject(txn, inode));
   txn.Delete(kFamilyInode, InodeKey(inode));

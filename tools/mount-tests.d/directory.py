@@ -20,7 +20,7 @@ CHANGES = 500  # removed, and created, while the directory is listed
 
 
 def directory(place, options):
-    """Created by several processes, listed, looked at, changed during a listing, removed."""
+    """Created by several processes in two mounts, listed, looked at, changed during a listing, removed."""
     entries = QUICK_ENTRIES if options.quick else ENTRIES
     looks = QUICK_LOOKS if options.quick else LOOKS
     place.start("8GiB")
@@ -28,10 +28,10 @@ def directory(place, options):
     here, there = (os.path.join(each.mountpoint, "directory") for each in (mount, other))
     os.mkdir(here)
     numbers = range(entries)
-    spread(place, f"creating {entries} entries", here, numbers, create)
+    spread(place, f"creating {entries} entries", (here, there), numbers, create)
     names = {name_of(number) for number in numbers}
     listed_by_ls(place, here, names)
-    for what, top in (("the mount that made it", here), ("the other mount", there)):
+    for what, top in (("the one mount", here), ("the other", there)):
         with place.timed(f"os.scandir by {what}", entries):
             compare("os.scandir", scanned(top), names)
     look_at_random(place, there, numbers, looks)
@@ -39,7 +39,7 @@ def directory(place, options):
     place.unmount(other)
     other = place.mount("two")
     listed_by_ls(place, there, {name_of(number) for number in numbers})
-    spread(place, f"removing {len(numbers)} entries", here, numbers, os.unlink)
+    spread(place, f"removing {len(numbers)} entries", (here, there), numbers, os.unlink)
     if left := os.listdir(here):
         raise Failure(f"{len(left)} entries are left after all were removed: {left[:5]}")
     os.rmdir(here)
@@ -62,12 +62,14 @@ def create(path):
 # ---- many processes
 
 
-def spread(place, what, top, numbers, call):
-    """Calls `call` with the path of each number, by several processes, and tells the rate."""
+def spread(place, what, tops, numbers, call):
+    """Calls `call` with the path of each number, by several processes, and tells the rate. They take turns with `tops`:
+    a kernel lets one at a time change a directory, so that several mounts get further than one."""
     context = multiprocessing.get_context("fork")
     done = [context.Value("Q", 0, lock=False) for _ in range(PROCESSES)]
     errors = context.SimpleQueue()
-    workers = [context.Process(target=work, args=(top, numbers[index::PROCESSES], call, done[index], errors), daemon=True)
+    workers = [context.Process(target=work, args=(tops[index % len(tops)], numbers[index::PROCESSES], call, done[index], errors),
+                               daemon=True)
                for index in range(PROCESSES)]
     began = told = time.monotonic()
     for worker in workers:

@@ -8,6 +8,7 @@
 #include <random>
 #include <utility>
 
+#include "server/meta/cleanup.h"
 #include "server/meta/extents.h"
 #include "server/meta/meta_store.h"
 #include "tests/unit/meta/fs_fixture.h"
@@ -179,8 +180,33 @@ TEST_F(FsContent, ExtentsAreOfTheVersionThatTheyAreSaidToBeOf) {
   EXPECT_THAT(MetaStore(changed).Answer(request), Fails(kNotFound, "replaced"));
 
   request.set_version(Get(file)->version());
-  InterruptedKv removed(kv_, [&] { EXPECT_THAT(UnlinkAt(bucket_, "f"), IsOk()); });
+  InterruptedKv removed(kv_, [&] {
+    EXPECT_THAT(UnlinkAt(bucket_, "f"), IsOk());
+    Settle();  // as long as it has no name and is not cleaned up it has its content
+  });
   EXPECT_THAT(MetaStore(removed).Answer(request), Fails(kNotFound, "replaced"));
+}
+
+TEST_F(FsContent, WhatIsBeingRemovedPieceByPieceHasNoExtents) {
+  const uint64_t file = Make(bucket_, "f")->inode();
+  std::vector<wire::ExtentRun> pieces;
+  for (uint64_t i = 0; i < 40; ++i) pieces.push_back(Inline(2 * i, "x"));
+  ASSERT_THAT(Write(file, std::move(pieces)), IsOk());
+  wire::GetExtentsRequest request;
+  request.set_inode(file);
+  request.set_version(Get(file)->version());
+  ASSERT_THAT(MetaStore(kv_).Answer(request), IsOk());
+
+  // A command that does not get to its end.
+  Transaction txn(kv_);
+  ASSERT_THAT(QueueTree(txn, InodeId(file), CountedFiles::kYes), IsOk());
+  disk::RunCleanup run;
+  run.set_max_items(10);
+  const disk::Command command;
+  ASSERT_THAT(RunCleanup(txn, run, CommandFacts(command)), IsOk());
+  ASSERT_EQ(CountExtents(txn, InodeId(file))->extents, 69u);
+  ASSERT_THAT(kv_.Write(txn.TakeBatch(), KvDurability::kSynced), IsOk());
+  EXPECT_THAT(MetaStore(kv_).Answer(request), Fails(kNotFound, "replaced"));
 }
 
 TEST_F(FsContent, ExtentsThatMakeNoSenseAreRefused) {
