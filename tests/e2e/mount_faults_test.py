@@ -168,6 +168,23 @@ class KilledMount(MountTest):
         self.assert_errno((errno.ENOTCONN, errno.ECONNABORTED), os.listdir, top)
         wait_until(lambda: not any(map(is_running, processes)), "nothing of it runs any more")
 
+    def test_it_goes_on_when_what_tells_the_kernel_is_killed(self):
+        cluster, mount = self.mounted_cluster()
+        other = self.mount(cluster, "other")
+        path, also = (os.path.join(each.mountpoint, "f") for each in (mount, other))
+        write_file(path, b"first")
+        fd = os.open(also, os.O_RDWR)
+        self.addCleanup(os.close, fd)
+        self.assertEqual(os.pread(fd, 20, 0), b"first")
+        teller = descendants(other.pid())[1]
+        os.kill(teller, signal.SIGKILL)
+        wait_until(lambda: not is_running(teller), "it is gone")
+        write_file(path, b"other")
+        # With a lock the kernel is told to read anew.
+        fcntl.lockf(fd, fcntl.LOCK_EX)
+        self.assertEqual(os.pread(fd, 20, 0), b"other")
+        self.assertIn("is gone; this one does", other.log())
+
 
 class KilledUser(MountTest):
     def test_what_a_killed_writer_wrote_is_there_as_far_as_it_came(self):
