@@ -17,7 +17,8 @@ namespace cairn {
 
 class Notifier {
  public:
-  // Those of one lane wait for each other.
+  // Those of one lane wait for each other in the kernel. Only of pages is it told when they are
+  // gone.
   enum Lane { kPages, kNames };
   static constexpr int kLanes = 2;
 
@@ -29,7 +30,7 @@ class Notifier {
   Notifier(const Notifier&) = delete;
   Notifier& operator=(const Notifier&) = delete;
 
-  // Returns when the kernel has done what the message says. Any thread.
+  // kPages: returns when the kernel has done what the message says. Any thread.
   void Tell(Lane lane, std::string_view message);
   // Nothing is told from here on, and nobody waits. Any thread.
   void Stop();

@@ -27,7 +27,7 @@ constexpr size_t kMessageBytesMax = 4096;
 // The kernel hands nothing over to who has less room than the largest request takes.
 constexpr size_t kRequestBytesMax = (1 << 20) + (64 << 10);
 
-void ServeLane(int device, int lane) {
+void ServeLane(int device, int lane, bool answers) {
   std::array<char, kMessageBytesMax> message;
   while (true) {
     const ssize_t bytes = recv(lane, message.data(), message.size(), 0);
@@ -36,7 +36,7 @@ void ServeLane(int device, int lane) {
     // The kernel may not know any more what it is told about.
     const ssize_t told = write(device, message.data(), static_cast<size_t>(bytes));
     const char answer = told < 0 ? 1 : 0;
-    if (send(lane, &answer, sizeof(answer), MSG_NOSIGNAL) < 0) return;
+    if (answers && send(lane, &answer, sizeof(answer), MSG_NOSIGNAL) < 0) return;
   }
 }
 
@@ -95,7 +95,11 @@ void ServeNotifications(int device, std::span<const int> lanes) {
   const int done = eventfd(0, EFD_CLOEXEC);
   std::thread refuser([&] { RefuseAfterTheMount(device, lanes, done); });
   std::vector<std::thread> threads;
-  for (const int lane : lanes) threads.emplace_back([device, lane] { ServeLane(device, lane); });
+  for (size_t lane = 0; lane < lanes.size(); ++lane) {
+    threads.emplace_back([device, socket = lanes[lane], answers = lane == Notifier::kPages] {
+      ServeLane(device, socket, answers);
+    });
+  }
   for (std::thread& thread : threads) thread.join();
   eventfd_write(done, 1);
   refuser.join();

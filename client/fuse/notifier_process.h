@@ -14,9 +14,10 @@ inline constexpr int kNotifierDevice = 3;
 // Returns the process's exit code.
 int RunNotifierProcess();
 
-// Each packet from a lane is a message for the device, and is answered by a byte when the device
-// has taken it. When the mount has closed a lane, requests that come from the device are refused
-// (ENOTCONN). Returns when all lanes are closed, and nothing waits any more.
+// Each packet from a lane is a message for the device; those of the first lane, Notifier::kPages,
+// are answered by a byte when the device has taken it. When the mount has closed a lane, requests
+// that come from the device are refused (ENOTCONN). Returns when all lanes are closed, and nothing
+// waits any more.
 void ServeNotifications(int device, std::span<const int> lanes);
 
 }  // namespace cairn

@@ -41,6 +41,9 @@ absl::Status FromRocks(const rocksdb::Status& status, std::string_view what,
   return absl::UnavailableError(message);
 }
 
+// Few, so that each part of the cache has room for large blocks: files of earlier builds have some.
+constexpr int kCacheShardBits = 2;
+
 std::shared_ptr<rocksdb::TableFactory> MakeTables(std::shared_ptr<rocksdb::Cache> cache) {
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = std::move(cache);
@@ -51,6 +54,12 @@ std::shared_ptr<rocksdb::TableFactory> MakeTables(std::shared_ptr<rocksdb::Cache
   // Every fragment write asks for a key that is almost never there.
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10, false));
   table.whole_key_filtering = true;
+  // In pieces of a few KiB. Whole ones of a large file have a megabyte and more, and one that a
+  // part of the cache has no room for is read from the file again for every key.
+  table.index_type = rocksdb::BlockBasedTableOptions::kTwoLevelIndexSearch;
+  table.partition_filters = true;
+  table.metadata_block_size = 4 * kKiB;
+  table.pin_top_level_index_and_filter = true;
   // XXH3 where RocksDB's default before 6.27 was CRC32C: 128-bit hash of every block, cheap.
   table.checksum = rocksdb::kXXH3;
   table.format_version = 5;
@@ -270,7 +279,7 @@ absl::StatusOr<std::unique_ptr<RocksKv>> RocksKv::Open(Options options) {
   ASSIGN_OR_RETURN(const std::vector<std::string> names,
                    FamiliesToOpen(options.directory, options.families));
 
-  const auto cache = rocksdb::NewLRUCache(options.memory_bytes);
+  const auto cache = rocksdb::NewLRUCache(options.memory_bytes, kCacheShardBits);
   const auto tables = MakeTables(cache);
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
   for (const std::string& name : names) {

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "client/fuse/kernel_messages.h"
+#include "client/fuse/notifier.h"
 
 namespace cairn {
 namespace {
@@ -71,13 +72,16 @@ class NotifierProcess : public testing::Test {
   std::thread process_;
 };
 
-TEST_F(NotifierProcess, EachMessageReachesTheKernelAndIsAnswered) {
+TEST_F(NotifierProcess, EachMessageReachesTheKernel) {
   for (const int number : {0, 1, 1, 0}) {
     const std::string message = DropPagesMessage(7 + number);
     ASSERT_EQ(send(lane(number), message.data(), message.size(), 0),
               static_cast<ssize_t>(message.size()));
     EXPECT_EQ(Receive(kernel()), message);
-    EXPECT_EQ(Receive(lane(number)).size(), 1u);
+    // Of names nobody waits for an answer.
+    if (number == Notifier::kPages) {
+      EXPECT_EQ(Receive(lane(number)).size(), 1u);
+    }
   }
   // While the mount lives its requests are left to it.
   SendRequest(kernel(), FUSE_GETATTR, 1);
