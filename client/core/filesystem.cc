@@ -151,8 +151,9 @@ class DirectoryReaderImpl {
       if (is_behind && is_last_) return nullptr;
       RETURN_IF_ERROR(Load(is_behind ? page_ + 1 : PageOf(position)));
     }
-    ForgetStale();
-    return &items_[position - starts_[page_].position];
+    DirectoryItem& item = items_[position - starts_[page_].position];
+    if (IsStale()) item.attributes.reset();
+    return &item;
   }
   InodeNumber inode() const { return inode_; }
   InodeNumber parent() const { return parent_; }
@@ -172,10 +173,9 @@ class DirectoryReaderImpl {
     while (page + 1 < starts_.size() && starts_[page + 1].position <= position) ++page;
     return page;
   }
-  // Attributes that may have changed since they were read.
-  void ForgetStale() {
-    if (changes_->load() == changes_known_ && clock_.Now() < fresh_until_) return;
-    for (DirectoryItem& item : items_) item.attributes.reset();
+  // The attributes on the page may have changed since they were read.
+  bool IsStale() const {
+    return changes_->load() != changes_known_ || clock_.Now() >= fresh_until_;
   }
   absl::Status Load(size_t page) {
     const std::string after = starts_[page].after;

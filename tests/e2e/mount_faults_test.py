@@ -42,8 +42,8 @@ def is_running(pid):
 
 
 def waits_in_kernel(pid):
-    """Whether a thread of it or of what it has started waits for something that no signal ends."""
-    for process in descendants(pid):
+    """Whether a thread of what it has started waits for something that no signal ends."""
+    for process in descendants(pid)[1:]:
         for task in glob.glob(f"/proc/{process}/task/*/stat"):
             with contextlib.suppress(OSError), open(task, encoding="ascii") as state:
                 if state.read().rsplit(")", 1)[1].split()[0] == "D":
