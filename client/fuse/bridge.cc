@@ -206,21 +206,20 @@ void Call::AnswerAttributes(const absl::StatusOr<NodeAttributes>& attributes) {
   fuse_reply_attr(request_, &stat, bridge_.AttributeSeconds(*attributes));
 }
 
-void Call::WhenItMayGrow(const absl::StatusOr<NodeAttributes>& found,
-                         std::function<void(Call&)> answer) {
-  if (!found.ok() || !bridge_.open_sizes.WouldGrow(found->inode, found->size_bytes))
-    return answer(*this);
-  const auto later = std::make_shared<Call>(*this);
-  bridge_.invalidator->Add(bridge_.nodes.NodeOf(found->inode),
-                           [later, answer = std::move(answer)] { answer(*later); });
+bool Call::HasGrown(const absl::StatusOr<NodeAttributes>& found) const {
+  return found.ok() && bridge_.open_sizes.WouldGrow(found->inode, found->size_bytes);
 }
 
 void Call::AnswerFoundEntry(const absl::StatusOr<NodeAttributes>& found) {
-  WhenItMayGrow(found, [found](Call& call) { call.AnswerEntry(found); });
+  if (!HasGrown(found)) return AnswerEntry(found);
+  bridge_.invalidator->Add(bridge_.nodes.NodeOf(found->inode),
+                           [call = *this, found]() mutable { call.AnswerEntry(found); });
 }
 
 void Call::AnswerFoundAttributes(const absl::StatusOr<NodeAttributes>& found) {
-  WhenItMayGrow(found, [found](Call& call) { call.AnswerAttributes(found); });
+  if (!HasGrown(found)) return AnswerAttributes(found);
+  bridge_.invalidator->Add(bridge_.nodes.NodeOf(found->inode),
+                           [call = *this, found]() mutable { call.AnswerAttributes(found); });
 }
 
 bool Call::AnswerBytes(std::span<const std::byte> bytes) {

@@ -6,7 +6,6 @@
 #include <fuse_lowlevel.h>
 
 #include <atomic>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -87,7 +86,7 @@ class Bridge {
 class Call {
  public:
   Call(fuse_req_t request, Operation operation, NodeNumber node);
-  // One of the two answers.
+  // One of them answers, perhaps later.
   Call(const Call&) = default;
   Call& operator=(const Call&) = delete;
 
@@ -121,9 +120,8 @@ class Call {
 
  private:
   void Record(int error);
-  // `answer`s now, or when the kernel has dropped the page in which the file ended.
-  void WhenItMayGrow(const absl::StatusOr<NodeAttributes>& found,
-                     std::function<void(Call&)> answer);
+  // A file that is open, and that the kernel takes for shorter.
+  bool HasGrown(const absl::StatusOr<NodeAttributes>& found) const;
 
   const fuse_req_t request_;
   const Operation operation_;

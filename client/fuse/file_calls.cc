@@ -154,8 +154,7 @@ absl::StatusOr<ConstBuffer> Gather(fuse_bufvec* bytes, std::vector<std::byte>* c
 
 void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* bytes, off_t offset,
            fuse_file_info* file) {
-  const auto shared = std::make_shared<Call>(request, Operation::kWrite, node);
-  Call& call = *shared;
+  Call call(request, Operation::kWrite, node);
   std::vector<std::byte> copy;
   const auto piece = Gather(bytes, &copy);
   if (!piece.ok()) return call.Answer(piece.status());
@@ -170,9 +169,9 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* bytes, off_t offset
   const auto place = FileOf(file).Append(*piece);
   if (!place.ok()) return call.Answer(place.status());
   // Who has the file open otherwise may have cached the page that ended there.
-  const auto answer = [shared, end = *place + piece->size(), size = piece->size()] {
-    shared->bridge().open_sizes.TellWritten(shared->inode(), end);
-    shared->AnswerWritten(size);
+  auto answer = [call, end = *place + piece->size(), size = piece->size()]() mutable {
+    call.bridge().open_sizes.TellWritten(call.inode(), end);
+    call.AnswerWritten(size);
   };
   if (KernelFileOf(file).appends_whole) return call.bridge().invalidator->Add(node, answer);
   // O_APPEND was set later: the kernel keeps the page locked until it has its answer, and has put
